@@ -1,1 +1,78 @@
-//! Placeholder.
+//! An etcd v3 client that survives frozen members, lost connections and expired tokens.
+//!
+//! ```no_run
+//! # async fn example() -> etcdkit::Result<()> {
+//! use etcdkit::{Client, Compare, Get, Put, Txn};
+//!
+//! let client = Client::connect(["http://127.0.0.1:2379"]).await?;
+//! client.put("/a", "1").await?;
+//! let answer = client.get(Get::prefix("/").limit(10)).await?;
+//! assert_eq!(answer.kvs()[0].value(), b"1");
+//! client
+//!     .txn(Txn::new().when([Compare::value("/a").eq("1")]).then([Put::new("/a", "2")]))
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it promises
+//!
+//! * A call ends by its deadline, and there is always one: see [`config::Timeouts`]. The error says which endpoints were
+//!   tried and how each failed.
+//! * A write is sent again only when it is certain that it was not applied. [`Error::maybe_applied`] tells whether a
+//!   failed one may have been.
+//! * A member is used only after it has answered, and left when it stops answering, not only when its connection breaks:
+//!   see [`config::Liveness`].
+//! * A token that expired is replaced once for all callers, without a new client.
+//!
+//! # Where things are
+//!
+//! [`Client`] makes requests: [`Get`], [`Put`], [`Delete`], [`Txn`], [`Compact`], plain values all. [`config`] says how.
+//! [`service`] is the door that all requests go through: for layers, mocks and tests. [`Error`] is the only error.
+//!
+//! # Features
+//!
+//! | feature | |
+//! |---|---|
+//! | `aws-lc-rs` (default) | TLS by rustls with AWS-LC |
+//! | `ring` | TLS by rustls with ring |
+//! | `serde` | values as JSON |
+//! | `metrics` | RPC counters through the `metrics` facade, see [`telemetry`] |
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod byte_string;
+mod client;
+mod clock;
+pub mod config;
+mod error;
+mod kv;
+pub mod metadata;
+mod range_stream;
+mod request;
+mod response;
+mod revision;
+pub mod service;
+mod sync;
+mod task;
+pub mod telemetry;
+pub mod transport;
+
+pub use byte_string::ByteString;
+pub use client::Client;
+pub use config::ClientBuilder;
+pub use error::{Attempt, Cause, Code, Error, ErrorKind, Result, ServerError};
+pub use metadata::Metadata;
+pub use request::{
+    AnyRequest, AnyResponse, AnyStream, AnyStreamRequest, Compact, Compare, Delete, Get, GetStream,
+    KeyRange, Op, OpResponse, Put, Request, SortOrder, SortTarget, StreamRequest, Txn,
+};
+pub use response::{
+    CompactResponse, DeleteResponse, GetResponse, KeyValue, PutResponse, ResponseHeader,
+    TxnResponse,
+};
+pub use revision::{LeaseId, Revision};
+pub use service::{CallOptions, Service, Streaming};
+pub use transport::Channel;
+
+/// etcd's own messages, for [`Client::raw`].
+pub use etcdkit_proto as proto;

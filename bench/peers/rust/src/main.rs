@@ -1,0 +1,32 @@
+//! Other authors' Rust clients under the closed loop of `etcdkit-bench`: the same flags as its `kv`, the
+//! same line of JSON.
+
+mod etcd_client_peer;
+mod tonic_peer;
+
+use std::process::ExitCode;
+
+use etcdkit_bench::args::Flags;
+use etcdkit_bench::load::{Outcome, Plan, run};
+use etcdkit_bench::{Error, report};
+
+fn main() -> ExitCode {
+    match measure().and_then(|outcome| report::outcome(&outcome)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::note(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure() -> Result<Outcome, Error> {
+    let mut flags = Flags::parse(std::env::args().skip(1))?;
+    let plan = Plan::from_flags(&mut flags)?;
+    flags.finish()?;
+    match plan.client.as_str() {
+        "etcd-client" => run::<etcd_client_peer::EtcdClient>(&plan),
+        "tonic" => run::<tonic_peer::Tonic>(&plan),
+        name => Err(format!("there is no client `{name}` here, only etcd-client, tonic").into()),
+    }
+}

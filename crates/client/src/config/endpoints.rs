@@ -1,0 +1,207 @@
+//! Lists of endpoints: as configured, as set later, as the members advertise them.
+
+use crate::config::Endpoint;
+use crate::error::{Error, Result};
+
+/// Endpoints, at least one and none twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoints(Vec<Endpoint>);
+
+impl Endpoints {
+    /// Keeps the first of equal ones.
+    pub(crate) fn new(endpoints: impl IntoIterator<Item = Endpoint>) -> Result<Self> {
+        let mut kept: Vec<Endpoint> = Vec::new();
+        for endpoint in endpoints {
+            if !kept.contains(&endpoint) {
+                kept.push(endpoint);
+            }
+        }
+        if kept.is_empty() {
+            return Err(Error::invalid(
+                "no endpoints: name at least one, such as http://127.0.0.1:2379",
+            ));
+        }
+        Ok(Self(kept))
+    }
+
+    /// Parses a list; the error names the first bad one.
+    pub(crate) fn parse<I>(endpoints: I) -> Result<Self>
+    where
+        I: IntoIterator,
+        I::Item: TryInto<Endpoint>,
+        <I::Item as TryInto<Endpoint>>::Error: Into<Error>,
+    {
+        let parsed: Result<Vec<_>> =
+            endpoints.into_iter().map(|endpoint| endpoint.try_into().map_err(Into::into)).collect();
+        Self::new(parsed?)
+    }
+
+    /// What is usable of the client URLs that members advertise.
+    pub(crate) fn from_members<'a>(
+        urls: impl IntoIterator<Item = &'a str>,
+        policy: MemberPolicy,
+    ) -> FromMembers {
+        let mut answer = FromMembers::default();
+        for url in urls {
+            match policy.accept(url) {
+                Ok(endpoint) if answer.kept.contains(&endpoint) => {}
+                Ok(endpoint) => answer.kept.push(endpoint),
+                Err(reason) => answer.dropped.push((url.to_owned(), reason)),
+            }
+        }
+        answer
+    }
+
+    pub(crate) fn as_slice(&self) -> &[Endpoint] {
+        &self.0
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Endpoint> {
+        self.0.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<'a> IntoIterator for &'a Endpoints {
+    type Item = &'a Endpoint;
+    type IntoIter = std::slice::Iter<'a, Endpoint>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// What a member list may bring in, judged by the endpoints in use.
+///
+/// Members advertise what their operator typed: `http://localhost:2379` is etcd's own default, and behind a TLS
+/// terminator they say `http` although the client has to say `https`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MemberPolicy {
+    /// All endpoints in use are TLS: a plain one would send keys, values and tokens in the clear.
+    tls_only: bool,
+    tls_configured: bool,
+    /// An endpoint in use is on this machine, so others may be.
+    local: bool,
+}
+
+impl MemberPolicy {
+    pub(crate) fn new(current: &Endpoints, tls_configured: bool) -> Self {
+        Self {
+            tls_only: current.iter().all(|endpoint| endpoint.uses_tls(tls_configured)),
+            tls_configured,
+            local: current.iter().any(Endpoint::is_local),
+        }
+    }
+
+    fn accept(self, url: &str) -> Result<Endpoint, String> {
+        let endpoint: Endpoint = url.parse().map_err(|error: Error| error.to_string())?;
+        if self.tls_only && !endpoint.uses_tls(self.tls_configured) {
+            return Err("plain text, while all endpoints in use are TLS".to_owned());
+        }
+        if endpoint.is_local() && !self.local {
+            return Err("this machine only, while the endpoints in use are on others".to_owned());
+        }
+        Ok(endpoint)
+    }
+}
+
+/// What became of a member list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FromMembers {
+    /// Usable endpoints, in the members' order. May be empty: then the endpoints in use stay.
+    pub(crate) kept: Vec<Endpoint>,
+    /// URLs left out, and why.
+    pub(crate) dropped: Vec<(String, String)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_not_empty_and_has_nothing_twice() {
+        let list = Endpoints::parse(["http://a:1", "b", "http://a:1/", "b:2379"]).unwrap();
+        let shown: Vec<_> = list.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["http://a:1", "b"]);
+        assert_eq!((list.len(), list.as_slice().len()), (2, 2));
+
+        let none: [&str; 0] = [];
+        let error = Endpoints::parse(none).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no endpoints: name at least one, such as http://127.0.0.1:2379"
+        );
+
+        let error = Endpoints::parse(["a", "b:0", "c:0"]).unwrap_err();
+        assert!(error.to_string().starts_with("endpoint `b:0`"), "{error}");
+    }
+
+    #[test]
+    fn whatever_becomes_an_endpoint_can_be_given() {
+        let endpoint: Endpoint = "a:1".parse().unwrap();
+        let strings = vec!["a:1".to_owned()];
+        let slice: &[&str] = &["a:1"];
+        let lists = [
+            Endpoints::parse(&strings),
+            Endpoints::parse(strings.clone()),
+            Endpoints::parse(slice),
+            Endpoints::parse("a:1,a:1".split(',')),
+            Endpoints::parse([endpoint.clone()]),
+            Endpoints::parse([&endpoint]),
+        ];
+        for list in lists {
+            assert_eq!(list.unwrap().as_slice(), std::slice::from_ref(&endpoint));
+        }
+    }
+
+    #[test]
+    fn member_urls_are_judged_by_the_endpoints_in_use() {
+        for (current, configured, url, verdict) in [
+            ("http://a:1", false, "http://b:1", Ok(())),
+            ("http://a:1", false, "https://b:1", Ok(())),
+            ("https://a:1", false, "https://b:1", Ok(())),
+            ("https://a:1", false, "http://b:1", Err("plain text")),
+            ("https://a:1", true, "http://b:1", Err("plain text")),
+            ("a:1", true, "http://b:1", Err("plain text")),
+            ("a:1", false, "http://b:1", Ok(())),
+            ("unixs:a", false, "http://localhost:1", Err("plain text")),
+            ("http://a:1", false, "http://localhost:2379", Err("this machine only")),
+            ("http://a:1", false, "http://127.0.0.1:2379", Err("this machine only")),
+            ("http://a:1", false, "http://[::1]:2379", Err("this machine only")),
+            ("http://a:1", false, "unix:///x", Err("this machine only")),
+            ("http://localhost:1", false, "http://127.0.0.1:2379", Ok(())),
+            ("unix:///x", false, "unix://localhost:1", Ok(())),
+            ("inprocess:m0", false, "http://localhost:2379", Ok(())),
+            ("http://a:1", false, "http://0.0.0.0:2379", Err("listen on")),
+            ("http://a:1", false, "http://b:0", Err("port 0")),
+            ("http://a:1", false, "", Err("the host is missing")),
+        ] {
+            let policy = MemberPolicy::new(&Endpoints::parse([current]).unwrap(), configured);
+            let answer = Endpoints::from_members([url, url], policy);
+            let scenario = format!("{current} {url}: {answer:?}");
+            match verdict {
+                Ok(()) => {
+                    assert_eq!((answer.kept.len(), answer.dropped.len()), (1, 0), "{scenario}");
+                    assert_eq!(answer.kept[0].to_string(), url);
+                }
+                Err(reason) => {
+                    assert_eq!((answer.kept.len(), answer.dropped.len()), (0, 2), "{scenario}");
+                    assert!(answer.dropped[0].1.contains(reason), "{scenario}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_that_uses_both_may_learn_of_both() {
+        let current = Endpoints::parse(["https://a:1", "http://b:1"]).unwrap();
+        let answer = Endpoints::from_members(
+            ["http://c:1", "https://d:1"],
+            MemberPolicy::new(&current, false),
+        );
+        assert_eq!(answer.kept.len(), 2);
+    }
+}

@@ -1,0 +1,102 @@
+//! When a member counts as slow, and when as frozen.
+
+use std::time::Duration;
+
+use crate::config::check;
+use crate::error::{Error, Result};
+
+/// How a member that stopped answering is told from one that is merely busy.
+///
+/// A member can freeze with its connections up: a stopped process, a stalled disk, a network that swallows packets. TCP
+/// notices after minutes. Each connection is therefore watched while requests wait on it:
+///
+/// 1. After [`doubt_after`](Self::doubt_after) without a byte received, new calls go to another member, if one is ready.
+/// 2. After [`probe_after`](Self::probe_after), an HTTP/2 ping asks whether the other side is there at all.
+/// 3. If nothing is received for [`probe_timeout`](Self::probe_timeout) after the ping, the connection is given up:
+///    its calls fail with [`Cause::Frozen`](crate::error::Cause::Frozen), and those that may be repeated go elsewhere.
+///
+/// Whatever is received on the connection ends the doubt. The steps are timed so that a frozen member is left in 1.25 s
+/// by default, within one election timeout of the rest of the cluster, while a member that pauses for half a second
+/// costs nothing but the turn to its neighbours.
+///
+/// Pings are rare on purpose: etcd closes connections that ping more often than every 5 s, and those that ping while no
+/// stream is open. So none is sent unless a request waits, and none within 5 s of the last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Liveness {
+    pub(crate) doubt_after: Duration,
+    pub(crate) probe_after: Duration,
+    pub(crate) probe_timeout: Duration,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self {
+            doubt_after: Duration::from_millis(100),
+            probe_after: Duration::from_millis(500),
+            probe_timeout: Duration::from_millis(750),
+        }
+    }
+}
+
+impl Liveness {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long a request may wait, with nothing received since, before new calls prefer another member. Default 100 ms: a
+    /// healthy write takes 1–30 ms, and being wrong only means that another member serves the next call.
+    #[must_use]
+    pub fn doubt_after(mut self, duration: Duration) -> Self {
+        self.doubt_after = duration;
+        self
+    }
+
+    /// How long it waits before a ping is sent. Default 500 ms; not less than [`doubt_after`](Self::doubt_after).
+    #[must_use]
+    pub fn probe_after(mut self, duration: Duration) -> Self {
+        self.probe_after = duration;
+        self
+    }
+
+    /// How long an answer to the ping is waited for. Default 750 ms: a ping is answered by the server's network code and
+    /// never waits for its disk, so even between continents that is several round trips.
+    #[must_use]
+    pub fn probe_timeout(mut self, duration: Duration) -> Self {
+        self.probe_timeout = duration;
+        self
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        check::not_zero("doubt_after", self.doubt_after)?;
+        check::not_zero("probe_timeout", self.probe_timeout)?;
+        check::ordered(("doubt_after", self.doubt_after), ("probe_after", self.probe_after))
+    }
+}
+
+/// Pings on a connection whose streams are all at rest, such as watches without events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeepAlive {
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+}
+
+impl KeepAlive {
+    /// More often, and a member with etcd's defaults closes the connection (`--grpc-keepalive-min-time`).
+    pub(crate) const MIN_INTERVAL: Duration = Duration::from_secs(5);
+
+    /// As in gRPC.
+    pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(20);
+
+    pub(super) fn new(interval: Duration, timeout: Duration) -> Result<Self> {
+        if interval < Self::MIN_INTERVAL {
+            return Err(Error::invalid(format!(
+                "a keep-alive interval of {interval:?} is too short: etcd closes connections that ping more often \
+                 than every 5s (its --grpc-keepalive-min-time)"
+            )));
+        }
+        check::not_zero("the keep-alive timeout", timeout)?;
+        Ok(Self { interval, timeout })
+    }
+}

@@ -1,0 +1,164 @@
+//! Reads of any size, in pieces, at one revision.
+//!
+//! etcd 3.7 streams a range by itself (`KV.RangeStream`); older members are read page by page, each page at the revision
+//! of the first. What a stream of pieces can't have (an order other than by key, filters by revision) is read in one.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use etcdkit_proto::etcdserverpb::{RangeRequest, RangeResponse, RangeStreamResponse};
+use etcdkit_proto::method::{self, Class};
+
+use crate::error::{Code, Error, Result};
+use crate::request::{Get, GetStream};
+use crate::response::GetResponse;
+use crate::service::{CallOptions, Streaming};
+use crate::transport::{Channel, Messages, Transport, Unary};
+
+/// Keys per page where the server can't stream: pages of this size cost a tenth more than one read of everything.
+const PAGE: i64 = 1000;
+
+/// Opens the stream; its first piece has been read when this returns.
+pub(crate) async fn open<T: Transport>(
+    channel: &Channel<T>,
+    request: GetStream,
+    options: &CallOptions,
+) -> Result<Streaming<GetResponse>> {
+    let get = Get::from(request);
+    Unary::check(&get).map_err(|error| error.with_rpc(method::kv::RANGE_STREAM.path()))?;
+    let reading = begin(channel, get, options).await?;
+    Ok(Streaming::new(crate::service::unfold(reading, Reading::next)))
+}
+
+async fn begin<T: Transport>(
+    channel: &Channel<T>,
+    get: Get,
+    options: &CallOptions,
+) -> Result<Reading<T>> {
+    let wire = Unary::wire(&get);
+    if is_sorted_or_filtered(wire) || wire.count_only {
+        let response = channel.unary(get, options).await?;
+        return Ok(Reading::Whole(Some(response)));
+    }
+    let call =
+        channel.prepare(method::kv::RANGE_STREAM, Class::Read, Unary::serializable(&get), options);
+    match channel.server_stream(method::kv::RANGE_STREAM, wire, &call).await {
+        Ok(messages) => Ok(Reading::Streamed(messages)),
+        Err(error) if error.code() == Some(Code::Unimplemented) => {
+            let pages = Pages::begin(channel.clone(), wire.clone(), options.clone()).await?;
+            Ok(Reading::Paged(pages))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_sorted_or_filtered(wire: &RangeRequest) -> bool {
+    wire.sort_order != 0
+        || wire.sort_target != 0
+        || wire.min_mod_revision != 0
+        || wire.max_mod_revision != 0
+        || wire.min_create_revision != 0
+        || wire.max_create_revision != 0
+}
+
+/// A read that is under way.
+#[expect(clippy::large_enum_variant, reason = "one per stream, and boxed by it")]
+enum Reading<T: Transport> {
+    /// Read at once.
+    Whole(Option<GetResponse>),
+    Streamed(Messages<T, RangeStreamResponse>),
+    Paged(Pages<T>),
+    Over,
+}
+
+impl<T: Transport> Reading<T> {
+    async fn next(mut self) -> Option<(Result<GetResponse>, Self)> {
+        match &mut self {
+            Self::Over => None,
+            Self::Whole(response) => response.take().map(|response| (Ok(response), Self::Over)),
+            Self::Streamed(messages) => match messages.next().await {
+                Ok(Some(piece)) => match piece.range_response {
+                    Some(response) => Some((Ok(response.into()), self)),
+                    None => Some((Err(Error::internal("a piece of the range is empty")), Self::Over)),
+                },
+                Ok(None) => None,
+                Err(error) => Some((Err(error), Self::Over)),
+            },
+            Self::Paged(pages) => match pages.next().await {
+                Ok(Some(page)) => Some((Ok(page), self)),
+                Ok(None) => None,
+                Err(error) => Some((Err(error), Self::Over)),
+            },
+        }
+    }
+}
+
+/// A read page by page, at the revision of the first.
+struct Pages<T: Transport> {
+    channel: Channel<T>,
+    options: CallOptions,
+    request: RangeRequest,
+    /// The page that was read while opening.
+    ready: Option<RangeResponse>,
+    /// Keys that may still be returned; `None` for all.
+    remaining: Option<i64>,
+    /// Keys in the whole range.
+    count: i64,
+    over: bool,
+}
+
+impl<T: Transport> Pages<T> {
+    async fn begin(
+        channel: Channel<T>,
+        request: RangeRequest,
+        options: CallOptions,
+    ) -> Result<Self> {
+        let remaining = (request.limit > 0).then_some(request.limit);
+        let mut pages =
+            Self { channel, options, request, ready: None, remaining, count: 0, over: false };
+        let first = pages.read().await?;
+        pages.count = first.count;
+        pages.ready = Some(first);
+        Ok(pages)
+    }
+
+    async fn read(&mut self) -> Result<RangeResponse> {
+        self.request.limit = self.remaining.map_or(PAGE, |remaining| remaining.min(PAGE));
+        let serializable = self.request.serializable;
+        let call =
+            self.channel.prepare(method::kv::RANGE, Class::Read, serializable, &self.options);
+        self.channel.exchange(&call, &self.request, !serializable).await
+    }
+
+    async fn next(&mut self) -> Result<Option<GetResponse>> {
+        if self.over {
+            return Ok(None);
+        }
+        let mut page = match self.ready.take() {
+            Some(page) => page,
+            None => self.read().await?,
+        };
+        if self.request.revision == 0 {
+            let revision = page.header.as_ref().map_or(0, |header| header.revision);
+            self.request.revision = revision;
+        }
+        if let Some(remaining) = &mut self.remaining {
+            *remaining -= i64::try_from(page.kvs.len()).unwrap_or(i64::MAX);
+        }
+        let exhausted = self.remaining.is_some_and(|remaining| remaining <= 0);
+        match page.kvs.last() {
+            Some(last) if page.more && !exhausted => self.request.key = successor(&last.key),
+            _ => self.over = true,
+        }
+        // As in a streamed range: how many there are, and whether some were left out, is said at the end.
+        page.more = self.over && page.more;
+        page.count = if self.over { self.count } else { 0 };
+        Ok(Some(page.into()))
+    }
+}
+
+/// The key right after `key`.
+fn successor(key: &[u8]) -> Bytes {
+    let mut next = BytesMut::with_capacity(key.len() + 1);
+    next.put_slice(key);
+    next.put_u8(0);
+    next.freeze()
+}

@@ -1,0 +1,209 @@
+//! Requests are plain values.
+//!
+//! Here live the requests ([`Get`], [`Put`], …) with their builders, and the closed list of them that layers and mocks
+//! match on ([`AnyRequest`], [`AnyResponse`]). A request holds the very message that goes on the wire, so sending one
+//! converts nothing. Nothing here knows of connections: [`Service`](crate::Service) says what becomes of a request.
+
+mod compact;
+mod compare;
+mod delete;
+mod get;
+mod op;
+mod put;
+mod range;
+mod txn;
+
+pub use compact::Compact;
+pub use compare::Compare;
+pub use delete::Delete;
+pub use get::{Get, GetStream, SortOrder, SortTarget};
+pub use op::{Op, OpResponse};
+pub use put::Put;
+pub use range::KeyRange;
+pub use txn::Txn;
+
+use std::fmt::Debug;
+use std::future::Future;
+
+use crate::error::Result;
+use crate::response::{CompactResponse, DeleteResponse, GetResponse, PutResponse, TxnResponse};
+use crate::service::{CallOptions, Service, Streaming};
+use crate::transport::{Channel, Transport};
+
+mod sealed {
+    /// Only this crate's requests have a wire form.
+    #[expect(unnameable_types, reason = "the supertrait that keeps `Request` closed")]
+    pub trait Sealed {}
+}
+
+/// A request that has one answer.
+///
+/// Implemented by the request types of this crate; it can't be implemented outside.
+pub trait Request: sealed::Sealed + Clone + Debug + PartialEq + Send + Sync + 'static {
+    /// What a successful call returns.
+    type Response: Send + 'static;
+
+    /// This request as a member of the closed list, for code that has to tell requests apart.
+    fn into_any(self) -> AnyRequest;
+
+    /// This request's response out of the closed list; `None` if it is another request's.
+    fn response(any: AnyResponse) -> Option<Self::Response>;
+
+    /// Sends this request to a cluster.
+    #[doc(hidden)]
+    fn execute<T: Transport>(
+        self,
+        channel: &Channel<T>,
+        options: &CallOptions,
+    ) -> impl Future<Output = Result<Self::Response>> + Send;
+}
+
+/// A request that is answered by a stream.
+///
+/// Implemented by the request types of this crate; it can't be implemented outside.
+pub trait StreamRequest: sealed::Sealed + Clone + Debug + PartialEq + Send + Sync + 'static {
+    /// One item of the stream.
+    type Item: Send + 'static;
+
+    /// What steers the stream while it runs; `()` where nothing does.
+    type Control: Send + 'static;
+
+    /// This request as a member of the closed list, for code that has to tell requests apart.
+    fn into_any(self) -> AnyStreamRequest;
+
+    /// This request's stream out of the closed list; `None` if it is another request's.
+    fn stream(any: AnyStream) -> Option<Streaming<Self::Item, Self::Control>>;
+
+    /// Opens this stream to a cluster.
+    #[doc(hidden)]
+    fn open<T: Transport>(
+        self,
+        channel: &Channel<T>,
+        options: &CallOptions,
+    ) -> impl Future<Output = Result<Streaming<Self::Item, Self::Control>>> + Send;
+}
+
+macro_rules! requests {
+    ($($request:ident => $response:ident by $execute:expr),* $(,)?) => {
+        /// Every request that has one answer.
+        ///
+        /// A layer inside this crate matches on it without a wildcard, so that a new request can't slip past it.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum AnyRequest {
+            $(#[doc = concat!("A [`", stringify!($request), "`].")] $request($request),)*
+        }
+
+        /// Every response, each under the name of its request.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum AnyResponse {
+            $(#[doc = concat!("The answer to a [`", stringify!($request), "`].")] $request($response),)*
+        }
+
+        impl AnyRequest {
+            /// Makes the call on `service` and keeps the answer in the closed list.
+            pub(crate) async fn call_on<S: Service>(self, service: &S, options: &CallOptions) -> Result<AnyResponse> {
+                match self {
+                    $(Self::$request(request) => service.call(request, options).await.map(AnyResponse::$request),)*
+                }
+            }
+        }
+
+        $(
+            impl sealed::Sealed for $request {}
+
+            impl Request for $request {
+                type Response = $response;
+
+                fn into_any(self) -> AnyRequest {
+                    AnyRequest::$request(self)
+                }
+
+                fn response(any: AnyResponse) -> Option<$response> {
+                    match any {
+                        AnyResponse::$request(response) => Some(response),
+                        _ => None,
+                    }
+                }
+
+                fn execute<T: Transport>(
+                    self,
+                    channel: &Channel<T>,
+                    options: &CallOptions,
+                ) -> impl Future<Output = Result<$response>> + Send {
+                    $execute(channel, self, options)
+                }
+            }
+        )*
+    };
+}
+
+requests! {
+    Get => GetResponse by Channel::unary,
+    Put => PutResponse by Channel::unary,
+    Delete => DeleteResponse by Channel::unary,
+    Txn => TxnResponse by Channel::unary,
+    Compact => CompactResponse by Channel::unary,
+    Op => OpResponse by op::execute,
+}
+
+macro_rules! stream_requests {
+    ($($request:ident => $item:ident, $control:ty, by $open:expr);* $(;)?) => {
+        /// Every request that is answered by a stream.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum AnyStreamRequest {
+            $(#[doc = concat!("A [`", stringify!($request), "`].")] $request($request),)*
+        }
+
+        /// Every stream, each under the name of its request.
+        #[derive(Debug)]
+        #[non_exhaustive]
+        pub enum AnyStream {
+            $(#[doc = concat!("The answers to a [`", stringify!($request), "`].")] $request(Streaming<$item, $control>),)*
+        }
+
+        impl AnyStreamRequest {
+            /// Opens the stream on `service` and keeps it in the closed list.
+            pub(crate) async fn open_on<S: Service>(self, service: &S, options: &CallOptions) -> Result<AnyStream> {
+                match self {
+                    $(Self::$request(request) => service.open(request, options).await.map(AnyStream::$request),)*
+                }
+            }
+        }
+
+        $(
+            impl sealed::Sealed for $request {}
+
+            impl StreamRequest for $request {
+                type Item = $item;
+                type Control = $control;
+
+                fn into_any(self) -> AnyStreamRequest {
+                    AnyStreamRequest::$request(self)
+                }
+
+                #[allow(unreachable_patterns, reason = "the list may have one entry")]
+                fn stream(any: AnyStream) -> Option<Streaming<$item, $control>> {
+                    match any {
+                        AnyStream::$request(stream) => Some(stream),
+                        _ => None,
+                    }
+                }
+
+                fn open<T: Transport>(
+                    self,
+                    channel: &Channel<T>,
+                    options: &CallOptions,
+                ) -> impl Future<Output = Result<Streaming<$item, $control>>> + Send {
+                    $open(channel, self, options)
+                }
+            }
+        )*
+    };
+}
+
+stream_requests! {
+    GetStream => GetResponse, (), by get::open_stream;
+}

@@ -1,0 +1,25 @@
+//! Responses: thin typed views of what the server sent.
+//!
+//! Every request has one, and most hold keys ([`KeyValue`]) that share the buffer of the answer. They can be made by
+//! hand too, each with `new` and a few `with_…`, as mocks and layers have to. Nothing here decides anything.
+
+mod compact;
+mod delete;
+mod get;
+mod header;
+mod key_value;
+mod put;
+mod txn;
+
+pub use compact::CompactResponse;
+pub use delete::DeleteResponse;
+pub use get::GetResponse;
+pub use header::ResponseHeader;
+pub use key_value::KeyValue;
+pub use put::PutResponse;
+pub use txn::TxnResponse;
+
+/// A number that is never negative, as etcd sends it.
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

@@ -1,0 +1,84 @@
+//! What a caller may decide per call.
+
+use std::time::Duration;
+
+use crate::metadata::Metadata;
+
+/// How a call is to be made: its deadline, its retries and what it says to the server beside the request.
+///
+/// A [`Client`](crate::Client) carries one set and makes every call with it; [`Client::with_options`] gives the same
+/// client another set, which costs no more than a clone:
+///
+/// ```
+/// # use etcdkit::service::CallOptions;
+/// # use std::time::Duration;
+/// # async fn example(client: etcdkit::Client) -> etcdkit::Result<()> {
+/// let quick = CallOptions::new().timeout(Duration::from_millis(200));
+/// client.with_options(quick).get("/flags").await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// [`Client::with_options`]: crate::Client::with_options
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallOptions {
+    pub(crate) timeout: Option<Timeout>,
+    pub(crate) retry: Option<bool>,
+    pub(crate) require_leader: bool,
+    pub(crate) metadata: Metadata,
+}
+
+/// A caller's own deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timeout {
+    After(Duration),
+    Never,
+}
+
+impl CallOptions {
+    /// The client's defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends the call with [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) after `timeout`, all attempts together.
+    ///
+    /// Also sent to the server as `grpc-timeout`. Without it the default of the request's class holds, see
+    /// [`Timeouts`](crate::config::Timeouts).
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(Timeout::After(timeout));
+        self
+    }
+
+    /// Lets the call wait for as long as it takes. A frozen member is still found and left.
+    #[must_use]
+    pub fn no_timeout(mut self) -> Self {
+        self.timeout = Some(Timeout::Never);
+        self
+    }
+
+    /// Whether failed attempts that are safe to repeat are repeated. Overrides the client's setting.
+    #[must_use]
+    pub fn retry(mut self, retry: bool) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// Has a member that knows no leader refuse the call at once ([`ErrorKind::NoLeader`]), rather than hold it.
+    ///
+    /// [`ErrorKind::NoLeader`]: crate::ErrorKind::NoLeader
+    #[must_use]
+    pub fn require_leader(mut self) -> Self {
+        self.require_leader = true;
+        self
+    }
+
+    /// Sends `metadata` along with the call, beside what etcdkit sends itself.
+    #[must_use]
+    pub fn metadata(mut self, metadata: Metadata) -> Self {
+        self.metadata = metadata;
+        self
+    }
+}

@@ -1,0 +1,78 @@
+//! Endpoints out of the cluster's own member list.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use etcdkit_proto::etcdserverpb::{MemberListRequest, MemberListResponse};
+use etcdkit_proto::method::{self, Class};
+
+use crate::client::Client;
+use crate::clock;
+use crate::config::{Endpoints, MemberPolicy};
+use crate::error::{Error, ErrorKind, Result};
+use crate::service::CallOptions;
+use crate::transport::{Channel, Transport};
+
+impl<T: Transport> Client<Channel<T>> {
+    /// Replaces the endpoints by those that the members advertise.
+    ///
+    /// Learners and members that have not started are left out, and so is what this client could not or must not use:
+    /// addresses that lead nowhere (`0.0.0.0`), addresses of this machine when the endpoints in use are elsewhere, and
+    /// plain text when the endpoints in use are TLS. If nothing is left, the endpoints stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// The member list could not be read, or no member advertises an endpoint that can be used: the message says why
+    /// for each.
+    pub async fn sync(&self) -> Result<()> {
+        self.service().sync(self.options()).await
+    }
+}
+
+impl<T: Transport> Channel<T> {
+    async fn sync(&self, options: &CallOptions) -> Result<()> {
+        let method = method::cluster::MEMBER_LIST;
+        let call = self.prepare(method, Class::Read, false, options);
+        let request = MemberListRequest { linearizable: true };
+        let answer: MemberListResponse = self.exchange(&call, &request, false).await?;
+        let policy = MemberPolicy::new(&self.endpoints(), self.config().connect.tls_configured());
+        let urls = answer
+            .members
+            .iter()
+            .filter(|member| !member.name.is_empty() && !member.is_learner)
+            .flat_map(|member| member.client_urls.iter().map(String::as_str));
+        let found = Endpoints::from_members(urls, policy);
+        for (url, reason) in &found.dropped {
+            tracing::debug!(url, reason, "left out of the endpoints");
+        }
+        if found.kept.is_empty() {
+            let reasons: Vec<String> =
+                found.dropped.iter().map(|(url, reason)| format!("{url}: {reason}")).collect();
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "no member advertises an endpoint that can be used, so the present ones stay; left out: [{}]",
+                    reasons.join("; ")
+                ),
+            ));
+        }
+        self.set_endpoints(Endpoints::new(found.kept)?).await
+    }
+}
+
+/// Synchronises again and again, for as long as the channel lives.
+pub(crate) async fn keep_synchronised<T: Transport>(
+    channel: Weak<crate::transport::Shared<T>>,
+    interval: Duration,
+) {
+    loop {
+        clock::sleep(interval).await;
+        let Some(channel) = Channel::upgrade(&channel) else { return };
+        if let Err(error) = channel.sync(&CallOptions::new()).await {
+            if error.kind() == ErrorKind::Closed {
+                return;
+            }
+            tracing::info!(%error, "endpoints not synchronised");
+        }
+    }
+}

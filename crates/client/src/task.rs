@@ -1,0 +1,59 @@
+//! The only place that spawns tasks. A task ends with its owner.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use tokio::task::JoinHandle;
+
+/// A running task; dropping it ends the task.
+#[derive(Debug)]
+pub(crate) struct Task(JoinHandle<()>);
+
+/// Starts `future` as a task of the current runtime.
+///
+/// # Panics
+///
+/// Outside a tokio runtime, as `tokio::spawn` does.
+#[expect(clippy::disallowed_methods, reason = "the one place: the handle aborts on drop")]
+pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Task {
+    Task(tokio::spawn(future))
+}
+
+impl Task {
+    /// Ends the task at its next await.
+    pub(crate) fn abort(&self) {
+        self.0.abort();
+    }
+
+    /// Whether the task is over, for whatever reason.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Which of two futures was first.
+#[derive(Debug)]
+pub(crate) enum Either<A, B> {
+    First(A),
+    Second(B),
+}
+
+/// Runs both futures until one is ready; the first is asked first. The other is dropped.
+pub(crate) async fn race<A: Future, B: Future>(a: A, b: B) -> Either<A::Output, B::Output> {
+    let mut a = pin!(a);
+    let mut b = pin!(b);
+    poll_fn(|cx| {
+        if let Poll::Ready(a) = a.as_mut().poll(cx) {
+            return Poll::Ready(Either::First(a));
+        }
+        b.as_mut().poll(cx).map(Either::Second)
+    })
+    .await
+}

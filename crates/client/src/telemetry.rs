@@ -1,0 +1,164 @@
+//! What can be observed: the names of events and metrics, in one place.
+//!
+//! Events and spans go through `tracing`: `warn` and `info` for endpoints that fail and come back, `debug` for retries.
+//! With the feature `metrics`, RPCs are counted through the `metrics` facade under the names that gRPC's own exporters
+//! use, so that existing dashboards work:
+//!
+//! | name | labels |
+//! |---|---|
+//! | `grpc_client_started_total` | `grpc_type`, `grpc_service`, `grpc_method` |
+//! | `grpc_client_handled_total` | the same, and `grpc_code` |
+//! | `grpc_client_msg_sent_total` | `grpc_type`, `grpc_service`, `grpc_method` |
+//! | `grpc_client_msg_received_total` | `grpc_type`, `grpc_service`, `grpc_method` |
+
+use etcdkit_proto::method::MethodInfo;
+
+use crate::error::Error;
+
+/// How verbose etcd's clients are asked to be by the environment variable `ETCD_CLIENT_DEBUG`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum LogLevel {
+    /// Failures that the caller is told of.
+    Error,
+    /// Endpoints that fail.
+    Warn,
+    /// Endpoints that become ready. What an empty value, `true` and anything unknown mean.
+    Info,
+    /// Every retry.
+    Debug,
+}
+
+impl LogLevel {
+    /// The level that `ETCD_CLIENT_DEBUG` names; `None` if it is not set.
+    ///
+    /// A library does not install a subscriber; a program passes this on to its own, as a filter for the target
+    /// `etcdkit`:
+    ///
+    /// ```
+    /// use etcdkit::telemetry::LogLevel;
+    ///
+    /// let level = LogLevel::from_env().unwrap_or(LogLevel::Warn);
+    /// let filter = format!("etcdkit={}", level.as_str());
+    /// assert!(filter.starts_with("etcdkit="));
+    /// ```
+    #[must_use]
+    pub fn from_env() -> Option<Self> {
+        std::env::var("ETCD_CLIENT_DEBUG").ok().map(|value| Self::of(&value))
+    }
+
+    fn of(value: &str) -> Self {
+        match value.to_ascii_lowercase().as_str() {
+            "debug" | "-1" => Self::Debug,
+            "warn" => Self::Warn,
+            "error" | "dpanic" | "panic" | "fatal" => Self::Error,
+            _ => Self::Info,
+        }
+    }
+
+    /// The name as filters spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// A call that has begun.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Started {
+    #[cfg(feature = "metrics")]
+    method: MethodInfo,
+}
+
+#[cfg(not(feature = "metrics"))]
+#[inline]
+pub(crate) fn started(_method: &MethodInfo) -> Started {
+    Started {}
+}
+
+#[cfg(not(feature = "metrics"))]
+#[inline]
+pub(crate) fn finished(_started: Started, _error: Option<&Error>) {}
+
+#[cfg(feature = "metrics")]
+pub(crate) use counted::{finished, started};
+
+#[cfg(feature = "metrics")]
+mod counted {
+    use etcdkit_proto::Code;
+    use etcdkit_proto::method::{MethodInfo, Shape};
+
+    use super::Started;
+    use crate::error::{Error, ErrorKind};
+
+    fn shape(method: &MethodInfo) -> &'static str {
+        match method.shape {
+            Shape::Unary => "unary",
+            Shape::ServerStream => "server_stream",
+            Shape::Bidi => "bidi_stream",
+        }
+    }
+
+    macro_rules! count {
+        ($name:literal, $method:expr $(, $label:literal => $value:expr)?) => {
+            metrics::counter!(
+                $name,
+                "grpc_type" => shape($method),
+                "grpc_service" => $method.service,
+                "grpc_method" => $method.name
+                $(, $label => $value)?
+            )
+            .increment(1)
+        };
+    }
+
+    pub(crate) fn started(method: &MethodInfo) -> Started {
+        count!("grpc_client_started_total", method);
+        count!("grpc_client_msg_sent_total", method);
+        Started { method: *method }
+    }
+
+    pub(crate) fn finished(started: Started, error: Option<&Error>) {
+        let method = &started.method;
+        if error.is_none() {
+            count!("grpc_client_msg_received_total", method);
+        }
+        count!("grpc_client_handled_total", method, "grpc_code" => error.map_or(Code::Ok, code).name());
+    }
+
+    /// The code that gRPC would have given a failure that never was a status.
+    fn code(error: &Error) -> Code {
+        error.code().unwrap_or(match error.kind() {
+            ErrorKind::Timeout => Code::DeadlineExceeded,
+            ErrorKind::Cancelled | ErrorKind::Closed => Code::Canceled,
+            ErrorKind::ResourceExhausted => Code::ResourceExhausted,
+            ErrorKind::Internal => Code::Internal,
+            _ => Code::Unavailable,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LogLevel;
+
+    #[test]
+    fn debug_levels_are_read_as_etcd_reads_them() {
+        for (value, level) in [
+            ("", LogLevel::Info),
+            ("true", LogLevel::Info),
+            ("nonsense", LogLevel::Info),
+            ("DEBUG", LogLevel::Debug),
+            ("warn", LogLevel::Warn),
+            ("error", LogLevel::Error),
+        ] {
+            assert_eq!(LogLevel::of(value), level, "{value:?}");
+        }
+    }
+}

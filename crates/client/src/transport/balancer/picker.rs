@@ -1,0 +1,121 @@
+//! The snapshot that every call reads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::machine::SlotId;
+use super::state::EndpointState;
+use crate::clock::Instant;
+use crate::config::{Balance, Candidate, Endpoint};
+use crate::error::Attempt;
+
+/// What a call needs of a member.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::transport) struct Want<'a> {
+    /// Whether a learner will do.
+    pub(in crate::transport) learner: bool,
+    /// Connections that this call was unlucky with.
+    pub(in crate::transport) avoid: &'a [SlotId],
+}
+
+/// What a picker chooses from.
+pub(in crate::transport) trait Candidates: Send + Sync {
+    fn slot(&self) -> SlotId;
+    fn endpoint(&self) -> &Endpoint;
+    fn is_learner(&self) -> bool;
+    fn in_flight(&self) -> usize;
+    /// Whether calls have been waiting there for suspiciously long.
+    fn is_doubtful(&self, now: Instant) -> bool;
+}
+
+/// The connections that are up, and how to choose among them.
+#[derive(Debug)]
+pub(in crate::transport) struct Picker<L> {
+    pub(in crate::transport) links: Vec<Arc<L>>,
+    pub(in crate::transport) states: Vec<EndpointState>,
+    /// How the endpoints that are not ready failed.
+    pub(in crate::transport) failures: Vec<Attempt>,
+    /// Whether every endpoint has been tried in vain.
+    pub(in crate::transport) all_failed: bool,
+    pub(in crate::transport) closed: bool,
+    balance: Balance,
+    cursor: AtomicUsize,
+}
+
+impl<L: Candidates> Picker<L> {
+    pub(in crate::transport) fn new(balance: Balance, start: usize) -> Self {
+        Self {
+            links: Vec::new(),
+            states: Vec::new(),
+            failures: Vec::new(),
+            all_failed: false,
+            closed: false,
+            balance,
+            cursor: AtomicUsize::new(start),
+        }
+    }
+
+    /// Where the next snapshot goes on.
+    pub(in crate::transport) fn cursor(&self) -> usize {
+        self.cursor.load(Ordering::Relaxed)
+    }
+
+    /// The connection for a call, or `None` if no suitable member is ready.
+    ///
+    /// Members that this call has not failed on come first, then those that answer; within the best such class the
+    /// policy decides.
+    pub(in crate::transport) fn pick(&self, want: Want<'_>, now: Instant) -> Option<&Arc<L>> {
+        let rank = |link: &L| -> Option<u8> {
+            if link.is_learner() && !want.learner {
+                return None;
+            }
+            Some(
+                u8::from(want.avoid.contains(&link.slot())) << 1 | u8::from(link.is_doubtful(now)),
+            )
+        };
+        match &self.balance {
+            Balance::RoundRobin => {
+                let start = self.cursor.fetch_add(1, Ordering::Relaxed);
+                self.first_of_best_rank(start, rank)
+            }
+            Balance::PickFirst => self.first_of_best_rank(0, rank),
+            Balance::LeastInFlight => self
+                .links
+                .iter()
+                .filter_map(|link| Some(((rank(link)?, link.in_flight()), link)))
+                .min_by_key(|(key, _)| *key)
+                .map(|(_, link)| link),
+            Balance::Custom(policy) => {
+                let best = self.links.iter().filter_map(|link| rank(link)).min()?;
+                let links: Vec<&Arc<L>> =
+                    self.links.iter().filter(|link| rank(link) == Some(best)).collect();
+                let candidates: Vec<Candidate<'_>> = links
+                    .iter()
+                    .map(|link| Candidate::new(link.endpoint(), link.in_flight(), link.is_learner()))
+                    .collect();
+                let choice = policy.pick(&candidates);
+                links.get(choice).or_else(|| links.last()).copied()
+            }
+        }
+    }
+
+    fn first_of_best_rank(
+        &self,
+        start: usize,
+        rank: impl Fn(&L) -> Option<u8>,
+    ) -> Option<&Arc<L>> {
+        let count = self.links.len();
+        let mut best: Option<(u8, &Arc<L>)> = None;
+        for offset in 0..count {
+            let link = &self.links[(start.wrapping_add(offset)) % count];
+            match rank(link) {
+                Some(0) => return Some(link),
+                Some(rank) if best.is_none_or(|(other, _)| rank < other) => {
+                    best = Some((rank, link));
+                }
+                _ => {}
+            }
+        }
+        best.map(|(_, link)| link)
+    }
+}

@@ -1,0 +1,219 @@
+//! The task that owns a channel's connections.
+//!
+//! It feeds the [`Balancer`] with what happens, carries out what the balancer asks for, and publishes a new [`Picker`]
+//! after every change. One task per connection opens it, has the member answer on it, and watches over it; all of them
+//! end with this one, and this one ends with the channel.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::balancer::{About, Action, Balancer, Picker, SlotId};
+use super::identity::Identity;
+use super::link::{self, Link};
+use super::token::Tokens;
+use super::traits::{Connection, Transport};
+use crate::clock;
+use crate::config::{Config, Endpoint, Endpoints};
+use crate::error::Cause;
+use crate::task::{self, Task};
+
+pub(super) type PickerOf<T> = Picker<Link<<T as Transport>::Connection>>;
+
+/// What connections are made with; shared by the channel and its tasks.
+#[derive(Debug)]
+pub(super) struct Context<T> {
+    pub(super) transport: T,
+    pub(super) config: Config,
+    pub(super) identity: Identity,
+    pub(super) tokens: Tokens,
+}
+
+/// How long a new connection waits for the member to introduce itself, once it has shown that it is alive.
+const INTRODUCTION: Duration = Duration::from_millis(500);
+/// Room for what happens at once; tasks that find it full wait.
+const EVENTS: usize = 64;
+
+/// What the driver is told.
+#[derive(Debug)]
+pub(super) enum Event<C> {
+    /// A call found no member ready.
+    Wake,
+    SetEndpoints(Endpoints),
+    /// End everything; the sender is dropped when it is done.
+    Close(oneshot::Sender<()>),
+    Ready(Arc<Link<C>>, About),
+    Failed(SlotId, Cause),
+}
+
+/// The ends that the channel keeps.
+#[derive(Debug)]
+pub(super) struct Handles<T: Transport> {
+    pub(super) events: mpsc::Sender<Event<T::Connection>>,
+    pub(super) picker: watch::Receiver<Arc<PickerOf<T>>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Driver<T: Transport> {
+    context: Arc<Context<T>>,
+    balancer: Balancer,
+    slots: HashMap<SlotId, Slot<T::Connection>>,
+    events: mpsc::Receiver<Event<T::Connection>>,
+    sender: mpsc::Sender<Event<T::Connection>>,
+    picker: watch::Sender<Arc<PickerOf<T>>>,
+}
+
+/// A slot that is being connected or is up.
+#[derive(Debug)]
+struct Slot<C> {
+    link: Option<Arc<Link<C>>>,
+    _task: Task,
+}
+
+impl<T: Transport> Driver<T> {
+    pub(super) fn new(context: Arc<Context<T>>, balancer: Balancer) -> (Self, Handles<T>) {
+        let (sender, events) = mpsc::channel(EVENTS);
+        let mut first = Picker::new(context.config.balance.clone(), clock::rng().usize(..));
+        first.states = balancer.states();
+        let (picker, receiver) = watch::channel(Arc::new(first));
+        let handles = Handles { events: sender.clone(), picker: receiver };
+        (Self { context, balancer, slots: HashMap::new(), events, sender, picker }, handles)
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut actions = Vec::new();
+        loop {
+            let next = self.balancer.poll(clock::now(), &mut actions);
+            let changed = !actions.is_empty();
+            for action in actions.drain(..) {
+                self.carry_out(action);
+            }
+            if changed {
+                self.publish();
+            }
+            match clock::until(next, self.events.recv()).await {
+                None => {}
+                Some(None) => return,
+                Some(Some(Event::Close(done))) => {
+                    self.close();
+                    drop(done);
+                    return;
+                }
+                Some(Some(event)) => self.take_in(event, &mut actions),
+            }
+        }
+    }
+
+    fn take_in(&mut self, event: Event<T::Connection>, actions: &mut Vec<Action>) {
+        let now = clock::now();
+        match event {
+            Event::Wake => self.balancer.wake(now),
+            Event::SetEndpoints(endpoints) => {
+                self.balancer.set_endpoints(&endpoints, actions);
+                self.publish();
+            }
+            Event::Ready(link, about) => {
+                tracing::info!(endpoint = %link.endpoint, version = about.version.as_deref(), "ready");
+                if self.balancer.ready(link.slot, about, now) {
+                    if let Some(slot) = self.slots.get_mut(&link.slot) {
+                        slot.link = Some(link);
+                    }
+                    self.publish();
+                }
+            }
+            Event::Failed(id, cause) => {
+                if self.slots.remove(&id).is_some() {
+                    self.balancer.failed(id, cause, now);
+                    self.publish();
+                }
+            }
+            // Handled where it ends the loop.
+            Event::Close(_) => {}
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Connect(id, endpoint) => {
+                let task = task::spawn(connect_and_watch(
+                    Arc::clone(&self.context),
+                    id,
+                    endpoint,
+                    self.sender.clone(),
+                ));
+                self.slots.insert(id, Slot { link: None, _task: task });
+            }
+            // Calls under way keep the link and finish on it; nothing new finds it.
+            Action::Drop(id) => drop(self.slots.remove(&id)),
+        }
+    }
+
+    fn publish(&self) {
+        let mut next = Picker::new(self.context.config.balance.clone(), self.picker.borrow().cursor());
+        next.links = self
+            .balancer
+            .ready_slots()
+            .filter_map(|id| self.slots.get(&id)?.link.clone())
+            .collect();
+        next.states = self.balancer.states();
+        next.failures = self.balancer.failures();
+        next.all_failed = self.balancer.all_failed();
+        self.picker.send_replace(Arc::new(next));
+    }
+
+    fn close(&mut self) {
+        for (_, slot) in self.slots.drain() {
+            if let Some(link) = slot.link {
+                link.connection.shut_down(Cause::Disconnected("the client was closed".into()));
+            }
+        }
+        let mut last = Picker::new(self.context.config.balance.clone(), 0);
+        last.closed = true;
+        self.picker.send_replace(Arc::new(last));
+    }
+}
+
+/// The life of one slot's connection, told to the driver.
+async fn connect_and_watch<T: Transport>(
+    context: Arc<Context<T>>,
+    id: SlotId,
+    endpoint: Endpoint,
+    events: mpsc::Sender<Event<T::Connection>>,
+) {
+    let deadline = clock::now() + context.config.timeouts.connect;
+    let connected = clock::until(Some(deadline), connect(&context, id, &endpoint)).await;
+    let cause = match connected.unwrap_or(Err(Cause::ConnectTimeout)) {
+        Ok((link, about)) => {
+            let link = Arc::new(link);
+            // The driver is gone only if all of this is about to end as well.
+            let _ = events.send(Event::Ready(Arc::clone(&link), about)).await;
+            link.supervise(&context.config.liveness).await
+        }
+        Err(cause) => cause,
+    };
+    tracing::warn!(%endpoint, %cause, "not ready");
+    let _ = events.send(Event::Failed(id, cause)).await;
+}
+
+/// Opens a connection and has the member answer on it: only then is it ready.
+async fn connect<T: Transport>(
+    context: &Context<T>,
+    id: SlotId,
+    endpoint: &Endpoint,
+) -> Result<(Link<T::Connection>, About), Cause> {
+    let connection = context.transport.connect(endpoint).await?;
+    link::alive(&connection).await?;
+    let token = context.tokens.current();
+    let introduction = link::introduce(&connection, token.as_ref().map(|token| &token.value));
+    let (about, cluster) = clock::until(Some(clock::now() + INTRODUCTION), introduction)
+        .await
+        .unwrap_or_default();
+    if let Some(cluster) = cluster {
+        context.identity.admit(cluster)?;
+    }
+    let doubt_after = context.config.liveness.doubt_after;
+    let link = Link::new(id, endpoint.clone(), connection, about.learner, doubt_after);
+    Ok((link, about))
+}

@@ -1,0 +1,183 @@
+//! A connection that is up, with what is known of the member behind it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use etcdkit_proto::etcdserverpb::{StatusRequest, StatusResponse};
+use etcdkit_proto::grpc_health_v1::{HealthCheckRequest, HealthCheckResponse};
+use etcdkit_proto::method::{self, Method};
+use http::HeaderValue;
+use prost::Message;
+
+use super::balancer::{About, Candidates, SlotId};
+use super::grpc;
+use super::liveness::{Liveness, Sample, Verdict, Watchdog};
+use super::traits::{Connection, Failure, Head};
+use crate::clock::{self, Instant};
+use crate::config::{self, Endpoint};
+use crate::error::Cause;
+use crate::metadata::Metadata;
+
+/// One usable connection.
+#[derive(Debug)]
+pub(super) struct Link<C> {
+    pub(super) slot: SlotId,
+    pub(super) endpoint: Endpoint,
+    pub(super) connection: C,
+    pub(super) liveness: Liveness,
+    learner: AtomicBool,
+    doubt_after: Duration,
+}
+
+impl<C: Connection> Link<C> {
+    pub(super) fn new(
+        slot: SlotId,
+        endpoint: Endpoint,
+        connection: C,
+        learner: bool,
+        doubt_after: Duration,
+    ) -> Self {
+        Self {
+            slot,
+            endpoint,
+            connection,
+            liveness: Liveness::new(clock::now()),
+            learner: AtomicBool::new(learner),
+            doubt_after,
+        }
+    }
+
+    /// The member said that it is a learner, after it was taken for a voter.
+    pub(super) fn mark_learner(&self) {
+        self.learner.store(true, Ordering::Relaxed);
+    }
+
+    fn sample(&self) -> Sample {
+        Sample {
+            in_flight: self.liveness.in_flight(),
+            answers: self.liveness.answers(),
+            received: self.connection.received(),
+        }
+    }
+
+    /// Watches over the connection until it is lost, and says why.
+    pub(super) async fn supervise(&self, settings: &config::Liveness) -> Cause {
+        match crate::task::race(self.connection.closed(), self.watch(settings)).await {
+            crate::task::Either::First(cause) => cause,
+            crate::task::Either::Second(cause) => {
+                self.connection.shut_down(cause.clone());
+                cause
+            }
+        }
+    }
+
+    async fn watch(&self, settings: &config::Liveness) -> Cause {
+        let mut watchdog = Watchdog::new(settings.probe_after, clock::now());
+        loop {
+            match watchdog.observe(self.sample(), clock::now()) {
+                Verdict::Idle => self.liveness.wait_for_calls().await,
+                Verdict::Look(at) => clock::sleep_until(at).await,
+                Verdict::Probe => {
+                    let before = self.connection.received();
+                    let deadline = clock::now() + settings.probe_timeout;
+                    let answer = clock::until(Some(deadline), alive(&self.connection)).await;
+                    match answer {
+                        Some(Ok(())) => {}
+                        Some(Err(cause)) => return cause,
+                        // A slow line may hold the answer back, but then other bytes come in.
+                        None if self.connection.received() != before => {}
+                        None => return Cause::Frozen,
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<C: Connection> Candidates for Link<C> {
+    fn slot(&self) -> SlotId {
+        self.slot
+    }
+
+    fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    fn is_learner(&self) -> bool {
+        self.learner.load(Ordering::Relaxed)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.liveness.in_flight()
+    }
+
+    fn is_doubtful(&self, now: Instant) -> bool {
+        self.liveness.is_doubtful(now, self.doubt_after)
+    }
+}
+
+/// Has the process behind the connection answer anything at all.
+///
+/// The standard health check needs no quorum, no disk and no credentials, so a slow cluster is not taken for a frozen
+/// process. An error is an answer too.
+pub(super) async fn alive<C: Connection>(connection: &C) -> Result<(), Cause> {
+    match ask::<C, HealthCheckRequest, HealthCheckResponse>(
+        connection,
+        method::health::CHECK,
+        &HealthCheckRequest::default(),
+        None,
+    )
+    .await
+    {
+        Ok(_) | Err(Failure::Status(_)) => Ok(()),
+        Err(Failure::NotProcessed(cause) | Failure::Unknown(cause)) => Err(cause),
+    }
+}
+
+/// What the member tells of itself, and the id of its cluster. Nothing, if it would rather not.
+pub(super) async fn introduce<C: Connection>(
+    connection: &C,
+    token: Option<&HeaderValue>,
+) -> (About, Option<u64>) {
+    let Ok(status) = ask::<C, StatusRequest, StatusResponse>(
+        connection,
+        method::maintenance::STATUS,
+        &StatusRequest::default(),
+        token,
+    )
+    .await
+    else {
+        return (About::default(), None);
+    };
+    let header = status.header.unwrap_or_default();
+    let about = About {
+        member_id: (header.member_id != 0).then_some(header.member_id),
+        version: (!status.version.is_empty()).then(|| status.version.as_str().into()),
+        learner: status.is_learner,
+    };
+    (about, (header.cluster_id != 0).then_some(header.cluster_id))
+}
+
+async fn ask<C: Connection, Req: Message, Res: Message + Default>(
+    connection: &C,
+    method: Method<Req, Res>,
+    request: &Req,
+    token: Option<&HeaderValue>,
+) -> Result<Res, Failure> {
+    let message = grpc::frame(request, usize::MAX).map_err(Failure::NotProcessed)?;
+    let head = Head {
+        path: method.path(),
+        timeout: None,
+        token,
+        require_leader: false,
+        metadata: &Metadata::new(),
+    };
+    let answer = connection.unary(head, message).await?;
+    Res::decode(answer).map_err(|error| {
+        // It answered; what it said is another matter.
+        Failure::Status(super::traits::Status {
+            code: crate::error::Code::Internal,
+            message: format!("the answer can't be decoded: {error}"),
+        })
+    })
+}

@@ -1,0 +1,228 @@
+//! Signs of life of one connection.
+//!
+//! A frozen process keeps its connections open: the kernel acknowledges for it. So a member is judged by its answers.
+//! [`Liveness`] counts what is outstanding and when the last answer came, on the path of every call;
+//! [`Watchdog`] decides, with the time passed in, when silence has lasted long enough for a probe. Fast periodic pings
+//! are no way to find out: etcd allows one in five seconds, none without an open stream, and closes the connection at
+//! the fourth offence.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::clock::Instant;
+
+/// What calls leave behind on a connection.
+#[derive(Debug)]
+pub(super) struct Liveness {
+    born: Instant,
+    in_flight: AtomicUsize,
+    answers: AtomicU64,
+    /// Nanoseconds from `born` to the last answer, or to the moment a call began when none was outstanding.
+    progress: AtomicU64,
+    /// Set while the watchdog waits for the first call.
+    parked: AtomicBool,
+    wake: Notify,
+}
+
+impl Liveness {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            born: now,
+            in_flight: AtomicUsize::new(0),
+            answers: AtomicU64::new(0),
+            progress: AtomicU64::new(0),
+            parked: AtomicBool::new(false),
+            wake: Notify::new(),
+        }
+    }
+
+    /// Counts a call as outstanding until the guard is dropped.
+    pub(super) fn begin(&self, now: Instant) -> InFlight<'_> {
+        if self.in_flight.fetch_add(1, Ordering::AcqRel) == 0 {
+            self.progress.store(self.stamp(now), Ordering::Relaxed);
+        }
+        if self.parked.load(Ordering::Acquire) {
+            self.wake.notify_one();
+        }
+        InFlight(self)
+    }
+
+    /// Notes an answer.
+    pub(super) fn answered(&self, now: Instant) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+        self.progress.store(self.stamp(now), Ordering::Relaxed);
+    }
+
+    /// Calls that wait for an answer.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// How many answers there were, whatever they said.
+    pub(super) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Whether calls have been waiting for longer than `patience` without any answer: reason enough to prefer another
+    /// member, not to give this one up.
+    pub(super) fn is_doubtful(&self, now: Instant, patience: Duration) -> bool {
+        self.in_flight() > 0 && {
+            let progress = Duration::from_nanos(self.progress.load(Ordering::Relaxed));
+            now.saturating_duration_since(self.born).saturating_sub(progress) > patience
+        }
+    }
+
+    /// Waits until a call is outstanding.
+    pub(super) async fn wait_for_calls(&self) {
+        loop {
+            self.parked.store(true, Ordering::Release);
+            if self.in_flight.load(Ordering::Acquire) > 0 {
+                break;
+            }
+            self.wake.notified().await;
+        }
+        self.parked.store(false, Ordering::Release);
+    }
+
+    fn stamp(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.born).as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// A call that waits for its answer.
+#[derive(Debug)]
+pub(super) struct InFlight<'a>(&'a Liveness);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Decides when silence calls for a probe. Pure: it sees what is sampled, when it is sampled.
+#[derive(Debug)]
+pub(super) struct Watchdog {
+    patience: Duration,
+    last: Option<Sample>,
+    silent_since: Instant,
+}
+
+/// What a connection shows at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sample {
+    pub(super) in_flight: usize,
+    pub(super) answers: u64,
+    pub(super) received: u64,
+}
+
+/// What to do about a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing is outstanding: look again when something is.
+    Idle,
+    /// Look again then.
+    Look(Instant),
+    /// Ask the member for a sign of life.
+    Probe,
+}
+
+impl Watchdog {
+    pub(super) fn new(patience: Duration, now: Instant) -> Self {
+        Self { patience, last: None, silent_since: now }
+    }
+
+    pub(super) fn observe(&mut self, sample: Sample, now: Instant) -> Verdict {
+        let moved = self.last.is_none_or(|last| {
+            last.answers != sample.answers
+                || last.received != sample.received
+                || last.in_flight == 0
+        });
+        self.last = Some(sample);
+        if sample.in_flight == 0 {
+            return Verdict::Idle;
+        }
+        if moved {
+            self.silent_since = now;
+        }
+        let due = self.silent_since + self.patience;
+        if now >= due {
+            return Verdict::Probe;
+        }
+        // Sampling is what finds out about progress; half the patience bounds how late that can be.
+        Verdict::Look(due.min(now + self.patience / 2))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    const PATIENCE: Duration = Duration::from_millis(500);
+
+    fn sample(in_flight: usize, answers: u64, received: u64) -> Sample {
+        Sample { in_flight, answers, received }
+    }
+
+    /// Runs a schedule of (milliseconds, sample) and returns when a probe was asked for.
+    fn probes(schedule: &[(u64, Sample)]) -> Vec<u64> {
+        let start = clock::now();
+        let mut watchdog = Watchdog::new(PATIENCE, start);
+        schedule
+            .iter()
+            .filter(|(at, sample)| {
+                watchdog.observe(*sample, start + Duration::from_millis(*at)) == Verdict::Probe
+            })
+            .map(|(at, _)| *at)
+            .collect()
+    }
+
+    #[test]
+    fn silence_with_a_call_outstanding_asks_for_a_probe() {
+        let waiting = sample(1, 0, 9);
+        assert_eq!(probes(&[(0, waiting), (250, waiting), (499, waiting), (500, waiting)]), [500]);
+    }
+
+    #[test]
+    fn an_idle_connection_is_never_probed() {
+        let idle = sample(0, 3, 9);
+        assert!(probes(&[(0, idle), (500, idle), (60_000, idle)]).is_empty());
+        // A call that begins after long idleness gets the full patience.
+        let waiting = sample(1, 3, 9);
+        assert_eq!(probes(&[(0, idle), (60_000, waiting), (60_499, waiting), (60_500, waiting)]), [60_500]);
+    }
+
+    #[test]
+    fn any_byte_or_answer_is_a_sign_of_life() {
+        assert!(
+            probes(&[
+                (0, sample(1, 0, 9)),
+                (400, sample(1, 0, 10)),
+                (800, sample(1, 1, 10)),
+                (1200, sample(2, 2, 10)),
+            ])
+            .is_empty()
+        );
+    }
+
+    #[test]
+    fn doubt_comes_and_goes_with_answers() {
+        let start = clock::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let patience = Duration::from_millis(100);
+        let liveness = Liveness::new(start);
+        assert!(!liveness.is_doubtful(at(1000), patience));
+        let first = liveness.begin(at(1000));
+        let second = liveness.begin(at(1050));
+        assert!(!liveness.is_doubtful(at(1100), patience));
+        assert!(liveness.is_doubtful(at(1101), patience));
+        liveness.answered(at(1200));
+        drop(first);
+        assert!(!liveness.is_doubtful(at(1300), patience));
+        assert!(liveness.is_doubtful(at(1301), patience));
+        drop(second);
+        assert!(!liveness.is_doubtful(at(9000), patience));
+    }
+}

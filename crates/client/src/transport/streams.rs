@@ -1,0 +1,121 @@
+//! Streams of answers, opened with the same care as a call.
+//!
+//! Opening counts as done when the first message is there: until then a failure is retried like that of a read. After
+//! it, a failure is the stream's last item, and what to do about it is for whoever reads the stream.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use etcdkit_proto::method::Method;
+use prost::Message;
+
+use super::call::{Attempting, Call};
+use super::channel::Channel;
+use super::link::Link;
+use super::traits::{Connection, Failure, Head, Sink, Source, Transport};
+use crate::clock;
+use crate::error::{Attempt, Cause, Error, ErrorKind, Result};
+
+type SourceOf<T> = <<T as Transport>::Connection as Connection>::Source;
+
+/// The messages of a server's stream.
+pub(crate) struct Messages<T: Transport, Res> {
+    source: SourceOf<T>,
+    /// The first message, read while opening; `None` inside if the stream had none.
+    first: Option<Option<Bytes>>,
+    link: Arc<Link<T::Connection>>,
+    /// Keeps the connections up as long as the stream is read.
+    _channel: Channel<T>,
+    rpc: &'static str,
+    idle: Duration,
+    _response: PhantomData<fn() -> Res>,
+}
+
+/// Sends the one request and waits for the first answer.
+struct FirstAnswer(Bytes);
+
+impl<T: Transport> Attempting<T> for FirstAnswer {
+    type Output = (SourceOf<T>, Option<Bytes>);
+
+    async fn attempt(
+        &self,
+        link: &Link<T::Connection>,
+        head: Head<'_>,
+    ) -> Result<Self::Output, Failure> {
+        let (mut sink, mut source) = link.connection.open(head).await?;
+        // A refusal shows in the answer, which says more than the failed send.
+        let sent = match sink.send(self.0.clone()).await {
+            Ok(()) => sink.finish(),
+            Err(failure) => Err(failure),
+        };
+        let first = source.next().await?;
+        sent?;
+        Ok((source, first))
+    }
+}
+
+impl<T: Transport> Channel<T> {
+    /// Opens a stream that answers one request.
+    pub(crate) async fn server_stream<Req: Message, Res: Message + Default>(
+        &self,
+        _method: Method<Req, Res>,
+        request: &Req,
+        call: &Call<'_>,
+    ) -> Result<Messages<T, Res>> {
+        let message = self.frame(request, call)?;
+        let ((source, first), link) = self.attempts(call, &FirstAnswer(message)).await?;
+        Ok(Messages {
+            source,
+            first: Some(first),
+            link,
+            _channel: self.clone(),
+            rpc: call.method.path,
+            idle: self.stream_idle(),
+            _response: PhantomData,
+        })
+    }
+}
+
+impl<T: Transport, Res: Message + Default> Messages<T, Res> {
+    /// The next message; `None` when the server has ended the stream.
+    ///
+    /// # Errors
+    ///
+    /// The stream failed, or nothing came for longer than it may be idle.
+    pub(crate) async fn next(&mut self) -> Result<Option<Res>> {
+        let message = match self.first.take() {
+            Some(first) => first,
+            None => {
+                let now = clock::now();
+                let outstanding = self.link.liveness.begin(now);
+                let next = clock::until(now.checked_add(self.idle), self.source.next()).await;
+                drop(outstanding);
+                let next = next.unwrap_or(Err(Failure::Unknown(Cause::Deadline)));
+                self.link.liveness.answered(clock::now());
+                next.map_err(|failure| self.error(failure))?
+            }
+        };
+        let Some(message) = message else { return Ok(None) };
+        Res::decode(message).map(Some).map_err(|error| {
+            Error::internal("an item of the stream can't be decoded").with_source(error).with_rpc(self.rpc)
+        })
+    }
+
+    fn error(&self, failure: Failure) -> Error {
+        match failure {
+            Failure::Status(status) => Error::from_status(status.code, status.message),
+            Failure::NotProcessed(cause) | Failure::Unknown(cause) => {
+                let (kind, message) = match cause {
+                    Cause::Deadline => (ErrorKind::Timeout, "the stream was silent for too long"),
+                    Cause::Limit(_) => (ErrorKind::ResourceExhausted, "the stream broke a limit"),
+                    _ => (ErrorKind::Unavailable, "the stream broke off"),
+                };
+                let attempt = Attempt::new(Arc::clone(self.link.endpoint.name()), cause);
+                Error::new(kind, message).with_attempts(vec![attempt])
+            }
+        }
+        .with_rpc(self.rpc)
+    }
+}

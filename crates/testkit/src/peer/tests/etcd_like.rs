@@ -1,0 +1,112 @@
+//! The stand-in for an etcd member.
+
+use bytes::Bytes;
+use h2::Reason;
+
+use super::{Client, finish};
+use crate::peer::frame::code;
+use crate::peer::{Answer, EtcdLike, grpc_message};
+
+const RANGE: &str = "/etcdserverpb.KV/Range";
+const PUT: &str = "/etcdserverpb.KV/Put";
+const HEALTH: &str = "/grpc.health.v1.Health/Check";
+const STATUS: &str = "/etcdserverpb.Maintenance/Status";
+
+async fn start() -> (EtcdLike, Client) {
+    let etcd = EtcdLike::start().await;
+    let client = Client::connect(etcd.peer()).await;
+    (etcd, client)
+}
+
+#[tokio::test]
+async fn looks_healthy_and_knows_no_other_method() {
+    let (etcd, mut client) = start().await;
+    let response = client.call(HEALTH, b"").await.unwrap();
+    assert_eq!(response.body, &[0, 0, 0, 0, 2, 8, 1][..]);
+    let response = client.call(STATUS, b"").await.unwrap();
+    // The prefix, a header of eight bytes, a version of five, and three numbers.
+    assert_eq!(response.body.len(), 5 + (2 + 8) + (2 + 5) + 3 * 2);
+    assert!(response.body.windows(5).any(|window| window == b"3.7.1"));
+    let response = client.call(PUT, b"").await.unwrap();
+    assert_eq!(response.grpc_status(), ("12", &*format!("unknown method {PUT}")));
+    assert_eq!((etcd.calls(HEALTH), etcd.calls(STATUS), etcd.calls(PUT)), (1, 1, 1));
+    assert_eq!((etcd.calls(RANGE), etcd.all_requests().len()), (0, 3));
+}
+
+#[tokio::test]
+async fn queues_come_before_the_closure_and_it_before_the_defaults() {
+    let (etcd, mut client) = start().await;
+    etcd.queue(HEALTH, Answer::status(14, "first"));
+    etcd.queue(HEALTH, Answer::StatusAfterHeaders(13, "second".to_owned()));
+    etcd.answer_with(|call| (call.message() != "pass").then(|| Answer::message(&b"closure"[..])));
+    let response = client.call(HEALTH, b"").await.unwrap();
+    assert_eq!((response.grpc_status(), response.trailers.is_none()), (("14", "first"), true));
+    let response = client.call(HEALTH, b"").await.unwrap();
+    assert_eq!((response.grpc_status(), response.trailers.is_some()), (("13", "second"), true));
+    let response = client.call(HEALTH, b"").await.unwrap();
+    assert_eq!(response.body, grpc_message(b"closure"));
+    let response = client.call(HEALTH, b"pass").await.unwrap();
+    assert_eq!(response.body, grpc_message(&[8, 1]));
+}
+
+#[tokio::test]
+async fn calls_are_counted_and_recorded() {
+    let (etcd, mut client) = start().await;
+    etcd.queue(RANGE, Answer::Hang);
+    let hanging = client.start(RANGE, b"question").await.unwrap();
+    etcd.wait_calls(RANGE, 1).await;
+    // One call that hangs holds up no other.
+    client.call(RANGE, b"another").await.unwrap();
+    let calls = etcd.requests(RANGE);
+    assert_eq!(
+        calls.iter().map(super::super::Request::message).collect::<Vec<_>>(),
+        ["question", "another"]
+    );
+    assert_eq!(calls[0].header("grpc-timeout"), Some("5S"));
+    assert_eq!(etcd.calls(RANGE), 2);
+    drop(hanging);
+}
+
+#[tokio::test]
+async fn an_unread_answer_holds_up_no_other() {
+    let (etcd, mut client) = start().await;
+    let large = vec![7; 60_000];
+    etcd.answer_with(move |_| Some(Answer::message(large.clone())));
+    // h2's stream window is 64 KiB, so is the connection's: reading one stream leaves room for the next.
+    let unread = client.start(RANGE, b"").await.unwrap();
+    let (head, body) = unread.await.unwrap().into_parts();
+    assert_eq!(head.status, 200);
+    etcd.queue(PUT, Answer::status(5, "small"));
+    let response = client.call(PUT, b"").await.unwrap();
+    assert_eq!(response.grpc_status(), ("5", "small"));
+    drop(body);
+}
+
+#[tokio::test]
+async fn streams_and_connections_end_as_told() {
+    let (etcd, mut client) = start().await;
+    etcd.queue(PUT, Answer::Rst(code::ENHANCE_YOUR_CALM));
+    etcd.queue(PUT, Answer::Headers(vec![(":status".to_owned(), "502".to_owned())]));
+    etcd.queue(PUT, Answer::MessageThenHang(Bytes::from_static(b"half")));
+    etcd.queue(
+        PUT,
+        Answer::GoAway { last_stream: None, code: code::NO_ERROR, debug: Bytes::new() },
+    );
+    let error = client.call(PUT, b"").await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::ENHANCE_YOUR_CALM));
+    assert_eq!(client.call(PUT, b"").await.unwrap().status, 502);
+    let half = client.start(PUT, b"").await.unwrap();
+    let mut half = half.await.unwrap().into_body();
+    assert_eq!(half.data().await.unwrap().unwrap(), grpc_message(b"half"));
+    let refused = client.start(PUT, b"").await.unwrap();
+    assert!(finish(refused).await.unwrap_err().is_go_away());
+
+    for (answer, reset) in [(Answer::CloseConnection, false), (Answer::ResetConnection, true)] {
+        let mut client = Client::connect(etcd.peer()).await;
+        etcd.queue(PUT, answer);
+        let error = client.call(PUT, b"").await.unwrap_err();
+        let kind = error.get_io().map(std::io::Error::kind);
+        assert_eq!(kind == Some(std::io::ErrorKind::ConnectionReset), reset, "{error:?}");
+    }
+    assert_eq!(etcd.peer().connections(), 3);
+}
