@@ -149,8 +149,8 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Compacted`](crate::ErrorKind::Compacted) if the history is gone to there already,
-    /// [`ErrorKind::FutureRevision`](crate::ErrorKind::FutureRevision) if there is no such revision yet. See
+    /// [`ErrorKind::Compacted`] if the history is gone to there already,
+    /// [`ErrorKind::FutureRevision`] if there is no such revision yet. See
     /// [`Service::call`] for all calls.
     ///
     /// # Cancellation
@@ -182,7 +182,7 @@ impl<S: Service> Client<S> {
     /// # Errors
     ///
     /// Fails if the stream can't be opened. What fails later is the last item of the stream, such as
-    /// [`ErrorKind::Compacted`](crate::ErrorKind::Compacted) if the revision that is read was compacted meanwhile.
+    /// [`ErrorKind::Compacted`] if the revision that is read was compacted meanwhile.
     ///
     /// # Cancellation
     ///
@@ -216,7 +216,7 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Compacted`](crate::ErrorKind::Compacted) if the revision of the first page is compacted before the
+    /// [`ErrorKind::Compacted`] if the revision of the first page is compacted before the
     /// last is read. See [`Service::call`] for all calls. The deadline holds for each page by itself.
     ///
     /// # Cancellation
@@ -285,8 +285,9 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) if the key is not, or no longer, as the write expects it. See
-    /// [`Service::call`] for all calls. A [`timeout`](CallOptions::timeout) holds for all of it together.
+    /// [`ErrorKind::Conflict`] if the key is not, or no longer, as the write expects it. See
+    /// [`Service::call`] for all calls. A [`timeout`](CallOptions::timeout) holds for all of it together; without one,
+    /// each attempt has the client's default, and the first that uses it up is the last.
     ///
     /// # Cancellation
     ///
@@ -327,7 +328,7 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if the value is not the JSON form of a `T`. See
+    /// [`ErrorKind::InvalidArgument`] if the value is not the JSON form of a `T`. See
     /// [`Service::call`] for all calls.
     ///
     /// # Cancellation
@@ -359,7 +360,7 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if `value` has no JSON form. See
+    /// [`ErrorKind::InvalidArgument`] if `value` has no JSON form. See
     /// [`Service::call`] for all calls.
     ///
     /// # Cancellation

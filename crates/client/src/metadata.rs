@@ -85,11 +85,13 @@ fn value_of(name: &str, value: &[u8]) -> Result<HeaderValue> {
         encoded.as_bytes()
     } else if !value.iter().all(|byte| matches!(byte, 0x20..=0x7e)) {
         return Err(Error::invalid(format!(
-            "the value of metadata `{name}` is not printable ASCII: give the name the ending `-bin` to send bytes"
+            "the value of metadata `{name}` is not printable ASCII: give the name the ending \
+             `-bin` to send bytes"
         )));
     } else if value.first() == Some(&b' ') || value.last() == Some(&b' ') {
         return Err(Error::invalid(format!(
-            "the value of metadata `{name}` begins or ends with a space, which HTTP/2 does not allow"
+            "the value of metadata `{name}` begins or ends with a space, which HTTP/2 does not \
+             allow"
         )));
     } else {
         value

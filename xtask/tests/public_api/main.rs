@@ -12,7 +12,7 @@ use std::{env, fs};
 
 use scan::{Source, violations};
 
-/// What may appear: a path, or with `::` at its end all that lies below it.
+/// What may appear: a path, or with `::` at its end a module with all that lies below it.
 const ALLOWED: &[&str] = &[
     "bytes::Bytes",
     "etcdkit_proto::",

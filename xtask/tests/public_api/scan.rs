@@ -252,7 +252,7 @@ impl Scan<'_> {
 
     fn is_allowed(&self, path: &str) -> bool {
         let fits = |allowed: &&str| match allowed.strip_suffix("::") {
-            Some(_) => path.starts_with(*allowed),
+            Some(whole) => path == whole || path.starts_with(*allowed),
             None => path == *allowed,
         };
         self.allowed.iter().any(fits)

@@ -7,13 +7,13 @@ use crate::config::Endpoint;
 
 /// Which of the ready members serves the next call.
 ///
-/// Members that are in doubt (see [`Liveness`](crate::config::Liveness)) are not asked while others are ready, whatever the
-/// policy. A stream stays where it was opened until it fails.
+/// Members that are in doubt (see [`Liveness`](crate::config::Liveness)) are not asked while others are ready,
+/// whatever the policy. A stream stays where it was opened until it fails.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Balance {
-    /// One after the other. The default, as in Go's client: load spreads evenly, and a member that fails concerns only its
-    /// share of the calls.
+    /// One after the other. The default, as in Go's client: load spreads evenly, and a member that fails concerns
+    /// only its share of the calls.
     #[default]
     RoundRobin,
     /// The first ready one in the order of the endpoints: put the nearest first.

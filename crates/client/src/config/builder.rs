@@ -100,15 +100,15 @@ impl ClientBuilder {
         self
     }
 
-    /// How TLS connections are made. Default: as with [`Tls::new`] for `https://` and `unixs:` endpoints, and plain text for
-    /// all others.
+    /// How TLS connections are made. Default: as with [`Tls::new`] for `https://` and `unixs:` endpoints, and plain
+    /// text for all others.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
         self
     }
 
-    /// Authenticates with a user name and a password: a token is fetched with the first call that needs one, shared by all,
-    /// and renewed when it runs out. Default: no authentication, unless a TLS certificate stands for a user.
+    /// Authenticates with a user name and a password: a token is fetched with the first call that needs one, shared
+    /// by all, and renewed when it runs out. Default: no authentication, unless a TLS certificate stands for a user.
     pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
         self.user = Some((name.into(), Secret::new(password)));
         self
@@ -122,8 +122,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Refuses to use a password or a token with endpoints that are not TLS; sockets of this machine are exempt. Default:
-    /// allowed, since many clusters run without TLS in a network of their own.
+    /// Refuses to use a password or a token with endpoints that are not TLS; sockets of this machine are exempt.
+    /// Default: allowed, since many clusters run without TLS in a network of their own.
     ///
     /// Endpoints that are set later are held to it too.
     pub fn forbid_plaintext_credentials(mut self) -> Self {
@@ -179,8 +179,9 @@ impl ClientBuilder {
         self
     }
 
-    /// Has members that know no leader refuse every call at once ([`ErrorKind::NoLeader`](crate::ErrorKind::NoLeader)), and
-    /// end watches after about three election timeouts without one, rather than hold them. Default: they hold them.
+    /// Has members that know no leader refuse every call at once
+    /// ([`ErrorKind::NoLeader`](crate::ErrorKind::NoLeader)), and end watches after about three election timeouts
+    /// without one, rather than hold them. Default: they hold them.
     ///
     /// [`CallOptions::require_leader`](crate::service::CallOptions::require_leader) is the same for one call.
     pub fn require_leader(mut self) -> Self {
@@ -194,8 +195,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Pings connections on which streams rest, watches without events for instance, at this interval, 5 s or more. Default:
-    /// off; requests that wait for an answer are watched over anyway, see [`Liveness`].
+    /// Pings connections on which streams rest, watches without events for instance, at this interval, 5 s or more.
+    /// Default: off; requests that wait for an answer are watched over anyway, see [`Liveness`].
     ///
     /// It keeps what lies between from forgetting the connection, and finds out when it has. No ping is sent while no
     /// stream is open: etcd does not allow that.
@@ -204,7 +205,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How long the answer to such a ping is waited for. Default 20 s, as in gRPC. Needs [`keep_alive`](Self::keep_alive).
+    /// How long the answer to such a ping is waited for. Default 20 s, as in gRPC. Needs
+    /// [`keep_alive`](Self::keep_alive).
     pub fn keep_alive_timeout(mut self, timeout: Duration) -> Self {
         self.keep_alive_timeout = Some(timeout);
         self
@@ -213,8 +215,8 @@ impl ClientBuilder {
     /// Asks the cluster for its members at this interval, and uses the client URLs that they advertise from then on.
     /// Default: off.
     ///
-    /// URLs that can't be reached from here (`0.0.0.0`, or `localhost` while the endpoints are elsewhere) and URLs without
-    /// TLS, where the endpoints in use all have it, are left out; if none remains, nothing changes.
+    /// URLs that can't be reached from here (`0.0.0.0`, or `localhost` while the endpoints are elsewhere) and URLs
+    /// without TLS, where the endpoints in use all have it, are left out; if none remains, nothing changes.
     pub fn auto_sync(mut self, interval: Duration) -> Self {
         self.auto_sync = Some(interval);
         self
@@ -227,9 +229,11 @@ impl ClientBuilder {
         self
     }
 
-    /// Connects by other means than this crate's own, to all endpoints: through a proxy, in a simulation, inside the process.
+    /// Connects by other means than this crate's own, to all endpoints: through a proxy, in a simulation, inside the
+    /// process.
     ///
-    /// TLS, where an endpoint asks for it, is spoken over what the connector returns. Default: TCP and unix-domain sockets.
+    /// TLS, where an endpoint asks for it, is spoken over what the connector returns. Default: TCP and unix-domain
+    /// sockets.
     pub fn connector(mut self, connector: impl Connector) -> Self {
         self.connector = Some(Arc::new(connector));
         self
@@ -306,8 +310,8 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Whether this client can use these endpoints: asked when it is built, and again for endpoints that are set or learnt
-    /// later. Reads certificate files if one of them is TLS.
+    /// Whether this client can use these endpoints: asked when it is built, and again for endpoints that are set or
+    /// learnt later. Reads certificate files if one of them is TLS.
     pub(crate) fn check_endpoints(&self, endpoints: &Endpoints) -> Result<()> {
         for endpoint in endpoints {
             self.connect.check_endpoint(endpoint)?;
@@ -316,7 +320,8 @@ impl Config {
                 && !self.connect.protects(endpoint)
             {
                 return Err(Error::invalid(format!(
-                    "endpoint `{endpoint}` is plain text, and `forbid_plaintext_credentials` is set: use https"
+                    "endpoint `{endpoint}` is plain text, and `forbid_plaintext_credentials` is \
+                     set: use https"
                 )));
             }
         }

@@ -24,16 +24,18 @@ const FORMS: &str =
 /// | `host`, `host:port`, `10.0.0.1:2379`, `[::1]:2379` | that host and port | as written | if [`Tls`] is configured |
 /// | `http://host:port/…` | that host and port | `host:port` as written | never |
 /// | `https://host:port/…` | that host and port | `host:port` as written | always; the system's roots if no [`Tls`] is configured |
-/// | `unix:path`, `unix://path`, `unix:///path` | that socket, relative with fewer than three slashes | the path's last segment | if [`Tls`] is configured |
-/// | `unixs:` in the same three forms | that socket | the path's last segment | always |
+/// | `unix:path`, `unix://path`, `unix:///path` | that socket | the path's last segment, if a host may be called so, else `localhost` | if [`Tls`] is configured |
+/// | `unixs:` in the same three forms | that socket | the same | always |
 /// | `inprocess:name` | whatever the client's own [`Connector`] makes of it | `name` | never |
 ///
-/// An endpoint without a port means etcd's own, 2379, under every scheme. Path, query, fragment and user-info of a URL are
-/// dropped: etcd's API has one fixed path, and credentials belong into
+/// A socket's path is relative if it does not begin with a slash after `unix:` or `unix://`.
+///
+/// An endpoint without a port means etcd's own, 2379, under every scheme. Path, query, fragment and user-info of a
+/// URL are dropped: etcd's API has one fixed path, and credentials belong into
 /// [`ClientBuilder::user`](crate::ClientBuilder::user).
 ///
-/// Two endpoints are equal if they lead to the same address with the same use of TLS, however they are written. `Display`
-/// shows an endpoint as it was written, with user-info blotted out.
+/// Two endpoints are equal if they lead to the same address with the same use of TLS, however they are written.
+/// `Display` shows an endpoint as it was written, with user-info blotted out.
 ///
 /// ```
 /// use etcdkit::config::Endpoint;
@@ -213,7 +215,8 @@ fn tcp(text: &str, tls: TlsDecision) -> Result<Parts, String> {
     };
     if ip.is_some_and(|ip| ip.to_canonical().is_unspecified()) {
         return Err(format!(
-            "`{host}` is an address to listen on, not one to connect to; name the host, or 127.0.0.1 for this one"
+            "`{host}` is an address to listen on, not one to connect to; name the host, or \
+             127.0.0.1 for this one"
         ));
     }
     let host = host.to_ascii_lowercase();
@@ -225,7 +228,8 @@ fn tcp(text: &str, tls: TlsDecision) -> Result<Parts, String> {
         } else {
             text.to_owned()
         },
-        server_name: without_zone,
+        // A certificate's names have no dot at their end, which a resolver takes as "look no further".
+        server_name: without_zone.trim_end_matches('.').to_owned(),
         tls,
         address: Address::Tcp { host: host.replacen("%25", "%", 1), port },
     })
@@ -298,8 +302,10 @@ fn socket(rest: &str, tls: TlsDecision) -> Result<Parts, String> {
     if path.contains('\0') {
         return Err("a path has no NUL in it".to_owned());
     }
+    // A file may be called anything, a host may not: then what gRPC says over sockets.
+    let sendable = !name.contains('@') && name.parse::<http::uri::Authority>().is_ok();
     Ok(Parts {
-        authority: name.to_owned(),
+        authority: if sendable { name } else { "localhost" }.to_owned(),
         server_name: strip_port(name).to_owned(),
         tls,
         address: Address::Unix(PathBuf::from(path)),
@@ -331,8 +337,8 @@ fn in_process(name: &str) -> Result<Parts, String> {
     })
 }
 
-/// The text without a user name and password that may stand before an `@`. Rather too much is blotted out than too little: a
-/// password with a slash in it is no valid URL, and yet is typed.
+/// The text without a user name and password that may stand before an `@`. Rather too much is blotted out than too
+/// little: a password with a slash in it is no valid URL, and yet is typed.
 fn redact(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     if lower.starts_with("unix:") || lower.starts_with("unixs:") {

@@ -59,10 +59,6 @@ impl Endpoints {
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, Endpoint> {
         self.0.iter()
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
 }
 
 impl<'a> IntoIterator for &'a Endpoints {
@@ -126,7 +122,6 @@ mod tests {
         let list = Endpoints::parse(["http://a:1", "b", "http://a:1/", "b:2379"]).unwrap();
         let shown: Vec<_> = list.iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["http://a:1", "b"]);
-        assert_eq!((list.len(), list.as_slice().len()), (2, 2));
 
         let none: [&str; 0] = [];
         let error = Endpoints::parse(none).unwrap_err();

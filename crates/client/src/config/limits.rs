@@ -54,16 +54,16 @@ impl Limits {
     /// How many calls wait, per connection, while the server allows no further stream; one more fails at once with
     /// [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted). Default 10 000.
     ///
-    /// A member allows as many streams as its `--max-concurrent-streams` says, by default 2³² − 1; what lies between often
-    /// allows 100.
+    /// A member allows as many streams as its `--max-concurrent-streams` says, by default 2³² − 1; what lies between
+    /// often allows 100.
     #[must_use]
     pub fn max_queued_calls(mut self, calls: usize) -> Self {
         self.max_queued_calls = calls;
         self
     }
 
-    /// How many connections are held to each endpoint, from 1 to 64. Default 1: one connection carries any number of calls
-    /// at once, and more only help where a single TLS session or a single core at the far end is what is full.
+    /// How many connections are held to each endpoint, from 1 to 64. Default 1: one connection carries any number of
+    /// calls at once, and more only help where a single TLS session or a single core at the far end is what is full.
     #[must_use]
     pub fn connections_per_endpoint(mut self, connections: usize) -> Self {
         self.connections_per_endpoint = connections;
@@ -77,13 +77,14 @@ impl Limits {
         }
         if send > MAX_MESSAGE || receive > MAX_MESSAGE {
             return Err(Error::invalid(format!(
-                "a message limit is above {MAX_MESSAGE} bytes, which is the most that gRPC peers handle"
+                "a message limit is above {MAX_MESSAGE} bytes, which is the most that gRPC peers \
+                 handle"
             )));
         }
         if receive < send {
             return Err(Error::invalid(format!(
-                "the receive limit ({receive} bytes) must not be less than the send limit ({send} bytes): \
-                 what is written could not be read again"
+                "the receive limit ({receive} bytes) must not be less than the send limit ({send} \
+                 bytes): what is written could not be read again"
             )));
         }
         if self.max_queued_calls == 0 {

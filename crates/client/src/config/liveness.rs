@@ -10,14 +10,15 @@ use crate::error::{Error, Result};
 /// A member can freeze with its connections up: a stopped process, a stalled disk, a network that swallows packets. TCP
 /// notices after minutes. Each connection is therefore watched while requests wait on it:
 ///
-/// 1. After [`doubt_after`](Self::doubt_after) without a byte received, new calls go to another member, if one is ready.
+/// 1. After [`doubt_after`](Self::doubt_after) without a byte received, new calls go to another member, if one is
+///    ready.
 /// 2. After [`probe_after`](Self::probe_after), an HTTP/2 ping asks whether the other side is there at all.
 /// 3. If nothing is received for [`probe_timeout`](Self::probe_timeout) after the ping, the connection is given up:
 ///    its calls fail with [`Cause::Frozen`](crate::error::Cause::Frozen), and those that may be repeated go elsewhere.
 ///
-/// Whatever is received on the connection ends the doubt. The steps are timed so that a frozen member is left in 1.25 s
-/// by default, within one election timeout of the rest of the cluster, while a member that pauses for half a second
-/// costs nothing but the turn to its neighbours.
+/// Whatever is received on the connection ends the doubt. By default a frozen member is left within 1.25 s, about as
+/// long as a cluster takes to replace a frozen leader, while one that pauses for half a second costs nothing but the
+/// turn to its neighbours.
 ///
 /// Pings are rare on purpose: etcd closes connections that ping more often than every 5 s, and those that ping while no
 /// stream is open. So none is sent unless a request waits, and none within 5 s of the last.
@@ -45,8 +46,8 @@ impl Liveness {
         Self::default()
     }
 
-    /// How long a request may wait, with nothing received since, before new calls prefer another member. Default 100 ms: a
-    /// healthy write takes 1–30 ms, and being wrong only means that another member serves the next call.
+    /// How long a request may wait, with nothing received since, before new calls prefer another member. Default 100
+    /// ms: a healthy write takes 1–30 ms, and being wrong only means that another member serves the next call.
     #[must_use]
     pub fn doubt_after(mut self, duration: Duration) -> Self {
         self.doubt_after = duration;
@@ -60,8 +61,8 @@ impl Liveness {
         self
     }
 
-    /// How long an answer to the ping is waited for. Default 750 ms: a ping is answered by the server's network code and
-    /// never waits for its disk, so even between continents that is several round trips.
+    /// How long an answer to the ping is waited for. Default 750 ms: a ping is answered by the server's network code
+    /// and never waits for its disk, so even between continents that is several round trips.
     #[must_use]
     pub fn probe_timeout(mut self, duration: Duration) -> Self {
         self.probe_timeout = duration;
@@ -92,8 +93,8 @@ impl KeepAlive {
     pub(super) fn new(interval: Duration, timeout: Duration) -> Result<Self> {
         if interval < Self::MIN_INTERVAL {
             return Err(Error::invalid(format!(
-                "a keep-alive interval of {interval:?} is too short: etcd closes connections that ping more often \
-                 than every 5s (its --grpc-keepalive-min-time)"
+                "a keep-alive interval of {interval:?} is too short: etcd closes connections that \
+                 ping more often than every 5s (its --grpc-keepalive-min-time)"
             )));
         }
         check::not_zero("the keep-alive timeout", timeout)?;

@@ -1,8 +1,9 @@
 //! What a client is told before it starts: parsed, checked, and from then on only read.
 //!
-//! [`ClientBuilder`] takes the settings as they are written and turns them into a `Config`, which holds nothing invalid;
-//! nothing here connects to anything. Certificate files are the exception that is read again later, for each connection.
-//! The rooms below read `Config`: the channel its timeouts and retries, the balancer its endpoints, the connector its TLS.
+//! [`ClientBuilder`] takes the settings as they are written and turns them into a `Config`, which holds nothing
+//! invalid; nothing here connects to anything. Certificate files are the exception that is read again later, for each
+//! connection. The rooms below read `Config`: the channel its timeouts and retries, the balancer its endpoints, the
+//! connector its TLS.
 
 mod balance;
 mod builder;
@@ -26,7 +27,7 @@ pub use timeouts::Timeouts;
 pub use tls::Tls;
 
 pub(crate) use builder::Config;
-pub(crate) use endpoints::{Endpoints, FromMembers, MemberPolicy};
+pub(crate) use endpoints::{Endpoints, MemberPolicy};
 pub(crate) use liveness::KeepAlive;
 pub(crate) use secret::{Credentials, Secret};
 pub(crate) use tls::TlsLoader;

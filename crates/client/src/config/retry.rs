@@ -7,13 +7,14 @@ use crate::error::{Error, Result};
 
 /// How failed attempts of a call are repeated.
 ///
-/// What may be repeated is not configurable, since it is a question of correctness: reads always, writes only when it is
-/// certain that the failed attempt changed nothing. This says how often and how fast.
+/// What may be repeated is not configurable, since it is a question of correctness: reads always, writes only when it
+/// is certain that the failed attempt changed nothing. This says how often and how fast.
 ///
-/// Three things bound the repetitions, whichever comes first: the call's deadline, [`max_attempts`](Self::max_attempts), and
-/// a budget that all calls of a client share. The budget is what keeps a client from multiplying its load on a cluster
-/// that is failing because of load: repetitions may be [`budget`](Self::budget)'s fraction of the calls, and a few a
-/// second for clients with little traffic. Waiting for a connection is no attempt and costs none of these.
+/// Three things bound the repetitions, whichever comes first: the call's deadline,
+/// [`max_attempts`](Self::max_attempts), and a budget that all calls of a client share. The budget is what keeps a
+/// client from multiplying its load on a cluster that is failing because of load: repetitions may be
+/// [`budget`](Self::budget)'s fraction of the calls, and a few a second for clients with little traffic. Waiting for
+/// a connection is no attempt and costs none of these.
 ///
 /// ```
 /// use etcdkit::config::RetryPolicy;
@@ -57,15 +58,15 @@ impl RetryPolicy {
     }
 
     /// How often a call is attempted at most, the first attempt included. Default 10: with the default backoff that spans
-    /// more than 4 s, in which a cluster elects a leader several times over.
+    /// 2.3 to 4.6 s, in which a cluster elects a new leader.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
         self
     }
 
-    /// The pause before a repetition: `first`, doubled each time up to `max`, each shortened at random by up to a half so
-    /// that clients which failed together do not come back together. Default 25 ms and 1 s.
+    /// The pause before a repetition: `first`, doubled each time up to `max`, each shortened at random by up to a
+    /// half so that clients which failed together do not come back together. Default 25 ms and 1 s.
     ///
     /// An attempt that failed on one member moves to another without any pause, until all have been tried.
     #[must_use]
@@ -92,7 +93,8 @@ impl RetryPolicy {
     pub(super) fn validate(&self) -> Result<()> {
         if self.max_attempts == 0 {
             return Err(Error::invalid(
-                "max_attempts is 0: a call is attempted at least once; `RetryPolicy::off` attempts it only once",
+                "max_attempts is 0: a call is attempted at least once; `RetryPolicy::off` \
+                 attempts it only once",
             ));
         }
         check::not_zero("the first backoff", self.first_backoff)?;
@@ -132,8 +134,8 @@ impl Reconnect {
         Self::default()
     }
 
-    /// The pause after the first failure. Default 100 ms (gRPC's is 1 s): a member that restarts is back within a second, and
-    /// ten attempts in that time are no burden.
+    /// The pause after the first failure. Default 100 ms (gRPC's is 1 s): a member that restarts is back within a
+    /// second, and ten attempts in that time are no burden.
     #[must_use]
     pub fn first(mut self, pause: Duration) -> Self {
         self.first = pause;
@@ -154,8 +156,8 @@ impl Reconnect {
         self
     }
 
-    /// By which fraction a pause is lengthened or shortened at random. Default 0.2, as in gRPC: after an outage the clients
-    /// come back spread out.
+    /// By which fraction a pause is lengthened or shortened at random. Default 0.2, as in gRPC: after an outage the
+    /// clients come back spread out.
     #[must_use]
     pub fn jitter(mut self, fraction: f64) -> Self {
         self.jitter = fraction;

@@ -43,23 +43,27 @@ impl Credentials {
     pub(super) fn new(user: Option<(String, Secret)>, token: Option<Secret>) -> Result<Self> {
         match (user, token) {
             (Some(_), Some(_)) => Err(Error::invalid(
-                "`user` and `token` are mutually exclusive: give a user name and a password, or a token",
+                "`user` and `token` are mutually exclusive: give a user name and a password, or a \
+                 token",
             )),
             (Some((user, password)), None) => match (user.is_empty(), password.0.is_empty()) {
                 (false, false) => Ok(Self::Password { user, password }),
                 (false, true) => Err(Error::invalid(format!(
-                    "user `{user}` without a password: leave out `user` to call without authentication, or give both"
+                    "user `{user}` without a password: leave out `user` to call without \
+                     authentication, or give both"
                 ))),
                 (true, false) => Err(Error::invalid("a password without a user name: give both")),
                 (true, true) => Err(Error::invalid(
-                    "user name and password are empty: leave out `user` to call without authentication",
+                    "user name and password are empty: leave out `user` to call without \
+                     authentication",
                 )),
             },
             (None, Some(token)) => {
                 let sendable = |byte: u8| matches!(byte, 0x21..=0x7e);
                 if token.0.is_empty() || !token.0.bytes().all(sendable) {
                     return Err(Error::invalid(
-                        "the token is empty or has characters that can't be sent (is a newline left at its end?)",
+                        "the token is empty or has characters that can't be sent (is a newline \
+                         left at its end?)",
                     ));
                 }
                 Ok(Self::Token(token))

@@ -59,7 +59,7 @@ fn settings_are_kept() {
         .reject_old_cluster()
         .config()
         .unwrap();
-    assert_eq!(config.endpoints.len(), 2);
+    assert_eq!(config.endpoints.as_slice().len(), 2);
     let Credentials::Password { user, password } = &config.credentials else {
         panic!("{:?}", config.credentials);
     };

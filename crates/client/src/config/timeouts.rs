@@ -10,18 +10,19 @@ use crate::error::Result;
 /// | class | calls | default |
 /// |---|---|---|
 /// | [`connect`](Self::connect) | one attempt to connect, TLS handshake included | 5 s |
-/// | [`read`](Self::read) | get, read-only transactions, lease and member queries | 10 s |
+/// | [`read`](Self::read) | get, read-only transactions, lease queries | 10 s |
 /// | [`write`](Self::write) | put, delete, writing transactions, grant and revoke, compaction | 10 s |
 /// | [`admin`](Self::admin) | users, roles, members, alarms, status | 10 s |
 /// | [`long`](Self::long) | defragmentation, hashes, compaction that waits for the disk | 10 min |
 /// | [`stream_idle`](Self::stream_idle) | silence on a stream that ought to flow: a snapshot, a streamed get | 30 s |
 ///
 /// Why 10 s: an etcd member gives up on a request after 5 s and twice its election timeout, 7 s with etcd's defaults. A
-/// deadline beyond that hears the member's own answer, so that "the write failed" and "nobody knows" stay apart; a shorter
-/// one turns every slow write into [`maybe_applied`](crate::Error::maybe_applied). A cluster with a longer election timeout
-/// wants longer deadlines.
+/// deadline beyond that hears the member's own answer, so that "the write failed" and "nobody knows" stay apart; a
+/// shorter one turns every slow write into [`maybe_applied`](crate::Error::maybe_applied). A cluster with a longer
+/// election timeout wants longer deadlines.
 ///
-/// Frozen members and lost connections are found long before these deadlines, see [`Liveness`](crate::config::Liveness).
+/// Frozen members and lost connections are found long before these deadlines, see
+/// [`Liveness`](crate::config::Liveness).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     pub(crate) connect: Duration,

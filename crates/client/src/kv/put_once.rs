@@ -195,7 +195,9 @@ impl Attempts {
     /// An attempt failed.
     pub(super) fn failed(&mut self, error: Error) -> Result<Step> {
         self.unknown |= error.maybe_applied();
-        if error.maybe_applied() && self.sends < SENDS {
+        // Whoever lets an attempt take all the time there is wants no other after it.
+        let in_time = error.kind() != ErrorKind::Timeout;
+        if error.maybe_applied() && in_time && self.sends < SENDS {
             return Ok(self.write());
         }
         Err(error.with_maybe_applied(self.unknown))

@@ -32,7 +32,7 @@ pub struct Compare(etcdserverpb::Compare);
 /// A property of a key, waiting for what it is to be compared with; made by the functions of [`Compare`].
 #[derive(Clone, Debug)]
 #[must_use = "a property says nothing until it is compared"]
-pub struct Property<V> {
+pub struct CompareProperty<V> {
     range: KeyRange,
     target: CompareTarget,
     operand: fn(V) -> TargetUnion,
@@ -40,27 +40,27 @@ pub struct Property<V> {
 
 impl Compare {
     /// Compares how often the key was put since it was created: 1 for a new key, 0 for one that does not exist.
-    pub fn version(range: impl Into<KeyRange>) -> Property<i64> {
-        Property::new(range, CompareTarget::Version, TargetUnion::Version)
+    pub fn version(range: impl Into<KeyRange>) -> CompareProperty<i64> {
+        CompareProperty::new(range, CompareTarget::Version, TargetUnion::Version)
     }
 
     /// Compares the revision that created the key.
-    pub fn create_revision(range: impl Into<KeyRange>) -> Property<Revision> {
-        Property::new(range, CompareTarget::Create, |revision: Revision| {
+    pub fn create_revision(range: impl Into<KeyRange>) -> CompareProperty<Revision> {
+        CompareProperty::new(range, CompareTarget::Create, |revision: Revision| {
             TargetUnion::CreateRevision(revision.get())
         })
     }
 
     /// Compares the revision that last changed the key.
-    pub fn mod_revision(range: impl Into<KeyRange>) -> Property<Revision> {
-        Property::new(range, CompareTarget::Mod, |revision: Revision| {
+    pub fn mod_revision(range: impl Into<KeyRange>) -> CompareProperty<Revision> {
+        CompareProperty::new(range, CompareTarget::Mod, |revision: Revision| {
             TargetUnion::ModRevision(revision.get())
         })
     }
 
     /// Compares the value, byte by byte.
-    pub fn value(range: impl Into<KeyRange>) -> Property<ByteString> {
-        Property::new(range, CompareTarget::Value, |value: ByteString| {
+    pub fn value(range: impl Into<KeyRange>) -> CompareProperty<ByteString> {
+        CompareProperty::new(range, CompareTarget::Value, |value: ByteString| {
             TargetUnion::Value(value.into_bytes())
         })
     }
@@ -74,8 +74,8 @@ impl Compare {
     /// let nobodys = Compare::lease("/lock").eq(None);
     /// assert_ne!(mine, nobodys);
     /// ```
-    pub fn lease(range: impl Into<KeyRange>) -> Property<Option<LeaseId>> {
-        Property::new(range, CompareTarget::Lease, |lease: Option<LeaseId>| {
+    pub fn lease(range: impl Into<KeyRange>) -> CompareProperty<Option<LeaseId>> {
+        CompareProperty::new(range, CompareTarget::Lease, |lease: Option<LeaseId>| {
             TargetUnion::Lease(lease.map_or(0, LeaseId::get))
         })
     }
@@ -112,7 +112,7 @@ impl Compare {
     }
 }
 
-impl<V> Property<V> {
+impl<V> CompareProperty<V> {
     fn new(
         range: impl Into<KeyRange>,
         target: CompareTarget,

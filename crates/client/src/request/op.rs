@@ -1,5 +1,7 @@
 //! What a transaction is made of.
 
+use std::fmt;
+
 use etcdkit_proto::etcdserverpb::{RequestOp, ResponseOp, request_op, response_op};
 
 use super::{Delete, Get, Put, Txn};
@@ -17,7 +19,7 @@ use crate::transport::{Channel, Transport};
 /// assert_eq!(swap.success().count(), 2);
 /// assert_eq!(Op::from(Get::new("/a")), Op::Get(Get::new("/a")));
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Op {
     /// A read.
@@ -71,6 +73,17 @@ impl Op {
             request_op::Request::DeleteRange(delete) => Self::Delete(Delete::from_wire(delete)),
             request_op::Request::Txn(txn) => Self::Txn(Txn::from_wire(txn)),
         })
+    }
+}
+
+impl fmt::Debug for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Get(get) => get.fmt(f),
+            Self::Put(put) => put.fmt(f),
+            Self::Delete(delete) => delete.fmt(f),
+            Self::Txn(txn) => txn.fmt(f),
+        }
     }
 }
 

@@ -55,7 +55,7 @@ impl Put {
     /// use etcdkit::Put;
     ///
     /// assert_eq!(Put::json("/limits", &[1, 2])?, Put::new("/limits", "[1,2]"));
-    /// # etcdkit::Result::Ok(())
+    /// # Ok::<(), etcdkit::Error>(())
     /// ```
     ///
     /// # Errors

@@ -243,8 +243,7 @@ mod tests {
     #[test]
     fn shown_as_written() {
         let txn = Txn::new().when([Compare::exists("a")]).then([Get::new("a")]);
-        let shown =
-            r#"Txn { when: [Compare(version(b"a") > 0)], then: [Get(Get(b"a"))], or_else: [] }"#;
+        let shown = r#"Txn { when: [Compare(version(b"a") > 0)], then: [Get(b"a")], or_else: [] }"#;
         assert_eq!(format!("{txn:?}"), shown);
     }
 }

@@ -123,7 +123,7 @@ impl KeyValue {
     ///
     /// assert_eq!(KeyValue::new("/limits", "[1,2]").json::<Vec<u8>>()?, [1, 2]);
     /// assert!(KeyValue::new("/limits", "?").json::<Vec<u8>>().is_err());
-    /// # etcdkit::Result::Ok(())
+    /// # Ok::<(), etcdkit::Error>(())
     /// ```
     ///
     /// # Errors
@@ -290,6 +290,7 @@ mod tests {
     fn a_list_is_not_moved() {
         let list = vec![wire(), wire()];
         let before = list.as_ptr().cast::<u8>();
-        assert_eq!(KeyValue::list(list).as_ptr().cast::<u8>(), before);
+        let list = KeyValue::list(list);
+        assert_eq!(list.as_ptr().cast::<u8>(), before);
     }
 }

@@ -48,7 +48,8 @@ impl TxnResponse {
         self.header
     }
 
-    /// The revision of the store after the transaction: that of its writes, if it wrote.
+    /// The revision of the store after the transaction: that of its writes, if it wrote. etcd leaves it out, which is 0,
+    /// in the answer of a transaction within another.
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.header.revision

@@ -17,21 +17,21 @@ const UNIMPLEMENTED: u32 = 12;
 /// `grpc.health.v1.HealthCheckResponse { status: SERVING }`.
 const SERVING: &[u8] = &[0x08, 0x01];
 
-/// `etcdserverpb.StatusResponse`: a header (field 1) with cluster 1, member 1, revision 1 and term 1 (its fields 1 to 4),
+/// `etcdserverpb.StatusResponse`: a header (field 1) with cluster 1, member 1, revision 1 and term 1 (its 1 to 4),
 /// version 3.7.1 (field 2), leader 1 (field 4), raft index 1 (field 5) and raft term 1 (field 6).
 const STATUS: &[u8] =
     b"\x0a\x08\x08\x01\x10\x01\x18\x01\x20\x01\x12\x053.7.1\x20\x01\x28\x01\x30\x01";
 
-type Script = Box<dyn Fn(&Request) -> Option<Answer> + Send>;
+type Script = Arc<dyn Fn(&Request) -> Option<Answer> + Send + Sync>;
 
 /// A server for unary calls that looks like a member of an etcd cluster.
 ///
 /// A call is answered by the first of these that has an answer: the queue of its path ([`queue`](Self::queue)), the
-/// closure ([`answer_with`](Self::answer_with)), and the defaults, which are SERVING for `/grpc.health.v1.Health/Check`,
+/// closure ([`answer_with`](Self::answer_with)), and the defaults: SERVING for `/grpc.health.v1.Health/Check`,
 /// a small StatusResponse for `/etcdserverpb.Maintenance/Status`, and UNIMPLEMENTED for all others.
 ///
-/// Streams on which the client never ends its side (watches, keep-alives) are recorded by nobody and never answered: give
-/// those to a script of [`Peer::run`].
+/// Streams on which the client never ends its side (watches, keep-alives) are neither recorded nor answered: give them
+/// to a script of [`Peer::run`].
 ///
 /// # Examples
 ///
@@ -113,8 +113,11 @@ impl EtcdLike {
     }
 
     /// Answers calls from now on by `script`, which may pass with `None`; it replaces an earlier one.
-    pub fn answer_with(&self, script: impl Fn(&Request) -> Option<Answer> + Send + 'static) {
-        self.state().script = Some(Box::new(script));
+    pub fn answer_with<F>(&self, script: F)
+    where
+        F: Fn(&Request) -> Option<Answer> + Send + Sync + 'static,
+    {
+        self.state().script = Some(Arc::new(script));
     }
 
     /// How many calls of `path` came so far.
@@ -149,21 +152,21 @@ impl EtcdLike {
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("a closure of this EtcdLike has panicked")
+        self.state.lock().expect("no holder of the state panics")
     }
 
     /// Records a call and finds its answer.
     fn take(&self, request: Request) -> Answer {
         let mut state = self.state();
+        state.requests.push(request.clone());
         let queued = state.queues.get_mut(&request.path).and_then(VecDeque::pop_front);
-        let answer = queued
-            .or_else(|| state.script.as_ref().and_then(|script| script(&request)))
-            .unwrap_or_else(|| default_answer(&request.path));
-        let path = request.path.clone();
-        state.requests.push(request);
+        let script = state.script.clone();
         drop(state);
-        self.calls.send_modify(|calls| *calls.entry(path).or_default() += 1);
-        answer
+        self.calls.send_modify(|calls| *calls.entry(request.path.clone()).or_default() += 1);
+        // Without the lock: the closure may use this EtcdLike.
+        queued
+            .or_else(|| script.and_then(|script| script(&request)))
+            .unwrap_or_else(|| default_answer(&request.path))
     }
 }
 

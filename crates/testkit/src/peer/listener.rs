@@ -173,7 +173,7 @@ impl Peer {
     /// # Panics
     ///
     /// If a script has panicked.
-    pub async fn next_outcome(&mut self) -> io::Result<()> {
+    pub async fn next_outcome(&self) -> io::Result<()> {
         loop {
             let ended = self.shared.progress.borrow().ended;
             if let Some(outcome) = self.outcomes().pop_front() {
@@ -215,6 +215,7 @@ async fn accept_all<F, S>(
     F: FnMut(Connection) -> S,
     S: Future<Output = io::Result<()>> + Send + 'static,
 {
+    let _note = NotePanic(Arc::clone(&shared));
     // A script is made from a connection, which exists only after the TLS handshake; it must not hold up others.
     let mut handshakes = JoinSet::new();
     let mut scripts = JoinSet::new();
@@ -261,16 +262,20 @@ async fn connection(accepted: Accepted, tls: Option<TlsAcceptor>) -> io::Result<
     }
 }
 
-/// Runs a script and notes how it ended, a panic included.
-async fn guarded(script: impl Future<Output = io::Result<()>>, shared: Arc<Shared>) {
-    struct NotePanic(Arc<Shared>);
-    impl Drop for NotePanic {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                self.0.progress.send_modify(|progress| progress.panicked = true);
-            }
+/// Tells the handle if its owner panics.
+#[derive(Debug)]
+struct NotePanic(Arc<Shared>);
+
+impl Drop for NotePanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.progress.send_modify(|progress| progress.panicked = true);
         }
     }
+}
+
+/// Runs a script and notes how it ended, a panic included.
+async fn guarded(script: impl Future<Output = io::Result<()>>, shared: Arc<Shared>) {
     let note = NotePanic(shared);
     let outcome = script.await;
     note.0.end(outcome);

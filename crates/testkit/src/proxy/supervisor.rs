@@ -149,7 +149,7 @@ impl Connection {
         if is_ended(&thawed) {
             return thawed.ending;
         }
-        // Not interrupted, as the server may have accepted a socket that is not in our hands yet and could not be reset.
+        // Not interrupted: the server may have accepted a socket that is not in our hands yet, and cannot be reset.
         let Ok(server) = TcpStream::connect(shared.upstream.as_str()).await else {
             return Ending::Reset;
         };

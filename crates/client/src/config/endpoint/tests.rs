@@ -87,7 +87,10 @@ fn every_form_is_read() {
         ("unixs:/a/b", unix("/a/b"), "b", "b", Always),
         ("unixs://m0:1", unix("m0:1"), "m0:1", "m0", Always),
         ("unixs:///tmp/localhost:1", unix("/tmp/localhost:1"), "localhost:1", "localhost", Always),
-        ("unix:///tmp/a@b", unix("/tmp/a@b"), "a@b", "a@b", IfConfigured),
+        ("unix:///tmp/a@b", unix("/tmp/a@b"), "localhost", "a@b", IfConfigured),
+        ("unix:///tmp/a b", unix("/tmp/a b"), "localhost", "a b", IfConfigured),
+        ("unix:ä", unix("ä"), "localhost", "ä", IfConfigured),
+        ("https://a.b.:1", tcp("a.b.", 1), "a.b.:1", "a.b", Always),
         ("inprocess:m0", Address::InProcess("m0".into()), "m0", "m0", Never),
         ("inprocess://m0", Address::InProcess("m0".into()), "m0", "m0", Never),
     ] {
@@ -97,9 +100,7 @@ fn every_form_is_read() {
         assert_eq!(endpoint.authority(), authority, "{written}");
         assert_eq!(endpoint.server_name(), server_name, "{written}");
         assert_eq!(endpoint.tls(), tls, "{written}");
-        if tls != IfConfigured && matches!(address, Address::Tcp { .. }) {
-            assert!(endpoint.authority().parse::<http::uri::Authority>().is_ok(), "{written}");
-        }
+        assert!(endpoint.authority().parse::<http::uri::Authority>().is_ok(), "{written}");
     }
 }
 
@@ -183,5 +184,21 @@ fn equal_is_what_leads_to_the_same_place() {
             equal,
             "{one} {other}"
         );
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn nothing_that_can_be_typed_makes_it_panic(
+        text in "(https?://|unixs?:(//)?|inprocess:|)[a-z0-9@:/.%\\[\\] \\PC]{0,12}"
+    ) {
+        if let Ok(endpoint) = Endpoint::parse(&text) {
+            let authority = endpoint.authority().parse::<http::uri::Authority>();
+            proptest::prop_assert!(authority.is_ok(), "{}", endpoint.authority());
+            if !text.contains('@') {
+                let again = Endpoint::parse(&endpoint.to_string());
+                proptest::prop_assert_eq!(again.ok(), Some(endpoint));
+            }
+        }
     }
 }

@@ -93,7 +93,8 @@ impl fmt::Debug for TlsLoader {
 fn parse_name(name: &str) -> Result<ServerName<'static>> {
     ServerName::try_from(name.to_owned()).map_err(|_| {
         Error::invalid(format!(
-            "`{name}` is no name that a certificate can be for: set `Tls::server_name` to one of the certificate's"
+            "`{name}` is no name that a certificate can be for: set `Tls::server_name` to one of \
+             the certificate's"
         ))
     })
 }
@@ -162,8 +163,8 @@ impl Material {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
                 return Err(Error::invalid(
-                    "the system trusts no certificate authority (none was found; SSL_CERT_FILE or SSL_CERT_DIR may be \
-                     wrong): name the cluster's with `Tls::ca_file`",
+                    "the system trusts no certificate authority (none was found; SSL_CERT_FILE or \
+                     SSL_CERT_DIR may be wrong): name the cluster's with `Tls::ca_file`",
                 ));
             }
         }
@@ -194,7 +195,8 @@ fn check_pair(
     }
 }
 
-/// The cryptography in use: given explicitly, never installed for the whole process, which is the application's to decide.
+/// The cryptography in use: given explicitly, never installed for the whole process, which is the application's to
+/// decide.
 #[cfg(feature = "aws-lc-rs")]
 fn provider() -> Result<Arc<CryptoProvider>> {
     Ok(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -208,11 +210,13 @@ fn provider() -> Result<Arc<CryptoProvider>> {
 #[cfg(not(any(feature = "aws-lc-rs", feature = "ring")))]
 fn provider() -> Result<Arc<CryptoProvider>> {
     Err(Error::unsupported(
-        "etcdkit was compiled without TLS: enable its feature `aws-lc-rs` (default) or `ring` for https and unixs endpoints",
+        "etcdkit was compiled without TLS: enable its feature `aws-lc-rs` (default) or `ring` for \
+         https and unixs endpoints",
     ))
 }
 
-/// Lets any certificate pass. That the server holds the certificate's key is checked all the same, for what it is worth.
+/// Lets any certificate pass. That the server holds the certificate's key is checked all the same, for what it is
+/// worth.
 #[derive(Debug)]
 struct Unverified(Arc<CryptoProvider>);
 

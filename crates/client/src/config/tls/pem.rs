@@ -22,7 +22,8 @@ impl Pem {
         match source {
             Source::Memory(bytes) => Ok(Self { name: format!("{role} PEM"), bytes: bytes.clone() }),
             Source::File(path) if path.as_os_str().is_empty() => Err(Error::invalid(format!(
-                "the path of the {role} file is empty: a client certificate takes both a certificate and a key"
+                "the path of the {role} file is empty: a client certificate takes both a \
+                 certificate and a key"
             ))),
             Source::File(path) => {
                 let name = format!("{role} file {}", path.display());
@@ -54,8 +55,8 @@ impl Pem {
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>> {
         if self.has("BEGIN ENCRYPTED PRIVATE KEY-----") || self.has("Proc-Type: 4,ENCRYPTED") {
             return Err(self.error(
-                "is encrypted: decrypt it with `openssl pkey -in FILE -out FILE.plain` first, and keep that file readable \
-                 by the client only",
+                "is encrypted: decrypt it with `openssl pkey -in FILE -out FILE.plain` first, and \
+                 keep that file readable by the client only",
             ));
         }
         let mut keys = self.items(PrivateKeyDer::pem_slice_iter(&self.bytes))?;

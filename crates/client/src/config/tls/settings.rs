@@ -11,8 +11,8 @@ use crate::error::Result;
 /// How TLS connections are made: whom the client trusts, and how it shows who it is.
 ///
 /// TLS 1.3 and 1.2 are spoken, nothing older. It holds for `https://` and `unixs:` endpoints and for those without a
-/// scheme; `http://` endpoints stay plain text, see [`Endpoint`](crate::config::Endpoint). `https://` endpoints of a client
-/// without a `Tls` behave as with `Tls::new()`.
+/// scheme; `http://` endpoints stay plain text, see [`Endpoint`](crate::config::Endpoint). `https://` endpoints of a
+/// client without a `Tls` behave as with `Tls::new()`.
 ///
 /// Files are read when the client is built, so that mistakes show at once, and again for each new connection: a rotated
 /// certificate, key or CA is used from the next connection on, without a restart.
@@ -76,11 +76,11 @@ impl Tls {
         self
     }
 
-    /// Shows the certificate in one PEM file (with those of intermediate authorities behind it, if there are any), whose
-    /// private key is in another, or in the same.
+    /// Shows the certificate in one PEM file (with those of intermediate authorities behind it, if there are any),
+    /// whose private key is in another, or in the same.
     ///
-    /// etcd takes the certificate's common name for a user name if it runs with `--client-cert-auth` and authentication is
-    /// enabled.
+    /// etcd takes the certificate's common name for a user name if it runs with `--client-cert-auth` and
+    /// authentication is enabled.
     #[must_use]
     pub fn client_certificate_files(
         mut self,
@@ -108,19 +108,19 @@ impl Tls {
         self
     }
 
-    /// Expects the servers' certificates to be for `name`, a DNS name or an IP address, whatever the endpoints are called.
-    /// Default: each endpoint's own [`server_name`](crate::config::Endpoint::server_name).
+    /// Expects the servers' certificates to be for `name`, a DNS name or an IP address, whatever the endpoints are
+    /// called. Default: each endpoint's own [`server_name`](crate::config::Endpoint::server_name).
     #[must_use]
     pub fn server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
         self
     }
 
-    /// Takes any certificate from any server: **whoever sits between the client and etcd can read and change everything**,
-    /// passwords and tokens included.
+    /// Takes any certificate from any server: **whoever sits between the client and etcd can read and change
+    /// everything**, passwords and tokens included.
     ///
-    /// For a look at a test cluster. Where the problem is a self-signed certificate, [`ca_file`](Self::ca_file) with that
-    /// very certificate is the cure; where it is a name, [`server_name`](Self::server_name).
+    /// For a look at a test cluster. Where the problem is a self-signed certificate, [`ca_file`](Self::ca_file) with
+    /// that very certificate is the cure; where it is a name, [`server_name`](Self::server_name).
     #[must_use]
     pub fn danger_skip_verification(mut self) -> Self {
         self.skip_verification = true;
@@ -131,9 +131,9 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) naming the file that is missing, malformed, encrypted or does
-    /// not match, and what to do about it; [`Unsupported`](crate::ErrorKind::Unsupported) if the crate was compiled without
-    /// TLS.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) naming the file that is missing, malformed, encrypted
+    /// or does not match, and what to do about it; [`Unsupported`](crate::ErrorKind::Unsupported) if the crate was
+    /// compiled without TLS.
     pub fn validate(&self) -> Result<()> {
         TlsLoader::new(self.clone()).load().map(drop)
     }

@@ -161,8 +161,9 @@ fn who_writes_first_keeps_it() {
     let revision = || PutOnce::new(KEY, OURS).if_mod_revision(seen().mod_revision());
     let replace = || PutOnce::replace(&seen(), OURS);
     let create = || PutOnce::create(KEY, OURS);
-    // (the write, what happens, the kind of error, whether it may be applied, how often it is)
-    let table: [(PutOnce, &[(O, F)], ErrorKind, bool, usize); 8] = [
+    /// The write, what happens, the kind of error, whether it may be applied, and how often it is.
+    type Row = (PutOnce, &'static [(O, F)], ErrorKind, bool, usize);
+    let table: [Row; 8] = [
         (replace(), &[(O::Put, F::Answered)], Conflict, false, 0),
         (create(), &[(O::Nothing, F::Answered)], Conflict, false, 0),
         (revision(), &[(O::Put, F::Answered)], Conflict, false, 0),
@@ -205,6 +206,12 @@ fn it_gives_up_in_the_end() {
     let seen = lossy.key.clone().unwrap();
     let error = run(&mut lossy, PutOnce::replace(&seen, OURS), &script).unwrap_err();
     assert_eq!((error.kind(), error.maybe_applied()), (ErrorKind::Unavailable, true));
+
+    let mut attempts = Attempts::new(PutOnce::create(KEY, OURS));
+    assert!(matches!(attempts.begin(), Step::Write(_)));
+    let late = Error::new(ErrorKind::Timeout, "late").with_maybe_applied(true);
+    let error = attempts.failed(late).unwrap_err();
+    assert_eq!((error.kind(), error.maybe_applied()), (ErrorKind::Timeout, true));
 
     let mut busy = store(&["a"]);
     let script = [(Others::Put, Fate::Answered); 20];

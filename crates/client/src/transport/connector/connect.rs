@@ -23,8 +23,9 @@ pub type ConnectFuture<'a> = Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>
 
 /// Connects to a member, instead of this crate's own TCP and unix-domain sockets.
 ///
-/// For proxies, tunnels and simulations; [`DuplexConnector`](super::DuplexConnector) is one for servers in the same process.
-/// It is asked for every connection, and again when one breaks; TLS, deadlines and repetitions are not its concern.
+/// For proxies, tunnels and simulations; [`DuplexConnector`](super::DuplexConnector) is one for servers in the same
+/// process. It is asked for every connection, and again when one breaks; TLS, deadlines and repetitions are not its
+/// concern.
 ///
 /// ```
 /// use etcdkit::config::Address;

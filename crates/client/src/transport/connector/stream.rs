@@ -76,9 +76,9 @@ impl AsyncWrite for RawStream {
 
 /// A connection to a member, in plain text or over TLS.
 ///
-/// It says that it can't write vectored, on purpose. Told that it could, `h2` keeps every payload from 256 bytes on apart from
-/// its frame header and flushes each by a system call of its own; told that it can't, it copies frames of up to 1 KiB into
-/// one buffer, and the requests of many streams leave in one call.
+/// It says that it can't write vectored, on purpose. Told that it could, `h2` keeps every payload from 256 bytes on
+/// apart from its frame header and flushes each by a system call of its own; told that it can't, it copies frames of
+/// up to 1 KiB into one buffer, and the requests of many streams leave in one call.
 pub(crate) struct IoStream {
     kind: Kind,
     /// Nothing has been received yet: what comes first shows whether the other side speaks TLS.
@@ -110,13 +110,14 @@ impl AsyncRead for IoStream {
         let this = self.get_mut();
         match &mut this.kind {
             Kind::Plain(stream) => {
+                if !this.fresh || buffer.remaining() == 0 {
+                    return Pin::new(stream).poll_read(context, buffer);
+                }
                 let before = buffer.filled().len();
                 let result = ready!(Pin::new(stream).poll_read(context, buffer));
-                if this.fresh && result.is_ok() && buffer.filled().len() > before {
-                    this.fresh = false;
-                    tls::refuse_alert(&buffer.filled()[before..])?;
-                }
-                Poll::Ready(result)
+                this.fresh = false;
+                let first = result.map(|()| &buffer.filled()[before..]);
+                Poll::Ready(tls::check_first(first))
             }
             Kind::Tls(stream) => {
                 Pin::new(stream).poll_read(context, buffer).map_err(tls::explain_later)

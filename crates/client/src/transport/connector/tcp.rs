@@ -15,7 +15,8 @@ use crate::error::Cause;
 /// How long an address may stay without an answer before the next is tried beside it (RFC 8305's recommendation).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Connects to `host`, resolving it anew: addresses behind a name change, in a cluster on Kubernetes with every restart.
+/// Connects to `host`, resolving it anew: addresses behind a name change, in a cluster on Kubernetes with every
+/// restart.
 pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, Cause> {
     let addresses = resolve(host, port).await?;
     race(addresses, STAGGER, open).await.map_err(|failures| Cause::Connect(describe(&failures)))
@@ -37,8 +38,8 @@ async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, Cause> {
     }
 }
 
-/// Lets the families take turns, each in the resolver's order and the resolver's favourite first: if one family does not
-/// get through, the second attempt already is of the other.
+/// Lets the families take turns, each in the resolver's order and the resolver's favourite first: if one family does
+/// not get through, the second attempt already is of the other.
 fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let mut seen = Vec::with_capacity(addresses.len());
     for address in addresses {
@@ -63,8 +64,8 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 async fn open(address: SocketAddr) -> io::Result<TcpStream> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Requests are small and wait for nothing. Keep-alive is only the last resort that clears away connections to machines
-    // that are gone, at the system's own pace; liveness probes notice long before.
+    // Requests are small and wait for nothing. Keep-alive is only the last resort that clears away connections to
+    // machines that are gone, at the system's own pace; liveness probes notice long before.
     socket.set_nodelay(true)?;
     socket.set_keepalive(true)?;
     socket.connect(address).await
@@ -73,8 +74,8 @@ async fn open(address: SocketAddr) -> io::Result<TcpStream> {
 /// The addresses that failed, and how.
 type Failures = Vec<(SocketAddr, io::Error)>;
 
-/// Tries `addresses` in turn, the next as soon as one fails or none has answered for `stagger`. The first to connect wins,
-/// the others are dropped.
+/// Tries `addresses` in turn, the next as soon as one fails or none has answered for `stagger`. The first to connect
+/// wins, the others are dropped.
 async fn race<T, F>(
     addresses: Vec<SocketAddr>,
     stagger: Duration,

@@ -220,13 +220,34 @@ async fn plain_text_to_a_tls_server_is_recognised() {
     let (_, cause) = tokio::join!(serve, speak_plain(&address, &settings));
     assert!(cause.to_string().contains("use https://"), "{cause}");
 
+    for (answer, reason) in [
+        (
+            &b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"[..],
+            "TLS: the server answers in HTTP/1: it expects TLS (https://)",
+        ),
+        (b"", "connection lost: the server closed it before it said anything: does it expect TLS"),
+    ] {
+        let (listener, address) = listen().await;
+        let serve = rude(listener, answer);
+        let (_, cause) = tokio::join!(serve, speak_plain(&address, &settings));
+        assert!(cause.to_string().starts_with(reason), "{cause}");
+    }
+}
+
+#[tokio::test]
+async fn only_the_first_read_is_looked_at() {
     let (listener, address) = listen().await;
-    let serve = rude(
-        listener,
-        b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
-    );
-    let (_, cause) = tokio::join!(serve, speak_plain(&address, &settings));
-    assert!(cause.to_string().contains("it expects TLS (https://)"), "{cause}");
+    let settings = ConnectSettings::new(None, None);
+    let mut stream = connect(&address, &settings).await.unwrap().stream;
+    let (mut accepted, _) = listener.accept().await.unwrap();
+    for text in [&b"\0first"[..], b"HTTP/1", b"\x15alert"] {
+        accepted.write_all(text).await.unwrap();
+        let mut seen = vec![0; text.len()];
+        stream.read_exact(&mut seen).await.unwrap();
+        assert_eq!(seen, text);
+    }
+    drop(accepted);
+    assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 0);
 }
 
 async fn speak_plain(address: &str, settings: &ConnectSettings) -> Cause {

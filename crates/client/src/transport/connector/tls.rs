@@ -11,7 +11,8 @@ use super::stream::RawStream;
 use crate::config::{Endpoint, TlsLoader};
 use crate::error::Cause;
 
-/// How text of TLS failures begins that has to travel through an [`io::Error`]: `h2` keeps of one its kind and its text.
+/// How text of TLS failures begins that has to travel through an [`io::Error`]: `h2` keeps of one its kind and its
+/// text.
 const PREFIX: &str = "TLS: ";
 
 /// Speaks TLS over `raw` and agrees on HTTP/2.
@@ -30,7 +31,8 @@ pub(super) async fn handshake(
         Some(b"h2") => Ok(Box::new(stream)),
         // gRPC demands it, and what does not negotiate HTTP/2 rarely speaks it.
         _ => Err(Cause::Tls(
-            "the server did not agree on HTTP/2 (ALPN `h2`): is it etcd, and does everything between pass ALPN on?"
+            "the server did not agree on HTTP/2 (ALPN `h2`): is it etcd, and does everything \
+             between pass ALPN on?"
                 .to_owned(),
         )),
     }
@@ -44,7 +46,9 @@ fn explain(error: &io::Error, endpoint: &Endpoint, loader: &TlsLoader) -> String
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe => {
-                "the server closed the connection during the TLS handshake: does it expect plain text (http://)?".to_owned()
+                "the server closed the connection during the TLS handshake: does it expect plain \
+                 text (http://)?"
+                    .to_owned()
             }
             _ => error.to_string(),
         };
@@ -54,7 +58,8 @@ fn explain(error: &io::Error, endpoint: &Endpoint, loader: &TlsLoader) -> String
         E::InvalidCertificate(certificate) => explain_certificate(certificate, endpoint, loader),
         E::InvalidMessage(_) | E::PeerSentOversizedRecord => {
             format!(
-                "the server speaks plain text where TLS was expected: use http:// if that is meant ({tls})"
+                "the server speaks plain text where TLS was expected: use http:// if that is \
+                 meant ({tls})"
             )
         }
         E::AlertReceived(alert) => explain_alert(*alert, loader.has_identity()),
@@ -102,8 +107,8 @@ fn explain_certificate(
                 }
             };
             format!(
-                "the server's certificate is for {names}, not for {}: connect to `{endpoint}` by one of its names, or set \
-                 `Tls::server_name`",
+                "the server's certificate is for {names}, not for {}: connect to `{endpoint}` by \
+                 one of its names, or set `Tls::server_name`",
                 expected.to_str()
             )
         }
@@ -133,8 +138,8 @@ fn explain_alert(alert: AlertDescription, has_identity: bool) -> String {
         | A::CertificateUnknown
         | A::AccessDenied
         | A::DecryptError => format!(
-            "the server refused the client certificate ({alert:?}): is it signed by the authority in etcd's \
-             --trusted-ca-file, and made for client authentication?"
+            "the server refused the client certificate ({alert:?}): is it signed by the authority \
+             in etcd's --trusted-ca-file, and made for client authentication?"
         ),
         A::CertificateExpired => {
             "the server says that the client certificate has expired: renew it".to_owned()
@@ -168,8 +173,8 @@ fn inner(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Explains what fails after the handshake. In TLS 1.3 that is also where a server objects to the client's certificate: the
-/// client has been done for half a round trip by then.
+/// Explains what fails after the handshake. In TLS 1.3 that is also where a server objects to the client's
+/// certificate: the client has been done for half a round trip by then.
 pub(super) fn explain_later(error: io::Error) -> io::Error {
     let text = match inner(&error) {
         // By then the server has taken the name and asked for a certificate; whether it got one, its alert says.
@@ -180,18 +185,25 @@ pub(super) fn explain_later(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{PREFIX}{text}"))
 }
 
-/// Recognises a server that speaks TLS by the first byte it sends on a plain connection: an alert's, or that of Go's answer in
-/// HTTP/1. An HTTP/2 server begins with a zero: its first frame is SETTINGS, at most 16 KiB long.
-pub(super) fn refuse_alert(first: &[u8]) -> io::Result<()> {
+/// Recognises a server that expects TLS by what first comes from it on a plain connection: an alert, Go's answer in
+/// HTTP/1, or, from etcd, the end. An HTTP/2 server begins with a zero: its first frame is SETTINGS, at most 16 KiB long.
+pub(super) fn check_first(first: io::Result<&[u8]>) -> io::Result<()> {
     let text = match first {
-        [0x15, ..] => "the server expects TLS where plain text was sent: use https://",
-        [b'H', ..] => {
+        Ok([0x15, ..]) => "the server expects TLS where plain text was sent: use https://",
+        Ok([b'H', ..]) => {
             "the server answers in HTTP/1: it expects TLS (https://), or is no etcd client port"
         }
-        _ => return Ok(()),
+        Ok([]) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, SILENT)),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+            return Err(io::Error::new(error.kind(), SILENT));
+        }
+        other => return other.map(drop),
     };
     Err(io::Error::new(io::ErrorKind::InvalidData, format!("{PREFIX}{text}")))
 }
+
+/// It may also be on its way down, or a proxy without a server behind it.
+const SILENT: &str = "the server closed it before it said anything: does it expect TLS (https://)?";
 
 /// What the failure of a connection means that was up: by its text, which is all that `h2` passes on.
 pub(crate) fn cause_of(error: &io::Error) -> Cause {

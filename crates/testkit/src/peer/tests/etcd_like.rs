@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use h2::Reason;
+use tokio::net::TcpStream;
 
 use super::{Client, finish};
 use crate::peer::frame::code;
@@ -69,17 +70,23 @@ async fn calls_are_counted_and_recorded() {
 
 #[tokio::test]
 async fn an_unread_answer_holds_up_no_other() {
-    let (etcd, mut client) = start().await;
-    let large = vec![7; 60_000];
-    etcd.answer_with(move |_| Some(Answer::message(large.clone())));
-    // h2's stream window is 64 KiB, so is the connection's: reading one stream leaves room for the next.
-    let unread = client.start(RANGE, b"").await.unwrap();
-    let (head, body) = unread.await.unwrap().into_parts();
-    assert_eq!(head.status, 200);
-    etcd.queue(PUT, Answer::status(5, "small"));
-    let response = client.call(PUT, b"").await.unwrap();
-    assert_eq!(response.grpc_status(), ("5", "small"));
-    drop(body);
+    let etcd = EtcdLike::start().await;
+    let stream = TcpStream::connect(etcd.addr()).await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    let built = builder.initial_window_size(50).handshake(stream).await;
+    let mut client = Client::driven(built.unwrap());
+    etcd.queue(RANGE, Answer::message(vec![7; 60]));
+    // Its last bytes wait for a window that reading alone would give.
+    let unread = client.start(RANGE, b"").await.unwrap().await.unwrap();
+    etcd.queue(PUT, Answer::message(&b"small"[..]));
+    assert_eq!(client.call(PUT, b"").await.unwrap().body, grpc_message(b"small"));
+
+    let mut body = unread.into_body();
+    let first = body.data().await.unwrap().unwrap();
+    assert_eq!(first.len(), 50);
+    body.flow_control().release_capacity(first.len()).unwrap();
+    assert_eq!(body.data().await.unwrap().unwrap().len(), 15);
+    assert_eq!(body.trailers().await.unwrap().unwrap()["grpc-status"], "0");
 }
 
 #[tokio::test]

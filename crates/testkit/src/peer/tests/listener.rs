@@ -134,7 +134,7 @@ fn a_panic_in_a_script_reaches_the_test() {
     let only_drops_the_peer = || {
         runtime.block_on(async {
             let mut peer = Peer::bind().await;
-            peer.run(|_| async { panic!("expected in this test") });
+            peer.run(|_| -> std::future::Ready<io::Result<()>> { panic!("expected in this test") });
             let mut client = TcpStream::connect(peer.addr()).await.unwrap();
             let _ = client.read(&mut [0]).await;
         });

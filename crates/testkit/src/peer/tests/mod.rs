@@ -47,7 +47,13 @@ impl Client {
     }
 
     async fn over(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
-        let (requests, driver) = h2::client::handshake(io).await.unwrap();
+        Self::driven(h2::client::handshake(io).await.unwrap())
+    }
+
+    fn driven<T>((requests, driver): (SendRequest<Bytes>, h2::client::Connection<T>)) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let mut connection = JoinSet::new();
         connection.spawn(driver);
         Self { requests, connection }
