@@ -86,8 +86,8 @@ impl ClientBuilder {
         transport: impl FnOnce(&Config) -> T,
     ) -> Result<Client<Channel<T>>> {
         let config = self.config()?;
-        let options = CallOptions::new().metadata(config.metadata.clone());
-        Ok(Client { service: Channel::new(transport(&config), config)?, options })
+        let service = Channel::new(transport(&config), config)?;
+        Ok(Client::from_service(service))
     }
 
     /// A client with at least one member ready.
@@ -99,7 +99,7 @@ impl ClientBuilder {
     /// [`Client::wait_ready`].
     pub async fn connect(self) -> Result<Client> {
         let client = self.build()?;
-        client.service.connected().await?;
+        client.service.connect().await?;
         Ok(client)
     }
 }
@@ -145,10 +145,7 @@ impl<S: Service> Client<S> {
     /// # Errors
     ///
     /// See [`Error`](crate::Error).
-    pub fn call<R: Request>(
-        &self,
-        request: R,
-    ) -> impl Future<Output = Result<R::Response>> + Send {
+    pub fn call<R: Request>(&self, request: R) -> impl Future<Output = Result<R::Response>> + Send {
         self.service.call(request, &self.options)
     }
 

@@ -61,10 +61,12 @@ pub use byte_string::ByteString;
 pub use client::Client;
 pub use config::ClientBuilder;
 pub use error::{Attempt, Cause, Code, Error, ErrorKind, Result, ServerError};
+pub use kv::PutOnce;
 pub use metadata::Metadata;
 pub use request::{
-    AnyRequest, AnyResponse, AnyStream, AnyStreamRequest, Compact, Compare, Delete, Get, GetStream,
-    KeyRange, Op, OpResponse, Put, Request, SortOrder, SortTarget, StreamRequest, Txn,
+    AnyRequest, AnyResponse, AnyStream, AnyStreamRequest, Compact, Compare, CompareProperty,
+    Delete, Get, GetStream, KeyRange, Op, OpResponse, Put, Request, SortOrder, SortTarget,
+    StreamRequest, Txn, prefix_end,
 };
 pub use response::{
     CompactResponse, DeleteResponse, GetResponse, KeyValue, PutResponse, ResponseHeader,

@@ -58,6 +58,17 @@ impl Metadata {
         self.len() == 0
     }
 
+    /// These headers and then those of `other`.
+    pub(crate) fn joined(&self, other: &Self) -> Self {
+        match (&self.0, &other.0) {
+            (_, None) => self.clone(),
+            (None, _) => other.clone(),
+            (Some(first), Some(second)) => {
+                Self(Some(Arc::new(first.iter().chain(second.iter()).cloned().collect())))
+            }
+        }
+    }
+
     /// The headers as they go on the wire.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         self.0.iter().flat_map(|headers| headers.iter()).map(|(name, value)| (name, value))

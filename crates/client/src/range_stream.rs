@@ -5,7 +5,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use etcdkit_proto::etcdserverpb::{RangeRequest, RangeResponse, RangeStreamResponse};
-use etcdkit_proto::method::{self, Class};
+use etcdkit_proto::method;
 
 use crate::error::{Code, Error, Result};
 use crate::request::{Get, GetStream};
@@ -34,12 +34,11 @@ async fn begin<T: Transport>(
     options: &CallOptions,
 ) -> Result<Reading<T>> {
     let wire = Unary::wire(&get);
-    if is_sorted_or_filtered(wire) || wire.count_only {
+    if get.is_sorted_or_filtered() || wire.count_only {
         let response = channel.unary(get, options).await?;
         return Ok(Reading::Whole(Some(response)));
     }
-    let call =
-        channel.prepare(method::kv::RANGE_STREAM, Class::Read, Unary::serializable(&get), options);
+    let call = channel.prepare(method::kv::RANGE_STREAM.info(), Unary::serializable(&get), options);
     match channel.server_stream(method::kv::RANGE_STREAM, wire, &call).await {
         Ok(messages) => Ok(Reading::Streamed(messages)),
         Err(error) if error.code() == Some(Code::Unimplemented) => {
@@ -48,15 +47,6 @@ async fn begin<T: Transport>(
         }
         Err(error) => Err(error),
     }
-}
-
-fn is_sorted_or_filtered(wire: &RangeRequest) -> bool {
-    wire.sort_order != 0
-        || wire.sort_target != 0
-        || wire.min_mod_revision != 0
-        || wire.max_mod_revision != 0
-        || wire.min_create_revision != 0
-        || wire.max_create_revision != 0
 }
 
 /// A read that is under way.
@@ -77,7 +67,9 @@ impl<T: Transport> Reading<T> {
             Self::Streamed(messages) => match messages.next().await {
                 Ok(Some(piece)) => match piece.range_response {
                     Some(response) => Some((Ok(response.into()), self)),
-                    None => Some((Err(Error::internal("a piece of the range is empty")), Self::Over)),
+                    None => {
+                        Some((Err(Error::internal("a piece of the range is empty")), Self::Over))
+                    }
                 },
                 Ok(None) => None,
                 Err(error) => Some((Err(error), Self::Over)),
@@ -123,8 +115,7 @@ impl<T: Transport> Pages<T> {
     async fn read(&mut self) -> Result<RangeResponse> {
         self.request.limit = self.remaining.map_or(PAGE, |remaining| remaining.min(PAGE));
         let serializable = self.request.serializable;
-        let call =
-            self.channel.prepare(method::kv::RANGE, Class::Read, serializable, &self.options);
+        let call = self.channel.prepare(method::kv::RANGE.info(), serializable, &self.options);
         self.channel.exchange(&call, &self.request, !serializable).await
     }
 

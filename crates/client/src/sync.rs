@@ -4,7 +4,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use etcdkit_proto::etcdserverpb::{MemberListRequest, MemberListResponse};
-use etcdkit_proto::method::{self, Class};
+use etcdkit_proto::method;
 
 use crate::client::Client;
 use crate::clock;
@@ -32,7 +32,7 @@ impl<T: Transport> Client<Channel<T>> {
 impl<T: Transport> Channel<T> {
     async fn sync(&self, options: &CallOptions) -> Result<()> {
         let method = method::cluster::MEMBER_LIST;
-        let call = self.prepare(method, Class::Read, false, options);
+        let call = self.prepare(method.info(), false, options);
         let request = MemberListRequest { linearizable: true };
         let answer: MemberListResponse = self.exchange(&call, &request, false).await?;
         let policy = MemberPolicy::new(&self.endpoints(), self.config().connect.tls_configured());

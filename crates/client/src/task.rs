@@ -25,11 +25,6 @@ impl Task {
     pub(crate) fn abort(&self) {
         self.0.abort();
     }
-
-    /// Whether the task is over, for whatever reason.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.0.is_finished()
-    }
 }
 
 impl Drop for Task {

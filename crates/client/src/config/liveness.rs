@@ -7,26 +7,31 @@ use crate::error::{Error, Result};
 
 /// How a member that stopped answering is told from one that is merely busy.
 ///
-/// A member can freeze with its connections up: a stopped process, a stalled disk, a network that swallows packets. TCP
-/// notices after minutes. Each connection is therefore watched while requests wait on it:
+/// A member can freeze with its connections up: a stopped process, a stalled machine, a network that swallows packets.
+/// TCP notices after minutes. Each connection is therefore watched while requests wait on it:
 ///
-/// 1. After [`doubt_after`](Self::doubt_after) without a byte received, new calls go to another member, if one is
-///    ready.
-/// 2. After [`probe_after`](Self::probe_after), an HTTP/2 ping asks whether the other side is there at all.
-/// 3. If nothing is received for [`probe_timeout`](Self::probe_timeout) after the ping, the connection is given up:
-///    its calls fail with [`Cause::Frozen`](crate::error::Cause::Frozen), and those that may be repeated go elsewhere.
+/// 1. After [`doubt_after`](Self::doubt_after) without any answer, new calls go to another member, if one is ready.
+/// 2. After [`probe_after`](Self::probe_after) without a byte received, the member is asked for a sign of life: the
+///    standard gRPC health check, which needs neither disk nor quorum, so that a slow cluster is not taken for a frozen
+///    process.
+/// 3. If nothing is received for [`probe_timeout`](Self::probe_timeout) after that, the connection is given up: its
+///    calls fail with [`Cause::Frozen`](crate::Cause::Frozen), and those that may be repeated go elsewhere. The member
+///    gets no call until it has answered on a new connection.
 ///
-/// Whatever is received on the connection ends the doubt. By default a frozen member is left within 1.25 s, about as
-/// long as a cluster takes to replace a frozen leader, while one that pauses for half a second costs nothing but the
-/// turn to its neighbours.
+/// By default a frozen member is left within 1.5 s, about as long as a cluster takes to replace a frozen leader, while one
+/// that pauses for half a second costs nothing but the turn to its neighbours.
 ///
-/// Pings are rare on purpose: etcd closes connections that ping more often than every 5 s, and those that ping while no
-/// stream is open. So none is sent unless a request waits, and none within 5 s of the last.
+/// A member that is cut off from its peers answers all of this and still can't serve a linearizable read. So a read that
+/// waits for longer than [`hedge_after`](Self::hedge_after) is sent to a second member as well.
+///
+/// Fast HTTP/2 pings would be no way to find out: etcd allows one in 5 s, none while no stream is open, and closes the
+/// connection of a client that does not comply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Liveness {
     pub(crate) doubt_after: Duration,
     pub(crate) probe_after: Duration,
     pub(crate) probe_timeout: Duration,
+    pub(crate) hedge_after: Duration,
 }
 
 impl Default for Liveness {
@@ -35,6 +40,7 @@ impl Default for Liveness {
             doubt_after: Duration::from_millis(100),
             probe_after: Duration::from_millis(500),
             probe_timeout: Duration::from_millis(750),
+            hedge_after: Duration::from_secs(1),
         }
     }
 }
@@ -46,7 +52,7 @@ impl Liveness {
         Self::default()
     }
 
-    /// How long a request may wait, with nothing received since, before new calls prefer another member. Default 100
+    /// How long a request may wait, with no answer to any since, before new calls prefer another member. Default 100
     /// ms: a healthy write takes 1–30 ms, and being wrong only means that another member serves the next call.
     #[must_use]
     pub fn doubt_after(mut self, duration: Duration) -> Self {
@@ -54,24 +60,34 @@ impl Liveness {
         self
     }
 
-    /// How long it waits before a ping is sent. Default 500 ms; not less than [`doubt_after`](Self::doubt_after).
+    /// How long it waits before the member is probed. Default 500 ms; not less than [`doubt_after`](Self::doubt_after).
     #[must_use]
     pub fn probe_after(mut self, duration: Duration) -> Self {
         self.probe_after = duration;
         self
     }
 
-    /// How long an answer to the ping is waited for. Default 750 ms: a ping is answered by the server's network code
-    /// and never waits for its disk, so even between continents that is several round trips.
+    /// How long a sign of life is waited for. Default 750 ms: the answer to a probe never waits for a disk, so even
+    /// between continents that is several round trips.
     #[must_use]
     pub fn probe_timeout(mut self, duration: Duration) -> Self {
         self.probe_timeout = duration;
         self
     }
 
+    /// How long a read waits before a second member is asked too; the first answer counts. Default 1 s: less than the
+    /// 7 s that a member without a quorum keeps a read waiting, and more than nearly every healthy one takes. Writes and
+    /// streams are never sent twice.
+    #[must_use]
+    pub fn hedge_after(mut self, duration: Duration) -> Self {
+        self.hedge_after = duration;
+        self
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
         check::not_zero("doubt_after", self.doubt_after)?;
         check::not_zero("probe_timeout", self.probe_timeout)?;
+        check::not_zero("hedge_after", self.hedge_after)?;
         check::ordered(("doubt_after", self.doubt_after), ("probe_after", self.probe_after))
     }
 }

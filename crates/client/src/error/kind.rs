@@ -58,9 +58,13 @@ pub(super) fn of_status(code: Code, server: Option<ServerError>) -> ErrorKind {
         Some(S::Compacted) => ErrorKind::Compacted,
         Some(S::FutureRevision) => ErrorKind::FutureRevision,
         Some(S::NoLeader) => ErrorKind::NoLeader,
-        Some(S::UserEmpty | S::InvalidAuthToken | S::AuthFailed | S::NoPasswordUser | S::AuthOldRevision) => {
-            ErrorKind::Unauthenticated
-        }
+        Some(
+            S::UserEmpty
+            | S::InvalidAuthToken
+            | S::AuthFailed
+            | S::NoPasswordUser
+            | S::AuthOldRevision,
+        ) => ErrorKind::Unauthenticated,
         Some(S::KeyNotFound | S::UserNotFound | S::RoleNotFound | S::RootUserNotExist) => {
             ErrorKind::NotFound
         }

@@ -16,8 +16,6 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::revision::Revision;
-
 /// What the fallible functions of this crate return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -47,7 +45,6 @@ struct Inner {
     code: Option<Code>,
     server: Option<ServerError>,
     applied: bool,
-    compact_revision: Option<Revision>,
     rpc: Option<&'static str>,
     attempts: Vec<Attempt>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
@@ -71,12 +68,6 @@ impl Error {
     #[must_use]
     pub fn server_error(&self) -> Option<ServerError> {
         self.0.server
-    }
-
-    /// Up to which revision the history is gone, where the failure says so.
-    #[must_use]
-    pub fn compact_revision(&self) -> Option<Revision> {
-        self.0.compact_revision
     }
 
     /// Whether the same call may succeed later, without the caller changing anything.
@@ -121,7 +112,6 @@ impl Error {
             code: None,
             server: None,
             applied: false,
-            compact_revision: None,
             rpc: None,
             attempts: Vec::new(),
             source: None,
@@ -175,11 +165,6 @@ impl Error {
 
     pub(crate) fn with_maybe_applied(mut self, applied: bool) -> Self {
         self.edit().applied = applied;
-        self
-    }
-
-    pub(crate) fn with_compact_revision(mut self, revision: Revision) -> Self {
-        self.edit().compact_revision = Some(revision);
         self
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use etcdkit_proto::etcdserverpb::{CompactionRequest, CompactionResponse};
-use etcdkit_proto::method::{self, Method};
+use etcdkit_proto::method::{self, Method, Patience};
 
 use crate::error::Result;
 use crate::response::CompactResponse;
@@ -63,6 +63,10 @@ impl Unary for Compact {
 
     fn wire(&self) -> &CompactionRequest {
         &self.0
+    }
+
+    fn patience(&self) -> Patience {
+        if self.0.physical { Patience::Long } else { Patience::Write }
     }
 
     fn decode(answer: CompactionResponse) -> Result<CompactResponse> {

@@ -14,12 +14,12 @@ mod range;
 mod txn;
 
 pub use compact::Compact;
-pub use compare::Compare;
+pub use compare::{Compare, CompareProperty};
 pub use delete::Delete;
 pub use get::{Get, GetStream, SortOrder, SortTarget};
 pub use op::{Op, OpResponse};
 pub use put::Put;
-pub use range::KeyRange;
+pub use range::{KeyRange, prefix_end};
 pub use txn::Txn;
 
 use std::fmt::Debug;
@@ -61,7 +61,9 @@ pub trait Request: sealed::Sealed + Clone + Debug + PartialEq + Send + Sync + 's
 /// A request that is answered by a stream.
 ///
 /// Implemented by the request types of this crate; it can't be implemented outside.
-pub trait StreamRequest: sealed::Sealed + Clone + Debug + PartialEq + Send + Sync + 'static {
+pub trait StreamRequest:
+    sealed::Sealed + Clone + Debug + PartialEq + Send + Sync + 'static
+{
     /// One item of the stream.
     type Item: Send + 'static;
 

@@ -31,10 +31,7 @@ impl<T> Streaming<T> {
 
 impl<T, C> Streaming<T, C> {
     /// Makes a steered stream of answers.
-    pub fn with_control(
-        items: impl Stream<Item = Result<T>> + Send + 'static,
-        control: C,
-    ) -> Self {
+    pub fn with_control(items: impl Stream<Item = Result<T>> + Send + 'static, control: C) -> Self {
         Self { items: Box::pin(items), control }
     }
 

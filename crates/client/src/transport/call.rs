@@ -1,39 +1,37 @@
 //! One call: attempts, one after another, until an answer, a certainty or the deadline ends it.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use etcdkit_proto::etcdserverpb::{AuthenticateRequest, AuthenticateResponse};
 use etcdkit_proto::ServerError;
-use etcdkit_proto::method::{self, Class, Method, MethodInfo};
+use etcdkit_proto::method::{Class, MethodInfo};
 use prost::Message;
 
+use super::attempt::{Attempting, OneAnswer, Outcome};
 use super::balancer::{SlotId, Want};
 use super::channel::Channel;
 use super::grpc;
 use super::link::Link;
 use super::retry::{self, Decision, Nature};
-use super::token::{Authenticated, Token};
-use super::traits::{Connection, Failure, Head, Status, Transport};
+use super::token::Token;
+use super::traits::{Failure, Status, Transport};
 use crate::clock::{self, Instant};
-use crate::error::{Attempt, Cause, Error, ErrorKind, Result};
+use crate::error::{Attempt, Cause, Code, Error, ErrorKind, Result};
 use crate::metadata::Metadata;
+use crate::service::Timeout;
 use crate::telemetry;
 
 /// A call, as far as it does not depend on the messages.
 #[derive(Debug)]
-pub(crate) struct Call<'a> {
+pub(crate) struct Call {
     pub(super) method: MethodInfo,
-    pub(super) class: Class,
     /// Whether a learner may answer.
     pub(super) serializable: bool,
     pub(super) deadline: Option<Instant>,
     pub(super) retry: bool,
     pub(super) require_leader: bool,
-    pub(super) metadata: &'a Metadata,
+    pub(super) metadata: Metadata,
     /// Whether to send a token; Authenticate itself does not.
     pub(super) authenticated: bool,
 }
@@ -51,39 +49,21 @@ pub(super) struct Progress {
     renewals: u32,
     /// Pauses made so far.
     pauses: u32,
-    /// An attempt may have been applied, so from now on only the same certainty as before counts.
+    /// Some attempt may have been applied.
     unknown: bool,
 }
 
-/// What one attempt does on a connection.
-pub(super) trait Attempting<T: Transport>: Sync {
-    type Output: Send;
-
-    fn attempt(
-        &self,
-        link: &Link<T::Connection>,
-        head: Head<'_>,
-    ) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
-}
-
-/// An attempt that sends one framed message and waits for the answer.
-struct OneAnswer(Bytes);
-
-impl<T: Transport> Attempting<T> for OneAnswer {
-    type Output = Bytes;
-
-    fn attempt(
-        &self,
-        link: &Link<T::Connection>,
-        head: Head<'_>,
-    ) -> impl Future<Output = Result<Bytes, Failure>> + Send {
-        link.connection.unary(head, self.0.clone())
-    }
+/// What follows a failed attempt.
+enum Next {
+    /// Another attempt.
+    Again,
+    /// An earlier attempt of this call has done the work, and this one says so.
+    Done,
 }
 
 impl<T: Transport> Channel<T> {
     /// Makes `call` with the framed `message` and returns the answer's bytes.
-    pub(super) async fn run(&self, call: &Call<'_>, message: Bytes) -> Result<Bytes> {
+    pub(super) async fn run(&self, call: &Call, message: Bytes) -> Result<Bytes> {
         let started = telemetry::started(&call.method);
         let outcome = self.attempts(call, &OneAnswer(message)).await;
         telemetry::finished(started, outcome.as_ref().err());
@@ -93,111 +73,95 @@ impl<T: Transport> Channel<T> {
     /// Attempts `call` until one attempt succeeds, and returns what it brought and where.
     pub(super) async fn attempts<A: Attempting<T>>(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         attempting: &A,
     ) -> Result<(A::Output, Arc<Link<T::Connection>>)> {
         let mut progress = Progress::default();
         loop {
             let token = if call.authenticated { self.token(call).await? } else { None };
             let link = self.ready_link(call, &progress).await?;
-            let now = clock::now();
-            let head = Head {
-                path: call.method.path,
-                timeout: call.deadline.map(|deadline| deadline.saturating_duration_since(now)),
-                token: token.as_ref().map(|token| &token.value),
-                require_leader: call.require_leader,
-                metadata: call.metadata,
-            };
-            let in_flight = link.liveness.begin(now);
-            let outcome = clock::until(call.deadline, attempting.attempt(&link, head)).await;
-            drop(in_flight);
-            let failure = match outcome {
-                Some(Ok(answer)) => {
-                    link.liveness.answered(clock::now());
-                    self.budget().pay_in();
-                    return Ok((answer, link));
-                }
-                Some(Err(failure)) => failure,
-                None => {
-                    progress.note(&link, &Failure::Unknown(Cause::Deadline));
-                    progress.unknown |= call.class != Class::Read;
-                    return Err(self.timed_out(call, progress));
-                }
-            };
-            if let Failure::Status(_) = failure {
-                link.liveness.answered(clock::now());
-            }
+            let (failure, link) =
+                match self.attempt(call, attempting, link, token.as_ref(), &mut progress).await {
+                    Outcome::Answer(answer, link) => {
+                        self.budget().pay_in();
+                        return Ok((answer, link));
+                    }
+                    Outcome::Failed(failure, link) => (failure, link),
+                    Outcome::TimeUp => return Err(self.timed_out(call, progress)),
+                };
             let generation = token.map_or(0, |token| token.generation);
-            self.after_failure(call, &mut progress, &link, failure, generation).await?;
+            match self.after_failure(call, &mut progress, &link, failure, generation).await? {
+                Next::Again => {}
+                Next::Done => match attempting.done() {
+                    Some(answer) => return Ok((answer, link)),
+                    None => return Err(Error::internal("a stream is never done beforehand")),
+                },
+            }
         }
     }
 
     /// Prepares the next attempt, or ends the call.
     async fn after_failure(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         progress: &mut Progress,
         link: &Link<T::Connection>,
         failure: Failure,
         token_generation: u64,
-    ) -> Result<()> {
-        let nature = Nature {
-            class: call.class,
-            require_leader: call.require_leader,
-            can_authenticate: call.authenticated && self.tokens().can_authenticate(),
-        };
-        progress.note(link, &failure);
-        progress.unknown |= retry::leaves_unknown(nature, &failure);
+    ) -> Result<Next> {
+        let nature = self.nature(call);
+        progress.note(nature, link, &failure);
         if self.is_closed() {
             return Err(progress.finish(Error::closed(), call));
         }
+        if self.is_abandoned() {
+            return Err(progress.finish(super::channel::abandoned(), call));
+        }
         let mut decision = retry::decide(nature, &failure);
-        if let Failure::Status(status) = &failure
-            && ServerError::from_message(&status.message)
-                == Some(ServerError::NotSupportedForLearner)
-        {
-            link.mark_learner();
-        }
-        if decision == Decision::Authenticate && progress.renewals >= RENEWALS {
-            decision = Decision::Fail;
-        }
-        if decision == Decision::Elsewhere {
-            let want = Want { learner: call.serializable, avoid: &progress.unlucky };
-            if !self.has_untried(want) {
-                decision = Decision::Fail;
+        if let Failure::Status(status) = &failure {
+            let server = ServerError::from_message(&status.message);
+            if server == Some(ServerError::NotSupportedForLearner) {
+                link.mark_learner();
+            }
+            let repeated = progress.attempts.len() > 1 && progress.unknown;
+            if repeated && server.is_some() && server == call.method.done {
+                return Ok(Next::Done);
             }
         }
-        // With retries off a call is still sent again where that is no repetition: with a token.
-        if !call.retry && decision != Decision::Authenticate {
-            decision = Decision::Fail;
+        match decision {
+            Decision::Authenticate if progress.renewals >= RENEWALS => decision = Decision::Fail,
+            Decision::Elsewhere if !self.has_untried(progress.want(call)) => {
+                decision = Decision::Fail;
+            }
+            // With retries off a call is still sent again where that is no repetition: with another token.
+            Decision::Retry | Decision::Elsewhere if !call.retry => decision = Decision::Fail,
+            _ => {}
         }
-        if progress.attempts.len() >= self.retry_policy().max_attempts as usize {
+        if progress.attempts.len() >= self.retry_policy().max_attempts as usize && call.retry {
             decision = Decision::Fail;
         }
         match decision {
-            Decision::Fail => Err(progress.finish(self.error_of(call, &failure), call)),
+            Decision::Fail => Err(progress.finish(error_of(call, &failure), call)),
             Decision::Authenticate => {
                 progress.renewals += 1;
-                self.renew_token(call, token_generation).await
+                self.renew_token(call.deadline, token_generation)
+                    .await
+                    .map_err(|error| error.with_maybe_applied(progress.unknown))?;
+                Ok(Next::Again)
             }
-            Decision::Elsewhere => Ok(()),
+            Decision::Elsewhere => Ok(Next::Again),
             Decision::Retry => {
                 tracing::debug!(rpc = call.method.path, endpoint = %link.endpoint, ?failure, "retrying");
-                self.pause(call, progress, &failure).await
+                self.pause(call, progress, &failure).await?;
+                Ok(Next::Again)
             }
         }
     }
 
-    /// Waits before the next attempt; not at all if another member is there and fresh.
-    async fn pause(
-        &self,
-        call: &Call<'_>,
-        progress: &mut Progress,
-        failure: &Failure,
-    ) -> Result<()> {
-        let want = Want { learner: call.serializable, avoid: &progress.unlucky };
+    /// Waits before the next attempt; not at all if a connection was lost and another member is there.
+    async fn pause(&self, call: &Call, progress: &mut Progress, failure: &Failure) -> Result<()> {
         let lost = !matches!(failure, Failure::Status(_));
-        if lost && self.has_untried(want) {
+        if lost && self.has_untried(progress.want(call)) {
             return Ok(());
         }
         let policy = self.retry_policy();
@@ -221,107 +185,56 @@ impl<T: Transport> Channel<T> {
     }
 
     /// A ready connection that suits the call; waits for one until the deadline.
-    pub(super) async fn ready_link(
+    async fn ready_link(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         progress: &Progress,
     ) -> Result<Arc<Link<T::Connection>>> {
-        let want = Want { learner: call.serializable, avoid: &progress.unlucky };
+        let want = progress.want(call);
         if let Some(link) = self.pick(want, clock::now())? {
             return Ok(link);
         }
-        match clock::until(call.deadline, self.wait_for_link(want)).await {
-            Some(link) => link.map_err(|error| error.with_rpc(call.method.path)),
-            None => {
-                let mut error = self.unreachable(call);
-                if progress.unknown {
-                    error = error.with_maybe_applied(true);
-                }
-                Err(error)
-            }
-        }
+        let waited = clock::until(call.deadline, self.wait_for_link(want)).await;
+        waited
+            .unwrap_or_else(|| {
+                Err(Error::new(ErrorKind::Unavailable, "no member was ready before the deadline")
+                    .with_attempts(self.failures()))
+            })
+            .map_err(|error| error.with_rpc(call.method.path).with_maybe_applied(progress.unknown))
     }
 
     /// The token for the next attempt.
-    async fn token(&self, call: &Call<'_>) -> Result<Option<Token>> {
+    async fn token(&self, call: &Call) -> Result<Option<Token>> {
         if self.tokens().is_wanting() {
-            self.renew_token(call, 0).await?;
+            self.renew_token(call.deadline, 0).await?;
         }
         Ok(self.tokens().current())
     }
 
-    async fn renew_token(&self, call: &Call<'_>, seen: u64) -> Result<()> {
-        let renewed = self.tokens().renew(seen, self.authenticate(call.deadline));
-        match clock::until(call.deadline, renewed).await {
-            Some(renewed) => renewed,
-            None => Err(Error::new(ErrorKind::Timeout, "no auth token in time")
-                .with_rpc(method::auth::AUTHENTICATE.path())),
-        }
-    }
-
-    /// Exchanges name and password for a token. Boxed: a call may need a token, and a token takes a call.
-    fn authenticate(
-        &self,
-        deadline: Option<Instant>,
-    ) -> Pin<Box<dyn Future<Output = Result<Authenticated>> + Send + '_>> {
-        Box::pin(async move {
-            let Some((name, password)) = self.tokens().password() else {
-                return Ok(Authenticated::NotEnabled);
-            };
-            let request = AuthenticateRequest { name: name.into(), password: password.into() };
-            let metadata = Metadata::new();
-            let method: Method<AuthenticateRequest, AuthenticateResponse> =
-                method::auth::AUTHENTICATE;
-            let call = Call {
-                method: method.info(),
-                class: method.class(),
-                serializable: false,
-                deadline,
-                retry: true,
-                require_leader: false,
-                metadata: &metadata,
-                authenticated: false,
-            };
-            let message = self.frame(&request, &call)?;
-            match self.run(&call, message).await {
-                Ok(answer) => {
-                    let response: AuthenticateResponse = self.decode(answer, &call)?;
-                    Ok(Authenticated::Token(response.token))
-                }
-                Err(error) if error.server_error() == Some(ServerError::AuthNotEnabled) => {
-                    Ok(Authenticated::NotEnabled)
-                }
-                Err(error) => Err(error),
-            }
-        })
-    }
-
-    pub(super) fn frame(&self, message: &impl Message, call: &Call<'_>) -> Result<Bytes> {
-        grpc::frame(message, self.limits().max_send_message).map_err(|cause| {
+    pub(super) fn frame(&self, message: &impl Message, call: &Call) -> Result<Bytes> {
+        grpc::frame(message, self.config().limits.max_send_message).map_err(|cause| {
             Error::new(ErrorKind::ResourceExhausted, cause.to_string()).with_rpc(call.method.path)
         })
     }
 
-    pub(super) fn decode<M: Message + Default>(&self, answer: Bytes, call: &Call<'_>) -> Result<M> {
+    pub(super) fn decode<M: Message + Default>(&self, answer: Bytes, call: &Call) -> Result<M> {
         M::decode(answer).map_err(|error| {
             Error::internal("the answer can't be decoded: is this an etcd server?")
                 .with_source(error)
                 .with_rpc(call.method.path)
-                .with_maybe_applied(call.class != Class::Read)
+                .with_maybe_applied(call.method.class != Class::Read)
         })
     }
 
-    /// The error that a call ends with after `failure`.
-    fn error_of(&self, call: &Call<'_>, failure: &Failure) -> Error {
-        match failure {
-            Failure::Status(status) => status_error(status),
-            Failure::NotProcessed(cause) | Failure::Unknown(cause) => {
-                Error::new(kind_of(cause), summary(cause, call))
-            }
+    pub(super) fn nature(&self, call: &Call) -> Nature {
+        Nature {
+            class: call.method.class,
+            require_leader: call.require_leader,
+            can_authenticate: call.authenticated && self.tokens().can_authenticate(),
         }
     }
 
-    fn timed_out(&self, call: &Call<'_>, progress: Progress) -> Error {
+    fn timed_out(&self, call: &Call, progress: Progress) -> Error {
         let mut attempts = progress.attempts;
         attempts.extend(self.failures());
         Error::new(ErrorKind::Timeout, "the deadline passed")
@@ -329,26 +242,26 @@ impl<T: Transport> Channel<T> {
             .with_maybe_applied(progress.unknown)
             .with_attempts(attempts)
     }
-
-    /// No member became ready in time.
-    fn unreachable(&self, call: &Call<'_>) -> Error {
-        Error::new(ErrorKind::Unavailable, "no member was ready before the deadline")
-            .with_rpc(call.method.path)
-            .with_attempts(self.failures())
-    }
 }
 
 impl Progress {
-    fn note<C: Connection>(&mut self, link: &Link<C>, failure: &Failure) {
+    /// What the next attempt needs of a connection.
+    pub(super) fn want(&self, call: &Call) -> Want<'_> {
+        Want { learner: call.serializable, avoid: &self.unlucky }
+    }
+
+    /// Keeps how an attempt failed.
+    pub(super) fn note<C>(&mut self, nature: Nature, link: &Link<C>, failure: &Failure) {
         let cause = match failure {
             Failure::Status(status) => Cause::Status(status.code, status.message.clone()),
             Failure::NotProcessed(cause) | Failure::Unknown(cause) => cause.clone(),
         };
-        self.attempts.push(Attempt::new(link.endpoint.name().clone(), cause));
+        self.attempts.push(Attempt::new(Arc::clone(link.endpoint.name()), cause));
         self.unlucky.push(link.slot);
+        self.unknown |= retry::leaves_unknown(nature, failure);
     }
 
-    fn finish(&mut self, error: Error, call: &Call<'_>) -> Error {
+    fn finish(&mut self, error: Error, call: &Call) -> Error {
         error
             .with_rpc(call.method.path)
             .with_maybe_applied(self.unknown)
@@ -356,41 +269,43 @@ impl Progress {
     }
 }
 
-fn status_error(status: &Status) -> Error {
-    use crate::error::Code;
+/// The error that a call ends with after `failure`.
+fn error_of(call: &Call, failure: &Failure) -> Error {
+    match failure {
+        Failure::Status(status) => of_status(status),
+        Failure::NotProcessed(cause) | Failure::Unknown(cause) => {
+            let kind = match cause {
+                Cause::Limit(_) => ErrorKind::ResourceExhausted,
+                Cause::OtherCluster(_) => ErrorKind::ClusterChanged,
+                Cause::Deadline => ErrorKind::Timeout,
+                _ => ErrorKind::Unavailable,
+            };
+            match cause {
+                Cause::Limit(why) => Error::new(kind, why.clone()),
+                _ if call.method.class == Class::Write => {
+                    Error::new(kind, "the connection failed before an answer came")
+                }
+                _ => Error::new(kind, "every attempt failed"),
+            }
+        }
+    }
+}
+
+/// The error for a server's answer.
+pub(super) fn of_status(status: &Status) -> Error {
     if status.code == Code::Unimplemented && status.message.contains("unknown service") {
-        return Error::from_status(
-            status.code,
-            format!("{}: a gRPC server listens there, but no etcd", status.message),
-        );
+        let message = format!("{}: a gRPC server listens there, but no etcd", status.message);
+        return Error::from_status(status.code, message);
     }
     Error::from_status(status.code, status.message.clone())
 }
 
-fn kind_of(cause: &Cause) -> ErrorKind {
-    match cause {
-        Cause::Limit(_) => ErrorKind::ResourceExhausted,
-        Cause::OtherCluster(_) => ErrorKind::ClusterChanged,
-        Cause::Deadline => ErrorKind::Timeout,
-        _ => ErrorKind::Unavailable,
-    }
-}
-
-fn summary(cause: &Cause, call: &Call<'_>) -> String {
-    match cause {
-        Cause::Limit(why) => why.clone(),
-        _ if call.class == Class::Write => "the connection failed before an answer came".into(),
-        _ => "every attempt failed".into(),
-    }
-}
-
-/// How long a call of this kind may take.
+/// When a call ends: by the caller's own timeout, else by the default of its kind.
 pub(super) fn deadline(
-    timeout: Option<crate::service::Timeout>,
+    timeout: Option<Timeout>,
     default: Option<Duration>,
     now: Instant,
 ) -> Option<Instant> {
-    use crate::service::Timeout;
     let timeout = match timeout {
         Some(Timeout::Never) => return None,
         Some(Timeout::After(timeout)) => timeout,

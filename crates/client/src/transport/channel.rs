@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use etcdkit_proto::HasHeader;
-use etcdkit_proto::method::{Class, Method, Patience};
+use etcdkit_proto::method::{Class, Method, MethodInfo, Patience};
 use prost::Message;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -14,13 +14,13 @@ use super::balancer::{Balancer, Candidates, EndpointState, EndpointStates, Want}
 use super::call::{self, Call};
 use super::driver::{Context, Driver, Event, Handles, PickerOf};
 use super::grpc::H2;
-use super::identity::Identity;
-use super::link::Link;
+use super::identity::{self, Identity};
+use super::link::{self, Link};
 use super::retry::Budget;
 use super::token::Tokens;
 use super::traits::Transport;
 use crate::clock::{self, Instant};
-use crate::config::{Balance, Config, Endpoints, Limits, RetryPolicy};
+use crate::config::{Balance, Config, Endpoints, RetryPolicy};
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::request::{Request, StreamRequest};
 use crate::response::ResponseHeader;
@@ -45,6 +45,11 @@ pub(crate) trait Unary: Request {
     /// What a repetition does; a transaction that only reads is a read.
     fn class(&self) -> Class {
         Self::METHOD.class()
+    }
+
+    /// What its time depends on.
+    fn patience(&self) -> Patience {
+        Self::METHOD.patience()
     }
 
     /// Whether any member, a learner too, may answer from its own state.
@@ -138,7 +143,7 @@ impl<T: Transport> Channel<T> {
         Req: Message,
         Res: Message + Default + HasHeader,
     {
-        let call = self.prepare(method, method.class(), false, options);
+        let call = self.prepare(method.info(), false, options);
         self.exchange(&call, request, false).await
     }
 
@@ -149,19 +154,21 @@ impl<T: Transport> Channel<T> {
     ) -> Result<R::Response> {
         request.check().map_err(|error| error.with_rpc(R::METHOD.path()))?;
         let serializable = request.serializable();
-        let call = self.prepare(R::METHOD, request.class(), serializable, options);
-        let linearizable =
-            !serializable && matches!(R::METHOD.patience(), Patience::Read | Patience::Write);
+        let method =
+            MethodInfo { class: request.class(), patience: request.patience(), ..R::METHOD.info() };
+        let call = self.prepare(method, serializable, options);
+        // The revision in other answers' headers is that of the member, which may lag behind.
+        let linearizable = !serializable && R::METHOD.info().service == "etcdserverpb.KV";
         let answer: R::Answer = self.exchange(&call, request.wire(), linearizable).await?;
         R::decode(answer).map_err(|error| {
-            error.with_rpc(R::METHOD.path()).with_maybe_applied(call.class != Class::Read)
+            error.with_rpc(R::METHOD.path()).with_maybe_applied(call.method.class != Class::Read)
         })
     }
 
     /// Sends `request`, decodes the answer and checks whose it is.
     pub(crate) async fn exchange<Req: Message, Res: Message + Default + HasHeader>(
         &self,
-        call: &Call<'_>,
+        call: &Call,
         request: &Req,
         linearizable: bool,
     ) -> Result<Res> {
@@ -172,36 +179,36 @@ impl<T: Transport> Channel<T> {
         if let Some(header) = answer.header() {
             let header = ResponseHeader::from(header.clone());
             self.shared.context.identity.check(&header, linearizable, mark).map_err(|error| {
-                error.with_rpc(call.method.path).with_maybe_applied(call.class != Class::Read)
+                error
+                    .with_rpc(call.method.path)
+                    .with_maybe_applied(call.method.class != Class::Read)
             })?;
         }
         Ok(answer)
     }
 
-    /// A call of `method`, with the deadline of its class unless `options` say otherwise.
-    pub(crate) fn prepare<'a, Req, Res>(
+    /// A call of `method`, with the deadline of its kind unless `options` say otherwise.
+    pub(crate) fn prepare(
         &self,
-        method: Method<Req, Res>,
-        class: Class,
+        method: MethodInfo,
         serializable: bool,
-        options: &'a CallOptions,
-    ) -> Call<'a> {
-        let timeouts = &self.shared.context.config.timeouts;
-        let default = match method.patience() {
-            Patience::Read => Some(timeouts.read),
-            Patience::Write => Some(timeouts.write),
-            Patience::Admin => Some(timeouts.admin),
-            Patience::Long => Some(timeouts.long),
+        options: &CallOptions,
+    ) -> Call {
+        let config = self.config();
+        let default = match method.patience {
+            Patience::Read => Some(config.timeouts.read),
+            Patience::Write => Some(config.timeouts.write),
+            Patience::Admin => Some(config.timeouts.admin),
+            Patience::Long => Some(config.timeouts.long),
             Patience::Stream => None,
         };
         Call {
-            method: method.info(),
-            class,
+            method,
             serializable,
             deadline: call::deadline(options.timeout, default, clock::now()),
-            retry: options.retry.unwrap_or(self.shared.context.config.retry.max_attempts > 1),
-            require_leader: options.require_leader || self.config().require_leader,
-            metadata: &options.metadata,
+            retry: options.retry.unwrap_or(config.retry.max_attempts > 1),
+            require_leader: options.require_leader || config.require_leader,
+            metadata: config.metadata.joined(&options.metadata),
             authenticated: true,
         }
     }
@@ -220,10 +227,7 @@ impl<T: Transport> Channel<T> {
     }
 
     /// Waits until there is a ready connection for a call.
-    pub(super) async fn wait_for_link(
-        &self,
-        want: Want<'_>,
-    ) -> Result<Arc<Link<T::Connection>>> {
+    pub(super) async fn wait_for_link(&self, want: Want<'_>) -> Result<Arc<Link<T::Connection>>> {
         let mut picker = self.shared.picker.clone();
         loop {
             picker.mark_unchanged();
@@ -235,7 +239,7 @@ impl<T: Transport> Channel<T> {
             }
             self.wake().await?;
             if picker.changed().await.is_err() {
-                return Err(driver_gone());
+                return Err(abandoned());
             }
         }
     }
@@ -267,13 +271,12 @@ impl<T: Transport> Channel<T> {
     /// Tells the driver, starting it if need be, that someone wants a connection.
     async fn wake(&self) -> Result<()> {
         self.start();
-        self.shared.events.send(Event::Wake).await.map_err(|_| driver_gone())
+        self.shared.events.send(Event::Wake).await.map_err(|_| abandoned())
     }
 
     fn start(&self) {
         self.shared.tasks.get_or_init(|| {
-            let driver =
-                self.shared.dormant.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let driver = self.shared.dormant.lock().unwrap_or_else(PoisonError::into_inner).take();
             let shared = Arc::downgrade(&self.shared);
             [
                 driver.map(|driver| task::spawn(driver.run())),
@@ -284,8 +287,41 @@ impl<T: Transport> Channel<T> {
         });
     }
 
+    /// Waits for one ready member, a token if one is needed, and for members new enough if that is asked for.
+    pub(crate) async fn connect(&self) -> Result<()> {
+        self.connected().await?;
+        let deadline = Some(clock::now() + self.config().timeouts.connect);
+        if self.tokens().is_wanting() {
+            self.renew_token(deadline, 0).await?;
+        }
+        if self.config().reject_old_cluster {
+            self.check_versions().await?;
+        }
+        Ok(())
+    }
+
+    /// Fails if a member is known to be older than the oldest that this client supports.
+    async fn check_versions(&self) -> Result<()> {
+        let links = self.shared.picker.borrow().links.clone();
+        let token = self.tokens().current();
+        for link in links {
+            let asked = link::introduce(&link.connection, token.as_ref().map(|token| &token.value));
+            let deadline = Some(clock::now() + self.config().timeouts.connect);
+            let (about, _) = clock::until(deadline, asked).await.unwrap_or_default();
+            let version = about.version.as_deref().unwrap_or_default();
+            if identity::is_too_old(version) {
+                return Err(Error::unsupported(format!(
+                    "{} runs etcd {version}; this client was told to reject what is older than {}",
+                    link.endpoint,
+                    identity::OLDEST
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for one ready member; fails once every endpoint has been tried in vain.
-    pub(crate) async fn connected(&self) -> Result<()> {
+    async fn connected(&self) -> Result<()> {
         let deadline = Some(clock::now() + self.shared.context.config.timeouts.connect);
         let mut picker = self.shared.picker.clone();
         let wait = async {
@@ -300,12 +336,15 @@ impl<T: Transport> Channel<T> {
                         return Ok(());
                     }
                     if now.all_failed {
-                        return Err(Error::new(ErrorKind::Unavailable, "no endpoint could be connected to")
-                            .with_attempts(now.failures.clone()));
+                        return Err(Error::new(
+                            ErrorKind::Unavailable,
+                            "no endpoint could be connected to",
+                        )
+                        .with_attempts(now.failures.clone()));
                     }
                 }
                 if picker.changed().await.is_err() {
-                    return Err(driver_gone());
+                    return Err(abandoned());
                 }
             }
         };
@@ -350,11 +389,7 @@ impl<T: Transport> Channel<T> {
         self.config().check_endpoints(&endpoints)?;
         self.start();
         *self.shared.endpoints.lock().unwrap_or_else(PoisonError::into_inner) = endpoints.clone();
-        self.shared
-            .events
-            .send(Event::SetEndpoints(endpoints))
-            .await
-            .map_err(|_| Error::closed())
+        self.shared.events.send(Event::SetEndpoints(endpoints)).await.map_err(|_| Error::closed())
     }
 
     /// What is known of each endpoint now.
@@ -389,16 +424,17 @@ impl<T: Transport> Channel<T> {
         self.shared.closed.load(Ordering::Acquire)
     }
 
+    /// Whether the tasks of this channel ended with the runtime that they ran in.
+    pub(super) fn is_abandoned(&self) -> bool {
+        !self.is_closed() && self.shared.picker.has_changed().is_err()
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.shared.context.config
     }
 
     pub(super) fn tokens(&self) -> &Tokens {
         &self.shared.context.tokens
-    }
-
-    pub(super) fn limits(&self) -> &Limits {
-        &self.shared.context.config.limits
     }
 
     pub(super) fn budget(&self) -> &Budget {
@@ -411,7 +447,7 @@ impl<T: Transport> Channel<T> {
 }
 
 /// The driver ended though the channel is not closed: its runtime is gone.
-fn driver_gone() -> Error {
+pub(super) fn abandoned() -> Error {
     Error::new(
         ErrorKind::Closed,
         "the runtime that this client was first used in has ended: make a client per runtime",

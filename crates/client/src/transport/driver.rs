@@ -151,7 +151,8 @@ impl<T: Transport> Driver<T> {
     }
 
     fn publish(&self) {
-        let mut next = Picker::new(self.context.config.balance.clone(), self.picker.borrow().cursor());
+        let mut next =
+            Picker::new(self.context.config.balance.clone(), self.picker.borrow().cursor());
         next.links = self
             .balancer
             .ready_slots()
@@ -207,9 +208,8 @@ async fn connect<T: Transport>(
     link::alive(&connection).await?;
     let token = context.tokens.current();
     let introduction = link::introduce(&connection, token.as_ref().map(|token| &token.value));
-    let (about, cluster) = clock::until(Some(clock::now() + INTRODUCTION), introduction)
-        .await
-        .unwrap_or_default();
+    let (about, cluster) =
+        clock::until(Some(clock::now() + INTRODUCTION), introduction).await.unwrap_or_default();
     if let Some(cluster) = cluster {
         context.identity.admit(cluster)?;
     }

@@ -9,6 +9,24 @@ use crate::error::{Cause, Error, ErrorKind};
 use crate::response::ResponseHeader;
 use crate::revision::Revision;
 
+/// The oldest version that `reject_old_cluster` accepts: the minor version before that of the API spoken here.
+pub(super) const OLDEST: &str = "3.6.0";
+
+/// Whether `version` is one that `reject_old_cluster` rejects. One that can't be read counts as old; a pre-release is
+/// older than its release.
+pub(super) fn is_too_old(version: &str) -> bool {
+    fn parse(version: &str) -> Option<(u32, u32, u32, bool)> {
+        let (release, pre) = match version.split_once('-') {
+            Some((release, _)) => (release, true),
+            None => (version, false),
+        };
+        let mut parts = release.split('.').map(str::parse);
+        let parsed = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?, !pre);
+        parts.next().is_none().then_some(parsed)
+    }
+    parse(version) < parse(OLDEST)
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Identity {
     /// The cluster's id; 0 as long as it is not known.
@@ -18,11 +36,6 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// The id of the cluster, once it is known.
-    pub(super) fn cluster(&self) -> Option<u64> {
-        Some(self.cluster.load(Ordering::Relaxed)).filter(|id| *id != 0)
-    }
-
     /// Takes in the cluster id of a member that is about to become ready.
     pub(super) fn admit(&self, cluster: u64) -> Result<(), Cause> {
         match self.cluster.compare_exchange(0, cluster, Ordering::Relaxed, Ordering::Relaxed) {
@@ -91,13 +104,29 @@ mod tests {
     }
 
     #[test]
+    fn versions_are_compared_as_releases() {
+        for (version, old) in [
+            ("3.7.1", false),
+            ("3.6.0", false),
+            ("3.10.0", false),
+            ("4.0.0-alpha", false),
+            ("3.6.0-rc.0", true),
+            ("3.5.33", true),
+            ("", true),
+            ("3.6", true),
+            ("x.y.z", true),
+        ] {
+            assert_eq!(is_too_old(version), old, "{version:?}");
+        }
+    }
+
+    #[test]
     fn another_cluster_is_refused() {
         let identity = Identity::default();
         identity.check(&header(7, 1), true, identity.mark()).unwrap();
         let error = identity.check(&header(8, 9), true, identity.mark()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ClusterChanged);
         assert!(matches!(identity.admit(8), Err(Cause::OtherCluster(_))));
-        assert_eq!(identity.cluster(), Some(7));
     }
 
     #[test]

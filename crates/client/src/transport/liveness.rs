@@ -191,7 +191,10 @@ mod tests {
         assert!(probes(&[(0, idle), (500, idle), (60_000, idle)]).is_empty());
         // A call that begins after long idleness gets the full patience.
         let waiting = sample(1, 3, 9);
-        assert_eq!(probes(&[(0, idle), (60_000, waiting), (60_499, waiting), (60_500, waiting)]), [60_500]);
+        assert_eq!(
+            probes(&[(0, idle), (60_000, waiting), (60_499, waiting), (60_500, waiting)]),
+            [60_500]
+        );
     }
 
     #[test]

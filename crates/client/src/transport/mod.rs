@@ -5,6 +5,8 @@
 //! of which carries unary calls and streams. The transport in use, [`H2`], is gRPC on the `h2` crate; another can stand
 //! behind the same door. Nothing above this room touches a socket.
 
+mod attempt;
+mod authenticate;
 mod balancer;
 mod call;
 mod channel;

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use etcdkit_proto::method::Method;
 use prost::Message;
 
-use super::call::{Attempting, Call};
+use super::attempt::Attempting;
+use super::call::{self, Call};
 use super::channel::Channel;
 use super::link::Link;
 use super::traits::{Connection, Failure, Head, Sink, Source, Transport};
@@ -62,7 +63,7 @@ impl<T: Transport> Channel<T> {
         &self,
         _method: Method<Req, Res>,
         request: &Req,
-        call: &Call<'_>,
+        call: &Call,
     ) -> Result<Messages<T, Res>> {
         let message = self.frame(request, call)?;
         let ((source, first), link) = self.attempts(call, &FirstAnswer(message)).await?;
@@ -99,13 +100,15 @@ impl<T: Transport, Res: Message + Default> Messages<T, Res> {
         };
         let Some(message) = message else { return Ok(None) };
         Res::decode(message).map(Some).map_err(|error| {
-            Error::internal("an item of the stream can't be decoded").with_source(error).with_rpc(self.rpc)
+            Error::internal("an item of the stream can't be decoded")
+                .with_source(error)
+                .with_rpc(self.rpc)
         })
     }
 
     fn error(&self, failure: Failure) -> Error {
         match failure {
-            Failure::Status(status) => Error::from_status(status.code, status.message),
+            Failure::Status(status) => call::of_status(&status),
             Failure::NotProcessed(cause) | Failure::Unknown(cause) => {
                 let (kind, message) = match cause {
                     Cause::Deadline => (ErrorKind::Timeout, "the stream was silent for too long"),

@@ -90,11 +90,6 @@ impl Tokens {
         self.can_authenticate() && self.lock().generation == 0
     }
 
-    /// Which answer to Authenticate is in force.
-    pub(super) fn generation(&self) -> u64 {
-        self.lock().generation
-    }
-
     /// Replaces what was in force as `seen`, unless someone else has done so already: then `authenticate` is not run.
     pub(super) async fn renew(
         &self,

@@ -95,6 +95,11 @@ pub trait Connection: Send + Sync + 'static {
         head: Head<'_>,
     ) -> impl Future<Output = Result<(Self::Sink, Self::Source), Failure>> + Send;
 
+    /// How many calls the peer allows at once; more of them queue.
+    fn capacity(&self) -> usize {
+        usize::MAX
+    }
+
     /// Bytes received so far: any change is a sign of life.
     fn received(&self) -> u64;
 

@@ -63,9 +63,14 @@ struct Slot {
 enum State {
     Idle,
     Connecting,
-    Ready { since: Instant },
+    Ready {
+        since: Instant,
+    },
     /// Failed; tried again at `until`.
-    Waiting { until: Instant, failed: Instant },
+    Waiting {
+        until: Instant,
+        failed: Instant,
+    },
 }
 
 /// A connection that was up for this long has proven itself: the next failure starts back-off afresh.
@@ -160,11 +165,8 @@ impl Balancer {
         let was_ready = matches!(member.slots[slot].state, State::Ready { .. });
         member.failures = if proven { 1 } else { member.failures.saturating_add(1) };
         // A connection that ended in good order, a restart for instance, is opened again at once.
-        let failures = if was_ready && cause != Cause::Frozen {
-            member.failures - 1
-        } else {
-            member.failures
-        };
+        let failures =
+            if was_ready && cause != Cause::Frozen { member.failures - 1 } else { member.failures };
         member.last_failure = Some(cause);
         let pause = match failures.checked_sub(1) {
             None => Duration::ZERO,
@@ -186,9 +188,11 @@ impl Balancer {
         }
         let mut next: Option<Instant> = None;
         let mut busy = self.one_at_a_time
-            && self.members.iter().flat_map(|m| &m.slots).any(|slot| {
-                matches!(slot.state, State::Ready { .. } | State::Connecting)
-            });
+            && self
+                .members
+                .iter()
+                .flat_map(|m| &m.slots)
+                .any(|slot| matches!(slot.state, State::Ready { .. } | State::Connecting));
         for member in &mut self.members {
             for slot in &mut member.slots {
                 let due = match slot.state {

@@ -69,9 +69,7 @@ impl<L: Candidates> Picker<L> {
             if link.is_learner() && !want.learner {
                 return None;
             }
-            Some(
-                u8::from(want.avoid.contains(&link.slot())) << 1 | u8::from(link.is_doubtful(now)),
-            )
+            Some(u8::from(want.avoid.contains(&link.slot())) << 1 | u8::from(link.is_doubtful(now)))
         };
         match &self.balance {
             Balance::RoundRobin => {
@@ -91,7 +89,9 @@ impl<L: Candidates> Picker<L> {
                     self.links.iter().filter(|link| rank(link) == Some(best)).collect();
                 let candidates: Vec<Candidate<'_>> = links
                     .iter()
-                    .map(|link| Candidate::new(link.endpoint(), link.in_flight(), link.is_learner()))
+                    .map(|link| {
+                        Candidate::new(link.endpoint(), link.in_flight(), link.is_learner())
+                    })
                     .collect();
                 let choice = policy.pick(&candidates);
                 links.get(choice).or_else(|| links.last()).copied()
@@ -99,11 +99,7 @@ impl<L: Candidates> Picker<L> {
         }
     }
 
-    fn first_of_best_rank(
-        &self,
-        start: usize,
-        rank: impl Fn(&L) -> Option<u8>,
-    ) -> Option<&Arc<L>> {
+    fn first_of_best_rank(&self, start: usize, rank: impl Fn(&L) -> Option<u8>) -> Option<&Arc<L>> {
         let count = self.links.len();
         let mut best: Option<(u8, &Arc<L>)> = None;
         for offset in 0..count {

@@ -11,14 +11,15 @@ use http::uri::{Authority, Scheme};
 use tokio::sync::watch;
 
 use super::head::Template;
+use super::keep_alive::{self, OpenStreams};
 use super::message::Assembler;
 use super::meter::Metered;
 use super::status;
 use super::stream::{H2Sink, H2Source};
-use crate::config::Endpoint;
+use crate::config::{Endpoint, KeepAlive};
 use crate::error::Cause;
-use crate::task::{self, Task};
-use crate::transport::connector::Established;
+use crate::task::{self, Either, Task, race};
+use crate::transport::connector::{self, Established};
 use crate::transport::traits::{Connection, Failure, Head};
 
 /// How much of one answer may be on its way unread. Large enough that a single stream fills a 2 Gbit/s link at 8 ms.
@@ -45,6 +46,7 @@ pub struct H2Connection {
     template: Template,
     receive_limit: usize,
     received: Arc<AtomicU64>,
+    streams: OpenStreams,
     fate: watch::Sender<Option<Cause>>,
     driver: Task,
 }
@@ -55,13 +57,14 @@ impl H2Connection {
         endpoint: &Endpoint,
         established: Established,
         receive_limit: usize,
+        keep_alive: Option<KeepAlive>,
     ) -> Result<Self, Cause> {
         let authority = Authority::try_from(endpoint.authority()).map_err(|error| {
             Cause::Connect(format!("{:?} is no authority: {error}", endpoint.authority()))
         })?;
         let scheme = if established.encrypted { Scheme::HTTPS } else { Scheme::HTTP };
         let (stream, received) = Metered::new(established.stream);
-        let (send, connection) = h2::client::Builder::new()
+        let (send, mut connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .data_frame_budget(SMALL_FRAME_BUDGET)
@@ -75,22 +78,33 @@ impl H2Connection {
 
         let (fate, _) = watch::channel(None);
         let report = fate.clone();
+        let streams = OpenStreams::default();
+        let pings = keep_alive.zip(connection.ping_pong());
+        let pinged = streams.clone();
         let driver = task::spawn(async move {
-            let cause = match connection.await {
-                Ok(()) => Cause::Disconnected("the server closed the connection".into()),
-                Err(error) => cause_of(&error),
+            let pinging = async {
+                match pings {
+                    Some((settings, pings)) => {
+                        keep_alive::keep_alive(pings, pinged, settings).await
+                    }
+                    None => std::future::pending().await,
+                }
             };
-            report.send_if_modified(|fate| {
-                let first = fate.is_none();
-                fate.get_or_insert(cause);
-                first
-            });
+            let cause = match race(connection, pinging).await {
+                Either::First(Ok(())) => {
+                    Cause::Disconnected("the server closed the connection".into())
+                }
+                Either::First(Err(error)) => cause_of(&error),
+                Either::Second(cause) => cause,
+            };
+            decide(&report, cause);
         });
         Ok(Self {
             send,
             template: Template::new(scheme, authority),
             receive_limit,
             received,
+            streams,
             fate,
             driver,
         })
@@ -122,6 +136,15 @@ impl H2Connection {
     }
 }
 
+/// The first cause of a connection's end is the one that counts.
+fn decide(fate: &watch::Sender<Option<Cause>>, cause: Cause) {
+    fate.send_if_modified(|fate| {
+        let first = fate.is_none();
+        fate.get_or_insert(cause);
+        first
+    });
+}
+
 struct Begun {
     response: ResponseFuture,
     body: h2::SendStream<Bytes>,
@@ -134,8 +157,7 @@ impl Connection for H2Connection {
     async fn unary(&self, head: Head<'_>, message: Bytes) -> Result<Bytes, Failure> {
         // The sending half stays alive until the answer is there: dropping it early resets the stream.
         let Begun { response, body: _sending } = self.begin(&head, Some(message)).await?;
-        let (parts, mut body) =
-            response.await.map_err(|error| self.failure(&error))?.into_parts();
+        let (parts, mut body) = response.await.map_err(|error| self.failure(&error))?.into_parts();
         status::check_response(parts.status, &parts.headers)?;
         if body.is_end_stream() {
             status::of_trailers(&parts.headers)?;
@@ -178,7 +200,15 @@ impl Connection for H2Connection {
     async fn open(&self, head: Head<'_>) -> Result<(H2Sink, H2Source), Failure> {
         let Begun { response, body } = self.begin(&head, None).await?;
         let fate = self.fate.subscribe();
-        Ok((H2Sink::new(body, fate.clone()), H2Source::new(response, self.receive_limit, fate)))
+        let open = self.streams.open();
+        Ok((
+            H2Sink::new(body, fate.clone()),
+            H2Source::new(response, self.receive_limit, fate, open),
+        ))
+    }
+
+    fn capacity(&self) -> usize {
+        self.send.current_max_send_streams()
     }
 
     fn received(&self) -> u64 {
@@ -194,11 +224,7 @@ impl Connection for H2Connection {
     }
 
     fn shut_down(&self, cause: Cause) {
-        self.fate.send_if_modified(|fate| {
-            let first = fate.is_none();
-            fate.get_or_insert(cause);
-            first
-        });
+        decide(&self.fate, cause);
         self.driver.abort();
     }
 }
@@ -239,7 +265,7 @@ fn cause_of(error: &h2::Error) -> Cause {
         return Cause::Reset(format!("by the server ({error})"));
     }
     if let Some(io) = error.get_io() {
-        return Cause::Disconnected(io.to_string());
+        return connector::cause_of(io);
     }
     Cause::Protocol(format!("HTTP/2: {error}"))
 }

@@ -63,7 +63,8 @@ impl Template {
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = Uri::from_parts(uri).expect("scheme, authority and path are all there");
+        *request.uri_mut() =
+            Uri::from_parts(uri).expect("scheme, authority and path are all there");
         *request.headers_mut() = headers;
         request
     }

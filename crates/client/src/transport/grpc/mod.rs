@@ -5,6 +5,7 @@
 
 mod connection;
 mod head;
+mod keep_alive;
 mod message;
 mod meter;
 mod status;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use super::connector::{self, ConnectSettings};
 use super::traits::Transport;
-use crate::config::{Config, Endpoint};
+use crate::config::{Config, Endpoint, KeepAlive};
 use crate::error::Cause;
 
 /// The transport of every client: gRPC on the `h2` crate.
@@ -26,6 +27,7 @@ use crate::error::Cause;
 pub struct H2 {
     connect: Arc<ConnectSettings>,
     receive_limit: usize,
+    keep_alive: Option<KeepAlive>,
 }
 
 impl H2 {
@@ -33,6 +35,7 @@ impl H2 {
         Self {
             connect: Arc::clone(&config.connect),
             receive_limit: config.limits.max_receive_message,
+            keep_alive: config.keep_alive,
         }
     }
 }
@@ -42,6 +45,6 @@ impl Transport for H2 {
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<H2Connection, Cause> {
         let established = connector::establish(endpoint, &self.connect).await?;
-        H2Connection::start(endpoint, established, self.receive_limit).await
+        H2Connection::start(endpoint, established, self.receive_limit, self.keep_alive).await
     }
 }

@@ -18,7 +18,8 @@ pub(super) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<
         return Ok(());
     }
     let content_type = headers.get(CONTENT_TYPE).map(|value| text(value.as_bytes()));
-    let is_grpc = content_type.as_deref().is_some_and(|value| value.starts_with("application/grpc"));
+    let is_grpc =
+        content_type.as_deref().is_some_and(|value| value.starts_with("application/grpc"));
     if status == StatusCode::OK && is_grpc {
         return Ok(());
     }
@@ -132,7 +133,10 @@ mod tests {
     fn a_status_is_read_or_named() {
         assert_eq!(of_trailers(&trailers(b"0", b"")), Ok(()));
         assert_eq!(
-            of_trailers(&trailers(b"11", b"etcdserver: mvcc: required revision has been compacted")),
+            of_trailers(&trailers(
+                b"11",
+                b"etcdserver: mvcc: required revision has been compacted"
+            )),
             Err(Failure::Status(Status {
                 code: Code::OutOfRange,
                 message: "etcdserver: mvcc: required revision has been compacted".into(),
@@ -156,9 +160,6 @@ mod tests {
         let mut grpc = HeaderMap::new();
         grpc.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc+proto"));
         assert_eq!(check_response(StatusCode::OK, &grpc), Ok(()));
-        assert!(matches!(
-            check_response(StatusCode::BAD_GATEWAY, &html),
-            Err(Failure::Unknown(_))
-        ));
+        assert!(matches!(check_response(StatusCode::BAD_GATEWAY, &html), Err(Failure::Unknown(_))));
     }
 }

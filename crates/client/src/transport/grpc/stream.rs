@@ -8,6 +8,7 @@ use h2::{RecvStream, SendStream};
 use tokio::sync::watch;
 
 use super::connection::{failure_of, truncated};
+use super::keep_alive::OpenStream;
 use super::message::Assembler;
 use super::status;
 use crate::error::Cause;
@@ -42,8 +43,7 @@ impl Sink for H2Sink {
         while !message.is_empty() {
             self.body.reserve_capacity(message.len());
             let granted = poll_fn(|cx| self.body.poll_capacity(cx)).await;
-            let granted =
-                granted.ok_or_else(Self::ended)?.map_err(|error| self.failure(&error))?;
+            let granted = granted.ok_or_else(Self::ended)?.map_err(|error| self.failure(&error))?;
             let part = message.split_to(granted.min(message.len()));
             self.body.send_data(part, false).map_err(|error| self.failure(&error))?;
         }
@@ -61,6 +61,7 @@ pub struct H2Source {
     state: State,
     assembler: Assembler,
     fate: Fate,
+    _open: OpenStream,
 }
 
 #[derive(Debug)]
@@ -72,8 +73,14 @@ enum State {
 }
 
 impl H2Source {
-    pub(super) fn new(response: ResponseFuture, limit: usize, fate: Fate) -> Self {
-        Self { state: State::Opening(response), assembler: Assembler::new(limit), fate }
+    pub(super) fn new(
+        response: ResponseFuture,
+        limit: usize,
+        fate: Fate,
+        open: OpenStream,
+    ) -> Self {
+        let assembler = Assembler::new(limit);
+        Self { state: State::Opening(response), assembler, fate, _open: open }
     }
 
     async fn step(&mut self) -> Result<Option<Bytes>, Failure> {

@@ -56,8 +56,7 @@ impl Budget {
     pub(in crate::transport) fn take(&self, now: Instant) -> bool {
         {
             let mut refilled = self.refilled.lock().unwrap_or_else(PoisonError::into_inner);
-            let earned =
-                now.saturating_duration_since(*refilled).as_secs_f64() * self.per_second;
+            let earned = now.saturating_duration_since(*refilled).as_secs_f64() * self.per_second;
             if earned >= 1.0 {
                 *refilled = now;
                 self.add(earned as u64);

@@ -35,7 +35,9 @@ pub(in crate::transport) fn decide(nature: Nature, failure: &Failure) -> Decisio
     let repeatable = nature.class != Class::Write;
     match failure {
         // What breaks a limit of ours breaks it again.
-        Failure::NotProcessed(Cause::Limit(_)) | Failure::Unknown(Cause::Limit(_)) => Decision::Fail,
+        Failure::NotProcessed(Cause::Limit(_)) | Failure::Unknown(Cause::Limit(_)) => {
+            Decision::Fail
+        }
         Failure::NotProcessed(_) => Decision::Retry,
         Failure::Unknown(_) if repeatable => Decision::Retry,
         Failure::Unknown(_) => Decision::Fail,
@@ -47,7 +49,9 @@ fn of_status(nature: Nature, status: &Status, repeatable: bool) -> Decision {
     use ServerError as S;
     match ServerError::from_message(&status.message) {
         // The request was turned away at the door, or had no effect when it was applied.
-        Some(S::InvalidAuthToken | S::AuthOldRevision | S::UserEmpty) if nature.can_authenticate => {
+        Some(S::InvalidAuthToken | S::AuthOldRevision | S::UserEmpty)
+            if nature.can_authenticate =>
+        {
             Decision::Authenticate
         }
         // Identified by certificate: the member only has to catch up with a change of users.
@@ -116,7 +120,8 @@ mod tests {
     fn what_follows_a_failure() {
         use Decision::{Elsewhere, Fail, Retry};
         let refused = || Failure::NotProcessed(Cause::Refused("going away".into()));
-        let canceled = Failure::Status(Status { code: Code::Canceled, message: "context canceled".into() });
+        let canceled =
+            Failure::Status(Status { code: Code::Canceled, message: "context canceled".into() });
         for (failure, read, again, write, unknown) in [
             (lost(), Retry, Retry, Fail, true),
             (Failure::Unknown(Cause::Frozen), Retry, Retry, Fail, true),

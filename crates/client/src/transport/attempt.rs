@@ -1,0 +1,204 @@
+//! One attempt of a call: on one connection, and for reads on a second one if the first stays silent.
+//!
+//! A member that is cut off from its peers still answers probes, but holds reads until its own time limit, seven
+//! seconds. So a read that has no answer after a while is sent to another member as well, and the first answer counts
+//! (a hedged request; Dean and Barroso, "The Tail at Scale", 2013). Writes are never hedged.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use etcdkit_proto::method::{Class, Patience};
+
+use super::call::{Call, Progress};
+use super::channel::Channel;
+use super::link::Link;
+use super::token::Token;
+use super::traits::{Connection, Failure, Head, Transport};
+use crate::clock::{self, Instant};
+use crate::error::Cause;
+use crate::task::{Either, race};
+
+/// What one attempt does on a connection.
+pub(super) trait Attempting<T: Transport>: Sync {
+    type Output: Send;
+
+    fn attempt(
+        &self,
+        link: &Link<T::Connection>,
+        head: Head<'_>,
+    ) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
+
+    /// What a call brings whose work an earlier attempt has done.
+    fn done(&self) -> Option<Self::Output> {
+        None
+    }
+}
+
+/// An attempt that sends one framed message and waits for the answer.
+pub(super) struct OneAnswer(pub(super) Bytes);
+
+impl<T: Transport> Attempting<T> for OneAnswer {
+    type Output = Bytes;
+
+    fn attempt(
+        &self,
+        link: &Link<T::Connection>,
+        head: Head<'_>,
+    ) -> impl Future<Output = Result<Bytes, Failure>> + Send {
+        link.connection.unary(head, self.0.clone())
+    }
+
+    /// The lost answer said no more than that it was done.
+    fn done(&self) -> Option<Bytes> {
+        Some(Bytes::new())
+    }
+}
+
+/// How an attempt ended.
+pub(super) enum Outcome<O, C> {
+    Answer(O, Arc<Link<C>>),
+    Failed(Failure, Arc<Link<C>>),
+    /// The call's deadline came.
+    TimeUp,
+}
+
+impl<T: Transport> Channel<T> {
+    /// Makes one attempt on `link`.
+    pub(super) async fn attempt<A: Attempting<T>>(
+        &self,
+        call: &Call,
+        attempting: &A,
+        link: Arc<Link<T::Connection>>,
+        token: Option<&Token>,
+        progress: &mut Progress,
+    ) -> Outcome<A::Output, T::Connection> {
+        if let Some(full) = self.is_full(&link) {
+            return Outcome::Failed(full, link);
+        }
+        let now = clock::now();
+        let mut first = pin!(self.on_link(call, attempting, Arc::clone(&link), token, now));
+        if call.method.class == Class::Read && call.method.patience == Patience::Read {
+            let hedge_at = now + self.config().liveness.hedge_after;
+            if call.deadline.is_none_or(|deadline| hedge_at < deadline) {
+                match clock::until(Some(hedge_at), first.as_mut()).await {
+                    Some(ended) => return outcome(ended, link),
+                    None => {
+                        return self.hedge(call, attempting, first, link, token, progress).await;
+                    }
+                }
+            }
+        }
+        match clock::until(call.deadline, first).await {
+            Some(ended) => outcome(ended, link),
+            None => {
+                progress.note(self.nature(call), &link, &Failure::Unknown(Cause::Deadline));
+                Outcome::TimeUp
+            }
+        }
+    }
+
+    /// Goes on waiting for `first`, and has another member answer too if there is one.
+    async fn hedge<A: Attempting<T>>(
+        &self,
+        call: &Call,
+        attempting: &A,
+        mut first: Pin<&mut impl Future<Output = Result<A::Output, Failure>>>,
+        link: Arc<Link<T::Connection>>,
+        token: Option<&Token>,
+        progress: &mut Progress,
+    ) -> Outcome<A::Output, T::Connection> {
+        let both = async {
+            let Some(other) = self.another(call, &link, progress) else {
+                return (first.await, Arc::clone(&link));
+            };
+            tracing::debug!(rpc = call.method.path, slow = %link.endpoint, also = %other.endpoint, "hedging");
+            let now = clock::now();
+            let mut second = pin!(self.on_link(call, attempting, Arc::clone(&other), token, now));
+            match race(first.as_mut(), second.as_mut()).await {
+                Either::First(Ok(answer)) => (Ok(answer), Arc::clone(&link)),
+                Either::Second(Ok(answer)) => (Ok(answer), other),
+                // One has failed: the other may still bring the answer.
+                Either::First(Err(failure)) => {
+                    progress.note(self.nature(call), &link, &failure);
+                    (second.await, other)
+                }
+                Either::Second(Err(failure)) => {
+                    progress.note(self.nature(call), &other, &failure);
+                    (first.await, Arc::clone(&link))
+                }
+            }
+        };
+        match clock::until(call.deadline, both).await {
+            Some((ended, link)) => outcome(ended, link),
+            None => {
+                progress.note(self.nature(call), &link, &Failure::Unknown(Cause::Deadline));
+                Outcome::TimeUp
+            }
+        }
+    }
+
+    /// A ready member other than that of `link`, which this call has not failed at.
+    fn another(
+        &self,
+        call: &Call,
+        link: &Link<T::Connection>,
+        progress: &Progress,
+    ) -> Option<Arc<Link<T::Connection>>> {
+        let mut want = progress.want(call);
+        let avoid: Vec<_> = want.avoid.iter().copied().chain([link.slot]).collect();
+        want.avoid = &avoid;
+        if !self.has_untried(want) {
+            return None;
+        }
+        self.pick(want, clock::now()).ok()?.filter(|other| other.endpoint != link.endpoint)
+    }
+
+    async fn on_link<A: Attempting<T>>(
+        &self,
+        call: &Call,
+        attempting: &A,
+        link: Arc<Link<T::Connection>>,
+        token: Option<&Token>,
+        now: Instant,
+    ) -> Result<A::Output, Failure> {
+        let head = Head {
+            path: call.method.path,
+            timeout: call.deadline.map(|deadline| deadline.saturating_duration_since(now)),
+            token: token.map(|token| &token.value),
+            require_leader: call.require_leader,
+            metadata: &call.metadata,
+        };
+        let in_flight = link.liveness.begin(now);
+        let ended = attempting.attempt(&link, head).await;
+        drop(in_flight);
+        if matches!(ended, Ok(_) | Err(Failure::Status(_))) {
+            link.liveness.answered(clock::now());
+        }
+        ended
+    }
+
+    /// Refuses to queue more calls on a connection than it may hold.
+    fn is_full(&self, link: &Link<T::Connection>) -> Option<Failure> {
+        let queued_at_most = self.config().limits.max_queued_calls;
+        let in_flight = link.liveness.in_flight();
+        // Asking the connection for what the server allows costs a lock: only when it may matter.
+        if in_flight < queued_at_most {
+            return None;
+        }
+        let allowed = link.connection.capacity();
+        (in_flight >= allowed.saturating_add(queued_at_most)).then(|| {
+            Failure::NotProcessed(Cause::Limit(format!(
+                "{in_flight} calls are waiting on this connection already, of which the server takes {allowed} at once: call less at a time, or raise `max_queued_calls`"
+            )))
+        })
+    }
+}
+
+fn outcome<O, C>(ended: Result<O, Failure>, link: Arc<Link<C>>) -> Outcome<O, C> {
+    match ended {
+        Ok(answer) => Outcome::Answer(answer, link),
+        Err(failure) => Outcome::Failed(failure, link),
+    }
+}

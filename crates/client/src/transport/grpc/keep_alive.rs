@@ -1,0 +1,63 @@
+//! HTTP/2 pings, for those who ask for them.
+//!
+//! etcd allows one ping in five seconds, none while no stream is open, and closes the connection at the fourth offence.
+//! So there are none by default, none below that interval, and none without a stream.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use h2::{Ping, PingPong};
+
+use crate::clock;
+use crate::config::KeepAlive;
+use crate::error::Cause;
+
+/// Counts the streams that are open on a connection.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OpenStreams(Arc<AtomicUsize>);
+
+impl OpenStreams {
+    pub(super) fn open(&self) -> OpenStream {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        OpenStream(Arc::clone(&self.0))
+    }
+
+    fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// One open stream, until it is dropped.
+#[derive(Debug)]
+pub(super) struct OpenStream(Arc<AtomicUsize>);
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Pings as configured until one is not answered, and says so.
+pub(super) async fn keep_alive(
+    mut pings: PingPong,
+    streams: OpenStreams,
+    settings: KeepAlive,
+) -> Cause {
+    loop {
+        clock::sleep(settings.interval).await;
+        if !streams.any() {
+            continue;
+        }
+        let deadline = clock::now() + settings.timeout;
+        match clock::until(Some(deadline), pings.ping(Ping::opaque())).await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Cause::Disconnected(error.to_string()),
+            None => {
+                return Cause::Disconnected(format!(
+                    "a ping was not answered within {:?}",
+                    settings.timeout
+                ));
+            }
+        }
+    }
+}
