@@ -1,1 +1,103 @@
-//! Placeholder.
+//! Where the examples find etcd: at the endpoints of the command line, or in a process that they start themselves.
+//!
+//! An etcd of the example's own comes out of the cache that `cargo xtask etcd` fills, keeps its data in memory where
+//! that is possible, and ends with the example.
+
+use std::env;
+use std::error::Error;
+use std::process::{Command, Stdio};
+
+use etcdkit_testkit::etcd::{Builder, Etcd, Version};
+
+/// What the `main` of every example returns.
+pub type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+/// Versions that need neither Go nor root, and no tool but pip or apt.
+const FETCHED: [&str; 2] = ["3.5.1", "3.4.23"];
+
+/// The etcd that an example talks to.
+#[derive(Debug)]
+pub struct Target {
+    endpoints: Vec<String>,
+    started: Option<Etcd>,
+}
+
+impl Target {
+    /// The endpoints after `--endpoints`, separated by commas; without that flag, an etcd started for the example.
+    ///
+    /// # Errors
+    ///
+    /// No etcd could be fetched.
+    pub async fn find() -> Result<Self> {
+        match flag("--endpoints") {
+            Some(list) => Ok(Self {
+                endpoints: list.split(',').map(|endpoint| endpoint.trim().to_owned()).collect(),
+                started: None,
+            }),
+            None => Self::start(|etcd| etcd).await,
+        }
+    }
+
+    /// An etcd started for the example, with settings of its own.
+    ///
+    /// # Errors
+    ///
+    /// No etcd could be fetched.
+    pub async fn start(settings: impl FnOnce(Builder<Etcd>) -> Builder<Etcd>) -> Result<Self> {
+        let etcd = settings(Etcd::builder(version()?)).start().await;
+        Ok(Self { endpoints: vec![etcd.client_url()], started: Some(etcd) })
+    }
+
+    /// Where it serves clients.
+    #[must_use]
+    pub fn endpoints(&self) -> &[String] {
+        &self.endpoints
+    }
+
+    /// The process, if this example started it.
+    #[must_use]
+    pub const fn started(&self) -> Option<&Etcd> {
+        self.started.as_ref()
+    }
+
+    /// Ends what was started.
+    pub async fn stop(self) {
+        if let Some(etcd) = self.started {
+            etcd.stop().await;
+        }
+    }
+}
+
+/// The value of a flag of the command line: `--name value` or `--name=value`.
+#[must_use]
+pub fn flag(name: &str) -> Option<String> {
+    let mut arguments = env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == name {
+            return arguments.next();
+        }
+        if let Some(value) = argument.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')) {
+            return Some(value.to_owned());
+        }
+    }
+    None
+}
+
+/// The newest version in the cache; fetches one if the cache is empty.
+fn version() -> Result<Version> {
+    let cached = || Version::all().iter().any(|version| version.etcd().is_file());
+    for wanted in FETCHED {
+        if cached() {
+            break;
+        }
+        // What it prints is a path, which nobody here needs; what goes wrong it says on stderr.
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut fetch = Command::new(cargo);
+        fetch.args(["xtask", "etcd", wanted]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        fetch.stdout(Stdio::null()).status()?;
+    }
+    if cached() {
+        return Ok(Version::newest());
+    }
+    Err("no etcd could be fetched; name a running one with --endpoints 127.0.0.1:2379".into())
+}

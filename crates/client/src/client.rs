@@ -41,7 +41,6 @@ pub struct Client<S = Channel> {
 
 impl Client {
     /// Starts the configuration of a client.
-    #[must_use]
     pub fn builder() -> ClientBuilder {
         ClientBuilder::new()
     }

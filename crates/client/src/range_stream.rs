@@ -50,7 +50,6 @@ async fn begin<T: Transport>(
 }
 
 /// A read that is under way.
-#[expect(clippy::large_enum_variant, reason = "one per stream, and boxed by it")]
 enum Reading<T: Transport> {
     /// Read at once.
     Whole(Option<GetResponse>),

@@ -1,7 +1,6 @@
 //! What can be seen of an endpoint from outside.
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -85,8 +84,8 @@ impl EndpointStates {
     }
 
     /// The next states; at once the first time. Cancel-safe.
-    pub fn next(&mut self) -> impl Future<Output = Option<Vec<EndpointState>>> + Send {
-        std::future::poll_fn(|cx| self.0.as_mut().poll_next(cx))
+    pub async fn next(&mut self) -> Option<Vec<EndpointState>> {
+        std::future::poll_fn(|cx| self.0.as_mut().poll_next(cx)).await
     }
 }
 

@@ -1,0 +1,8 @@
+//! The client against real servers, and against peers that behave as no server should.
+//!
+//! One binary, a module for each room. What needs etcd runs on every version that is at hand: `cargo xtask test` gets
+//! them; see `etcdkit_testkit::etcd`.
+
+mod conformance;
+mod connectivity;
+mod kv;
