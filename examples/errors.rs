@@ -54,9 +54,7 @@ async fn main() -> Result {
         client.wait_ready().await?;
         let answer = client.get("/errors/key").await?;
         let value = answer.first().map(|kv| kv.value_str()).transpose()?;
-        println!(
-            "\nAfter it went on, the key holds {value:?}: the caller was right not to be sure."
-        );
+        println!("\nIt goes on; only a read tells what became of the write: {value:?}");
     }
 
     client.delete("/errors/key").await?;

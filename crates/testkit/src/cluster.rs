@@ -155,6 +155,29 @@ impl Cluster {
         id.unwrap_or_else(|| panic!("member {index} is not in:\n{list}"))
     }
 
+    /// Cuts a member off from all others; clients still reach it. The cluster must have been started with
+    /// [`gates`](Builder::gates).
+    ///
+    /// # Panics
+    ///
+    /// When it was not, or has no leader to ask for the member's id.
+    pub async fn isolate(&self, index: usize) {
+        let id = self.member_id(index).await;
+        for (other, member) in self.members.iter().enumerate() {
+            let gate = member.gate().expect("the cluster was started with gates");
+            if other == index {
+                gate.shut_to_everyone();
+            } else {
+                gate.shut_to(id);
+            }
+        }
+    }
+
+    /// Ends what [`isolate`](Self::isolate) did, for all members.
+    pub fn reunite(&self) {
+        self.members.iter().filter_map(Etcd::gate).for_each(|gate| gate.open());
+    }
+
     /// Runs `etcdctl` against the leader, and returns what it printed.
     ///
     /// # Panics

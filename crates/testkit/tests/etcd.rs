@@ -204,3 +204,27 @@ async fn a_learner_joins_and_is_promoted() {
         assert_eq!(value(&cluster[learner], "a").await, "1\n", "{version}");
     }
 }
+
+#[tokio::test]
+async fn an_isolated_member_is_out_of_the_quorum_until_it_is_reunited() {
+    let cluster = Cluster::builder(Version::newest()).gates().start().await;
+    let old = cluster.wait_leader().await;
+    cluster.isolate(old).await;
+    // The others elect one of their own, and the old leader finds that it has none.
+    eventually("a new leader", Duration::from_secs(30), async || {
+        for (index, member) in cluster.members().iter().enumerate() {
+            let leads = member.metric("etcd_server_is_leader").await? == 1.0;
+            if leads && index != old {
+                return Some(());
+            }
+        }
+        None
+    })
+    .await;
+    eventually("the old leader to step down", Duration::from_secs(30), async || {
+        (cluster[old].metric("etcd_server_has_leader").await? == 0.0).then_some(())
+    })
+    .await;
+    cluster.reunite();
+    assert_ne!(cluster.wait_leader().await, old);
+}

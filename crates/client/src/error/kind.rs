@@ -72,7 +72,9 @@ pub(super) fn of_status(code: Code, server: Option<ServerError>) -> ErrorKind {
         Some(S::NotCapable | S::NotSupportedForLearner) => ErrorKind::Unsupported,
         Some(S::LeaseTtlTooLarge) => ErrorKind::InvalidArgument,
         Some(S::RequestTooLarge) => ErrorKind::ResourceExhausted,
-        _ => of_code(code),
+        // Some go by different codes in different versions: the latest counts.
+        Some(server) => of_code(server.code()),
+        None => of_code(code),
     }
 }
 

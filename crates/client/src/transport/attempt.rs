@@ -72,12 +72,12 @@ impl<T: Transport> Channel<T> {
         attempting: &A,
         link: Arc<Link<T::Connection>>,
         token: Option<&Token>,
+        now: Instant,
         progress: &mut Progress,
     ) -> Outcome<A::Output, T::Connection> {
         if let Some(full) = self.is_full(&link) {
             return Outcome::Failed(full, link);
         }
-        let now = clock::now();
         let mut first = pin!(self.on_link(call, attempting, Arc::clone(&link), token, now));
         if call.method.class == Class::Read && call.method.patience == Patience::Read {
             let hedge_at = now + self.config().liveness.hedge_after;

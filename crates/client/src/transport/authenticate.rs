@@ -41,6 +41,7 @@ impl<T: Transport> Channel<T> {
             let call = Call {
                 method: AUTHENTICATE.info(),
                 serializable: false,
+                started: clock::now(),
                 deadline,
                 retry: true,
                 require_leader: false,

@@ -14,7 +14,6 @@ use super::channel::Channel;
 use super::grpc;
 use super::link::Link;
 use super::retry::{self, Decision, Nature};
-use super::token::Token;
 use super::traits::{Failure, Status, Transport};
 use crate::clock::{self, Instant};
 use crate::error::{Attempt, Cause, Code, Error, ErrorKind, Result};
@@ -28,6 +27,8 @@ pub(crate) struct Call {
     pub(super) method: MethodInfo,
     /// Whether a learner may answer.
     pub(super) serializable: bool,
+    /// When it began.
+    pub(super) started: Instant,
     pub(super) deadline: Option<Instant>,
     pub(super) retry: bool,
     pub(super) require_leader: bool,
@@ -77,21 +78,33 @@ impl<T: Transport> Channel<T> {
         attempting: &A,
     ) -> Result<(A::Output, Arc<Link<T::Connection>>)> {
         let mut progress = Progress::default();
+        let mut now = call.started;
         loop {
-            let token = if call.authenticated { self.token(call).await? } else { None };
-            let link = self.ready_link(call, &progress).await?;
-            let (failure, link) =
-                match self.attempt(call, attempting, link, token.as_ref(), &mut progress).await {
-                    Outcome::Answer(answer, link) => {
-                        self.budget().pay_in();
-                        return Ok((answer, link));
-                    }
-                    Outcome::Failed(failure, link) => (failure, link),
-                    Outcome::TimeUp => return Err(self.timed_out(call, progress)),
-                };
+            if call.authenticated && self.tokens().is_wanting() {
+                self.renew_token(call.deadline, 0).await?;
+                now = clock::now();
+            }
+            let token = if call.authenticated { self.tokens().current() } else { None };
+            let link = match self.pick(progress.want(call), now)? {
+                Some(link) => link,
+                None => {
+                    let link = self.wait_for_link_in_time(call, &progress).await?;
+                    now = clock::now();
+                    link
+                }
+            };
+            let attempt = self.attempt(call, attempting, link, token.as_ref(), now, &mut progress);
+            let (failure, link) = match attempt.await {
+                Outcome::Answer(answer, link) => {
+                    self.budget().pay_in();
+                    return Ok((answer, link));
+                }
+                Outcome::Failed(failure, link) => (failure, link),
+                Outcome::TimeUp => return Err(self.timed_out(call, progress)),
+            };
             let generation = token.map_or(0, |token| token.generation);
             match self.after_failure(call, &mut progress, &link, failure, generation).await? {
-                Next::Again => {}
+                Next::Again => now = clock::now(),
                 Next::Done => match attempting.done() {
                     Some(answer) => return Ok((answer, link)),
                     None => return Err(Error::internal("a stream is never done beforehand")),
@@ -184,31 +197,19 @@ impl<T: Transport> Channel<T> {
         }
     }
 
-    /// A ready connection that suits the call; waits for one until the deadline.
-    async fn ready_link(
+    /// A ready connection that suits the call, waited for until the deadline.
+    async fn wait_for_link_in_time(
         &self,
         call: &Call,
         progress: &Progress,
     ) -> Result<Arc<Link<T::Connection>>> {
-        let want = progress.want(call);
-        if let Some(link) = self.pick(want, clock::now())? {
-            return Ok(link);
-        }
-        let waited = clock::until(call.deadline, self.wait_for_link(want)).await;
-        waited
+        clock::until(call.deadline, self.wait_for_link(progress.want(call)))
+            .await
             .unwrap_or_else(|| {
                 Err(Error::new(ErrorKind::Unavailable, "no member was ready before the deadline")
                     .with_attempts(self.failures()))
             })
             .map_err(|error| error.with_rpc(call.method.path).with_maybe_applied(progress.unknown))
-    }
-
-    /// The token for the next attempt.
-    async fn token(&self, call: &Call) -> Result<Option<Token>> {
-        if self.tokens().is_wanting() {
-            self.renew_token(call.deadline, 0).await?;
-        }
-        Ok(self.tokens().current())
     }
 
     pub(super) fn frame(&self, message: &impl Message, call: &Call) -> Result<Bytes> {

@@ -202,10 +202,12 @@ impl<T: Transport> Channel<T> {
             Patience::Long => Some(config.timeouts.long),
             Patience::Stream => None,
         };
+        let started = clock::now();
         Call {
             method,
             serializable,
-            deadline: call::deadline(options.timeout, default, clock::now()),
+            started,
+            deadline: call::deadline(options.timeout, default, started),
             retry: options.retry.unwrap_or(config.retry.max_attempts > 1),
             require_leader: options.require_leader || config.require_leader,
             metadata: config.metadata.joined(&options.metadata),

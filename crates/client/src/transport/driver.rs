@@ -33,6 +33,9 @@ pub(super) struct Context<T> {
 
 /// How long a new connection waits for the member to introduce itself, once it has shown that it is alive.
 const INTRODUCTION: Duration = Duration::from_millis(500);
+/// How long a member that was frozen is given to find its way back to the others. It retries a read that got lost after
+/// half a second (etcd's readIndexRetryTime), and reaches the others within a few tenths.
+const RETURN: Duration = Duration::from_millis(1500);
 /// Room for what happens at once; tasks that find it full wait.
 const EVENTS: usize = 64;
 
@@ -141,6 +144,7 @@ impl<T: Transport> Driver<T> {
                     Arc::clone(&self.context),
                     id,
                     endpoint,
+                    self.balancer.was_frozen(id),
                     self.sender.clone(),
                 ));
                 self.slots.insert(id, Slot { link: None, _task: task });
@@ -181,10 +185,11 @@ async fn connect_and_watch<T: Transport>(
     context: Arc<Context<T>>,
     id: SlotId,
     endpoint: Endpoint,
+    was_frozen: bool,
     events: mpsc::Sender<Event<T::Connection>>,
 ) {
     let deadline = clock::now() + context.config.timeouts.connect;
-    let connected = clock::until(Some(deadline), connect(&context, id, &endpoint)).await;
+    let connected = clock::until(Some(deadline), connect(&context, id, &endpoint, was_frozen)).await;
     let cause = match connected.unwrap_or(Err(Cause::ConnectTimeout)) {
         Ok((link, about)) => {
             let link = Arc::new(link);
@@ -203,6 +208,7 @@ async fn connect<T: Transport>(
     context: &Context<T>,
     id: SlotId,
     endpoint: &Endpoint,
+    was_frozen: bool,
 ) -> Result<(Link<T::Connection>, About), Cause> {
     let connection = context.transport.connect(endpoint).await?;
     link::alive(&connection).await?;
@@ -212,6 +218,13 @@ async fn connect<T: Transport>(
         clock::until(Some(clock::now() + INTRODUCTION), introduction).await.unwrap_or_default();
     if let Some(cluster) = cluster {
         context.identity.admit(cluster)?;
+    }
+    if was_frozen {
+        // The other members gave up their connections to it too. Until these are back, a write that it forwards to the
+        // leader is lost, and holds its caller for seven seconds. If it can't reach a leader at all, it comes back as
+        // any member without one.
+        let returned = link::reaches_leader(&connection, token.as_ref().map(|token| &token.value));
+        clock::until(Some(clock::now() + RETURN), returned).await.unwrap_or(Ok(()))?;
     }
     let doubt_after = context.config.liveness.doubt_after;
     let link = Link::new(id, endpoint.clone(), connection, about.learner, doubt_after);

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use etcdkit_proto::etcdserverpb::{StatusRequest, StatusResponse};
-use etcdkit_proto::grpc_health_v1::{HealthCheckRequest, HealthCheckResponse};
+use etcdkit_proto::etcdserverpb::{RangeRequest, StatusRequest, StatusResponse};
+use etcdkit_proto::grpc_health_v1::HealthCheckRequest;
 use etcdkit_proto::method::{self, Method};
 use http::HeaderValue;
 use prost::Message;
@@ -121,14 +121,23 @@ impl<C: Connection> Candidates for Link<C> {
 /// The standard health check needs no quorum, no disk and no credentials, so a slow cluster is not taken for a frozen
 /// process. An error is an answer too.
 pub(super) async fn alive<C: Connection>(connection: &C) -> Result<(), Cause> {
-    match ask::<C, HealthCheckRequest, HealthCheckResponse>(
-        connection,
-        method::health::CHECK,
-        &HealthCheckRequest::default(),
-        None,
-    )
-    .await
-    {
+    let request = HealthCheckRequest::default();
+    answered(ask(connection, method::health::CHECK, &request, None).await)
+}
+
+/// Has the member confirm with the others, by the cheapest linearizable read there is.
+///
+/// An error is an answer too: etcd looks at permissions only after it has heard from the leader.
+pub(super) async fn reaches_leader<C: Connection>(
+    connection: &C,
+    token: Option<&HeaderValue>,
+) -> Result<(), Cause> {
+    let request = RangeRequest { key: "\0".into(), count_only: true, ..RangeRequest::default() };
+    answered(ask(connection, method::kv::RANGE, &request, token).await)
+}
+
+fn answered<Res>(answer: Result<Res, Failure>) -> Result<(), Cause> {
+    match answer {
         Ok(_) | Err(Failure::Status(_)) => Ok(()),
         Err(Failure::NotProcessed(cause) | Failure::Unknown(cause)) => Err(cause),
     }

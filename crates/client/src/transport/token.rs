@@ -80,6 +80,9 @@ impl Tokens {
 
     /// The token to send now, if there is one.
     pub(super) fn current(&self) -> Option<Token> {
+        if self.credentials.is_none() {
+            return None;
+        }
         let state = self.lock();
         let value = state.token.clone()?;
         Some(Token { value, generation: state.generation })

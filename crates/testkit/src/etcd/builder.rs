@@ -25,6 +25,7 @@ pub(crate) struct Settings {
     pub(super) tls: Option<Tls>,
     pub(super) client_host: &'static str,
     pub(super) unix_socket: bool,
+    pub(super) gates: bool,
 }
 
 /// The files of a member that serves its clients over TLS.
@@ -90,6 +91,13 @@ impl Builder<Cluster> {
         self
     }
 
+    /// Has the members reach each other through gates, so that they can be
+    /// [kept apart](Cluster::isolate). Not for clusters that learners are added to.
+    pub const fn gates(mut self) -> Self {
+        self.settings.gates = true;
+        self
+    }
+
     /// Starts the members and waits until each serves its clients, which it does once there is a leader.
     ///
     /// # Panics
@@ -110,6 +118,7 @@ impl<T> Builder<T> {
             tls: None,
             client_host: "127.0.0.1",
             unix_socket: false,
+            gates: false,
         };
         Self { settings, members, starts: PhantomData }
     }

@@ -12,6 +12,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::builder::{Builder, Settings};
+use super::gate::Gate;
 use super::home::Home;
 use super::limit::Permit;
 use super::ports::Ports;
@@ -46,6 +47,7 @@ pub struct Etcd {
     process: Mutex<Option<Arc<Process>>>,
     frozen: AtomicBool,
     home: Home,
+    gate: Option<Gate>,
     ports: Ports,
     settings: Settings,
     name: String,
@@ -104,7 +106,11 @@ impl Etcd {
     /// Where the other members connect to.
     #[must_use]
     pub fn peer_url(&self) -> String {
-        peer_url(&self.ports)
+        advertised(self.gate.as_ref(), &self.ports)
+    }
+
+    pub(crate) const fn gate(&self) -> Option<&Gate> {
+        self.gate.as_ref()
     }
 
     /// The address that serves `/metrics` and `/health` as plain HTTP, also where clients need TLS.
@@ -300,17 +306,20 @@ impl Etcd {
     fn new(
         settings: &Settings,
         name: String,
-        ports: Ports,
+        (ports, gate): (Ports, Option<Gate>),
         initial_cluster: &str,
         state: &str,
     ) -> Self {
         let home =
             Home::new().unwrap_or_else(|error| panic!("cannot make a member's folder: {error}"));
-        let arguments = arguments(settings, &name, &ports, &home, initial_cluster, state);
+        let peer_url = advertised(gate.as_ref(), &ports);
+        let arguments =
+            arguments(settings, &name, &ports, &home, (&peer_url, initial_cluster), state);
         Self {
             process: Mutex::new(None),
             frozen: AtomicBool::new(false),
             home,
+            gate,
             ports,
             settings: settings.clone(),
             name,
@@ -372,18 +381,25 @@ async fn launch_on(
     mut pick: impl FnMut() -> Ports,
 ) -> Vec<Etcd> {
     for _ in 0..PORT_ATTEMPTS {
-        let ports: Vec<Ports> = (0..members).map(|_| pick()).collect();
+        let mut places = Vec::new();
+        for _ in 0..members {
+            let ports = pick();
+            let gate = if settings.gates { Some(Gate::start(peer_addr(&ports)).await) } else { None };
+            places.push((ports, gate));
+        }
         let name = |index: usize| format!("m{index}");
-        let peers: Vec<String> = ports
+        let peers: Vec<String> = places
             .iter()
             .enumerate()
-            .map(|(index, ports)| format!("{}={}", name(index), peer_url(ports)))
+            .map(|(index, (ports, gate))| {
+                format!("{}={}", name(index), advertised(gate.as_ref(), ports))
+            })
             .collect();
         let initial_cluster = peers.join(",");
-        let members: Vec<Etcd> = ports
+        let members: Vec<Etcd> = places
             .into_iter()
             .enumerate()
-            .map(|(index, ports)| Etcd::new(settings, name(index), ports, &initial_cluster, "new"))
+            .map(|(index, place)| Etcd::new(settings, name(index), place, &initial_cluster, "new"))
             .collect();
         match start_all(&members).await {
             Ok(()) => return members,
@@ -407,9 +423,10 @@ async fn start_all(members: &[Etcd]) -> Result<(), Failure> {
 
 /// A member that is about to join a cluster: known to nobody yet and not started.
 pub(crate) fn join(settings: &Settings, name: String, existing: &str) -> Etcd {
+    assert!(!settings.gates, "a cluster with gates takes no learners");
     let ports = Ports::pick();
     let initial_cluster = format!("{existing},{name}={}", peer_url(&ports));
-    Etcd::new(settings, name, ports, &initial_cluster, "existing")
+    Etcd::new(settings, name, (ports, None), &initial_cluster, "existing")
 }
 
 fn client_url(settings: &Settings, ports: &Ports) -> String {
@@ -417,8 +434,16 @@ fn client_url(settings: &Settings, ports: &Ports) -> String {
     format!("{scheme}://{}:{}", settings.client_host, ports.client.number())
 }
 
+fn peer_addr(ports: &Ports) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], ports.peer.number()))
+}
+
 fn peer_url(ports: &Ports) -> String {
-    format!("http://127.0.0.1:{}", ports.peer.number())
+    format!("http://{}", peer_addr(ports))
+}
+
+fn advertised(gate: Option<&Gate>, ports: &Ports) -> String {
+    gate.map_or_else(|| peer_url(ports), Gate::url)
 }
 
 fn log(home: &Home) -> PathBuf {
@@ -430,12 +455,11 @@ fn arguments(
     name: &str,
     ports: &Ports,
     home: &Home,
-    initial_cluster: &str,
+    (advertised, initial_cluster): (&str, &str),
     state: &str,
 ) -> Vec<String> {
     let path = |path: &Path| path.display().to_string();
     let client_url = client_url(settings, ports);
-    let peer_url = peer_url(ports);
     let mut listen = client_url.clone();
     if settings.unix_socket {
         let scheme = if settings.tls.is_some() { "unixs" } else { "unix" };
@@ -446,8 +470,8 @@ fn arguments(
         ("data-dir", path(&home.path().join("data"))),
         ("listen-client-urls", listen),
         ("advertise-client-urls", client_url),
-        ("listen-peer-urls", peer_url.clone()),
-        ("initial-advertise-peer-urls", peer_url),
+        ("listen-peer-urls", peer_url(ports)),
+        ("initial-advertise-peer-urls", advertised.to_owned()),
         ("initial-cluster", initial_cluster.to_owned()),
         ("initial-cluster-state", state.to_owned()),
         ("listen-metrics-urls", format!("http://127.0.0.1:{}", ports.metrics.number())),

@@ -10,6 +10,7 @@
 
 mod builder;
 pub(crate) mod cache;
+mod gate;
 mod home;
 mod http;
 mod limit;

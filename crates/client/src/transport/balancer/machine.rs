@@ -42,6 +42,8 @@ struct Member {
     /// Failures in a row, over all slots of the member.
     failures: u32,
     last_failure: Option<Cause>,
+    /// It stopped answering, and has not been ready since.
+    frozen: bool,
     about: About,
 }
 
@@ -129,6 +131,7 @@ impl Balancer {
             slots,
             failures: 0,
             last_failure: None,
+            frozen: false,
             about: About::default(),
         }
     }
@@ -151,6 +154,7 @@ impl Balancer {
         let Some((member, slot)) = self.find(id) else { return false };
         member.slots[slot].state = State::Ready { since: now };
         member.last_failure = None;
+        member.frozen = false;
         member.about = about;
         true
     }
@@ -167,6 +171,7 @@ impl Balancer {
         // A connection that ended in good order, a restart for instance, is opened again at once.
         let failures =
             if was_ready && cause != Cause::Frozen { member.failures - 1 } else { member.failures };
+        member.frozen |= cause == Cause::Frozen;
         member.last_failure = Some(cause);
         let pause = match failures.checked_sub(1) {
             None => Duration::ZERO,
@@ -212,6 +217,13 @@ impl Balancer {
             }
         }
         next
+    }
+
+    /// Whether the slot's member stopped answering, and has not been ready since.
+    pub(in crate::transport) fn was_frozen(&self, id: SlotId) -> bool {
+        self.members
+            .iter()
+            .any(|member| member.frozen && member.slots.iter().any(|slot| slot.id == id))
     }
 
     /// The slots that calls may use.

@@ -101,6 +101,9 @@ impl<L: Candidates> Picker<L> {
 
     fn first_of_best_rank(&self, start: usize, rank: impl Fn(&L) -> Option<u8>) -> Option<&Arc<L>> {
         let count = self.links.len();
+        if let [only] = self.links.as_slice() {
+            return rank(only).map(|_| only);
+        }
         let mut best: Option<(u8, &Arc<L>)> = None;
         for offset in 0..count {
             let link = &self.links[(start.wrapping_add(offset)) % count];

@@ -14,7 +14,7 @@ use super::head::Template;
 use super::keep_alive::{self, OpenStreams};
 use super::message::Assembler;
 use super::meter::Metered;
-use super::status;
+use super::status::{self, Opening};
 use super::stream::{H2Sink, H2Source};
 use crate::config::{Endpoint, KeepAlive};
 use crate::error::Cause;
@@ -79,7 +79,8 @@ impl H2Connection {
         let (fate, _) = watch::channel(None);
         let report = fate.clone();
         let streams = OpenStreams::default();
-        let pings = keep_alive.zip(connection.ping_pong());
+        // Only for those who want pings: h2 then looks after them on every turn.
+        let pings = keep_alive.and_then(|settings| Some((settings, connection.ping_pong()?)));
         let pinged = streams.clone();
         let driver = task::spawn(async move {
             let pinging = async {
@@ -158,8 +159,7 @@ impl Connection for H2Connection {
         // The sending half stays alive until the answer is there: dropping it early resets the stream.
         let Begun { response, body: _sending } = self.begin(&head, Some(message)).await?;
         let (parts, mut body) = response.await.map_err(|error| self.failure(&error))?.into_parts();
-        status::check_response(parts.status, &parts.headers)?;
-        if body.is_end_stream() {
+        if status::check_response(parts.status, &parts.headers)? == Opening::Status {
             status::of_trailers(&parts.headers)?;
             return Err(unary_answers(0));
         }
@@ -185,8 +185,7 @@ impl Connection for H2Connection {
         }
         match poll_fn(|cx| body.poll_trailers(cx)).await {
             Ok(Some(trailers)) => status::of_trailers(&trailers)?,
-            // Headers that end a call early carry the status themselves.
-            Ok(None) => status::of_trailers(&parts.headers)?,
+            Ok(None) => return Err(status::missing()),
             Err(error) => return Err(self.failure(&error)),
         }
         match answer {

@@ -18,21 +18,29 @@ const SPOKEN: HeaderValue = HeaderValue::from_static("3.7");
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("etcdkit/", env!("CARGO_PKG_VERSION")));
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
+/// The default deadline of most calls in milliseconds, which costs nothing to send.
+const USUAL_TIMEOUT: u128 = 10_000;
+const USUAL_TIMEOUT_VALUE: HeaderValue = HeaderValue::from_static("10000m");
 const TRUE: HeaderValue = HeaderValue::from_static("true");
-
-/// Room for every header that this crate sends itself.
-const OWN_HEADERS: usize = 8;
 
 /// What every request of a connection shares.
 #[derive(Debug)]
 pub(super) struct Template {
     scheme: Scheme,
     authority: Authority,
+    /// The headers that every request has. A clone of them costs a third of putting them together.
+    headers: HeaderMap,
 }
 
 impl Template {
     pub(super) fn new(scheme: Scheme, authority: Authority) -> Self {
-        Self { scheme, authority }
+        let mut headers = HeaderMap::new();
+        headers.insert(TE, TRAILERS);
+        headers.insert(CONTENT_TYPE, GRPC);
+        headers.insert(USER_AGENT, AGENT);
+        headers.insert(API_VERSION, SPOKEN);
+        headers.insert(TIMEOUT, USUAL_TIMEOUT_VALUE);
+        Self { scheme, authority, headers }
     }
 
     /// The HTTP request of a call.
@@ -42,16 +50,15 @@ impl Template {
         uri.authority = Some(self.authority.clone());
         uri.path_and_query = Some(PathAndQuery::from_static(head.path));
 
-        let mut headers = HeaderMap::with_capacity(OWN_HEADERS);
-        headers.insert(TE, TRAILERS);
-        headers.insert(CONTENT_TYPE, GRPC);
-        headers.insert(USER_AGENT, AGENT);
+        let mut headers = self.headers.clone();
+        match head.timeout.map(milliseconds) {
+            Some(USUAL_TIMEOUT) => {}
+            Some(timeout) => drop(headers.insert(TIMEOUT, timeout_value(timeout))),
+            None => drop(headers.remove(TIMEOUT)),
+        }
+        // Names that this crate uses itself can't be among them.
         for (name, value) in head.metadata.iter() {
             headers.append(name.clone(), value.clone());
-        }
-        headers.insert(API_VERSION, SPOKEN);
-        if let Some(timeout) = head.timeout {
-            headers.insert(TIMEOUT, timeout_value(timeout));
         }
         if let Some(token) = head.token {
             headers.insert(TOKEN, token.clone());
@@ -70,18 +77,18 @@ impl Template {
     }
 }
 
+/// Whole milliseconds, rounded up: a call that has just begun has its full time.
+fn milliseconds(timeout: Duration) -> u128 {
+    timeout.as_nanos().div_ceil(1_000_000).max(1)
+}
+
 /// `grpc-timeout`: at most eight digits and a unit. Milliseconds as long as they fit, then seconds.
-fn timeout_value(timeout: Duration) -> HeaderValue {
+fn timeout_value(milliseconds: u128) -> HeaderValue {
     const EIGHT_DIGITS: u128 = 99_999_999;
-    let milliseconds = timeout.as_millis().max(1);
-    if milliseconds == 10_000 {
-        // The default of most calls; made once so that it costs nothing and stays in HPACK's table.
-        return HeaderValue::from_static("10000m");
-    }
     let text = if milliseconds <= EIGHT_DIGITS {
         format!("{milliseconds}m")
     } else {
-        format!("{}S", u128::from(timeout.as_secs()).min(EIGHT_DIGITS))
+        format!("{}S", (milliseconds / 1000).min(EIGHT_DIGITS))
     };
     HeaderValue::from_str(&text).expect("digits and a letter")
 }
@@ -96,17 +103,23 @@ mod tests {
         for (timeout, value) in [
             (Duration::ZERO, "1m"),
             (Duration::from_micros(1), "1m"),
+            (Duration::from_micros(9_999_001), "10000m"),
             (Duration::from_millis(10_000), "10000m"),
             (Duration::from_millis(99_999_999), "99999999m"),
             (Duration::from_secs(100_000), "100000S"),
             (Duration::MAX, "99999999S"),
         ] {
-            assert_eq!(timeout_value(timeout), value);
+            assert_eq!(timeout_value(milliseconds(timeout)), value);
         }
     }
 
     #[test]
-    fn own_headers_win_over_metadata() {
+    fn the_usual_timeout_is_spelt_as_any_other() {
+        assert_eq!(timeout_value(USUAL_TIMEOUT), USUAL_TIMEOUT_VALUE);
+    }
+
+    #[test]
+    fn every_request_carries_its_headers() {
         let template = Template::new(Scheme::HTTP, Authority::from_static("etcd:2379"));
         let metadata = Metadata::new().with("x-tenant", "a").unwrap();
         let token = HeaderValue::from_static("t.1");
@@ -118,6 +131,14 @@ mod tests {
             metadata: &metadata,
         });
         assert_eq!(request.uri(), "http://etcd:2379/etcdserverpb.KV/Put");
+        let unlimited = Head {
+            path: "/x",
+            timeout: None,
+            token: None,
+            require_leader: false,
+            metadata: &metadata,
+        };
+        assert_eq!(template.request(&unlimited).headers().get("grpc-timeout"), None);
         for (name, value) in [
             ("te", "trailers"),
             ("content-type", "application/grpc"),

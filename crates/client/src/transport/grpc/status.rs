@@ -4,7 +4,7 @@
 //! becomes a [`Status`] or a [`Cause`], never a panic.
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::error::{Cause, Code};
 use crate::transport::traits::{Failure, Status};
@@ -12,17 +12,34 @@ use crate::transport::traits::{Failure, Status};
 /// The longest status text that is kept.
 const LONGEST_TEXT: usize = 4096;
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// What the headers of a response say about what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// Messages and trailers.
+    Messages,
+    /// Nothing: the headers hold the status ("trailers-only").
+    Status,
+}
+
 /// Says whether response headers are gRPC's at all, and names what listens there if not.
-pub(super) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<(), Failure> {
-    if headers.contains_key("grpc-status") {
-        return Ok(());
+pub(super) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<Opening, Failure> {
+    if headers.contains_key(GRPC_STATUS) {
+        return Ok(Opening::Status);
     }
-    let content_type = headers.get(CONTENT_TYPE).map(|value| text(value.as_bytes()));
-    let is_grpc =
-        content_type.as_deref().is_some_and(|value| value.starts_with("application/grpc"));
-    if status == StatusCode::OK && is_grpc {
-        return Ok(());
+    let content_type = headers.get(CONTENT_TYPE).map_or(b"".as_slice(), HeaderValue::as_bytes);
+    if status == StatusCode::OK && content_type.starts_with(b"application/grpc") {
+        return Ok(Opening::Messages);
     }
+    Err(no_grpc(status, content_type))
+}
+
+#[cold]
+fn no_grpc(status: StatusCode, content_type: &[u8]) -> Failure {
+    let is_grpc = content_type.starts_with(b"application/grpc");
+    let content_type = (!content_type.is_empty()).then(|| text(content_type));
     let what = match content_type {
         Some(content_type) if !is_grpc => format!(" with content type {content_type}"),
         _ => String::new(),
@@ -32,7 +49,7 @@ pub(super) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<
         status.as_u16()
     ));
     // A gateway that answers these has not passed the request on; any other status says nothing.
-    Err(match status {
+    match status {
         StatusCode::BAD_REQUEST
         | StatusCode::UNAUTHORIZED
         | StatusCode::FORBIDDEN
@@ -40,15 +57,15 @@ pub(super) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<
         | StatusCode::METHOD_NOT_ALLOWED
         | StatusCode::UNSUPPORTED_MEDIA_TYPE => Failure::NotProcessed(cause),
         _ => Failure::Unknown(cause),
-    })
+    }
 }
 
 /// The status in `trailers`, or in headers that are all there is.
 pub(super) fn of_trailers(trailers: &HeaderMap) -> Result<(), Failure> {
-    let Some(code) = trailers.get("grpc-status") else {
+    let Some(code) = trailers.get(GRPC_STATUS) else {
         return Err(missing());
     };
-    let message = trailers.get("grpc-message").map(|value| percent_decode(value.as_bytes()));
+    let message = trailers.get(GRPC_MESSAGE).map(|value| percent_decode(value.as_bytes()));
     match std::str::from_utf8(code.as_bytes()).ok().and_then(|code| code.parse::<i32>().ok()) {
         Some(0) => Ok(()),
         Some(code) => Err(Failure::Status(Status {
@@ -104,8 +121,6 @@ fn text(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn trailers(status: &'static [u8], message: &'static [u8]) -> HeaderMap {
@@ -159,7 +174,9 @@ mod tests {
         assert!(cause.to_string().contains("HTTP 404 with content type text/html"), "{cause}");
         let mut grpc = HeaderMap::new();
         grpc.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc+proto"));
-        assert_eq!(check_response(StatusCode::OK, &grpc), Ok(()));
+        assert_eq!(check_response(StatusCode::OK, &grpc), Ok(Opening::Messages));
+        grpc.insert("grpc-status", HeaderValue::from_static("5"));
+        assert_eq!(check_response(StatusCode::OK, &grpc), Ok(Opening::Status));
         assert!(matches!(check_response(StatusCode::BAD_GATEWAY, &html), Err(Failure::Unknown(_))));
     }
 }

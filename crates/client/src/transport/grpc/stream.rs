@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::connection::{failure_of, truncated};
 use super::keep_alive::OpenStream;
 use super::message::Assembler;
-use super::status;
+use super::status::{self, Opening};
 use crate::error::Cause;
 use crate::transport::traits::{Failure, Sink, Source};
 
@@ -90,13 +90,13 @@ impl H2Source {
                 State::Opening(response) => {
                     let response = response.await.map_err(|error| self.failure(&error))?;
                     let (parts, body) = response.into_parts();
-                    status::check_response(parts.status, &parts.headers)?;
-                    if body.is_end_stream() {
-                        status::of_trailers(&parts.headers)?;
-                        self.state = State::Over;
-                    } else {
-                        self.state = State::Reading(body);
-                    }
+                    self.state = match status::check_response(parts.status, &parts.headers)? {
+                        Opening::Messages => State::Reading(body),
+                        Opening::Status => {
+                            status::of_trailers(&parts.headers)?;
+                            State::Over
+                        }
+                    };
                 }
                 State::Reading(body) => {
                     if let Some(message) = self.assembler.next().map_err(Failure::Unknown)? {

@@ -1,1 +1,26 @@
-//! Tests.
+//! One conformance suite on a scripted HTTP/2 peer: what peers, and what only looks like one, may do to a client.
+//!
+//! Cases that are about a single call ([`case::Case`]) run against every [`subject::Subject`]: our client, and tonic's as a reference.
+//! Each case says what either is expected to do, so that a difference is stated and never skipped. What only ours
+//! offers (retries, tokens, identity, streams) follows in files of its own. The peer's framing is the testkit's and
+//! shares no code with the client.
+//!
+//! Nothing here sleeps: a test waits for an event, and every wait has a deadline.
+
+mod auth;
+mod case;
+mod closing;
+mod connection;
+mod identity;
+mod keep_alive;
+mod learners;
+mod listeners;
+mod messages;
+mod metadata;
+mod retry;
+mod settings;
+mod stalls;
+mod status;
+mod streams;
+mod subject;
+mod support;

@@ -1,0 +1,68 @@
+//! A member that does not vote yet.
+
+use std::time::Duration;
+
+use etcdkit::{Client, Get, Put, ServerError, Txn};
+use etcdkit_testkit::cluster::Cluster;
+use etcdkit_testkit::etcd::Version;
+
+use super::members::*;
+
+#[tokio::test]
+async fn kv_for_learner_and_balancer_support_learner() {
+    for version in Version::available() {
+        let _named = Named::new(version);
+        let mut cluster = Cluster::builder(version).members(1).start().await;
+        let learner = cluster.add_learner().await;
+        let voter = connect(&cluster[0]).await;
+        voter.put("foo", "bar").await.unwrap();
+
+        // Only what the learner can answer from its own state.
+        let client = connect(&cluster[learner]).await;
+        let hurried = client.with_options(within(Duration::from_millis(500)));
+        let read = async || {
+            let answer = client.get(Get::new("foo").serializable()).await.unwrap();
+            answer.first().map(|kv| kv.value_bytes())
+        };
+        in_time("the learner to catch up", async {
+            while read().await.as_deref() != Some(&b"bar"[..]) {}
+        })
+        .await;
+        let outcomes = [
+            hurried.get("foo").await.map(drop),
+            hurried.put("foo", "baz").await.map(drop),
+            hurried.delete("foo").await.map(drop),
+            hurried.txn(Txn::new().then([Put::new("foo", "baz")])).await.map(drop),
+            hurried.get_stream("foo").await.map(drop),
+        ];
+        for outcome in outcomes {
+            let error = outcome.unwrap_err();
+            assert!(!error.maybe_applied(), "{error}");
+            let refused = error.server_error() == Some(ServerError::NotSupportedForLearner);
+            assert!(refused || error.to_string().contains("learner"), "does not say why: {error}");
+        }
+        assert!(client.endpoint_states().iter().all(|state| state.is_learner()));
+        // Serializable reads go on, in a stream too.
+        let stream = client.get_stream(Get::new("foo").serializable()).await.unwrap();
+        assert_eq!(collect(stream).await.unwrap().0.count(), 1);
+
+        // With a member that votes beside it, every call finds that one.
+        let urls = [cluster[learner].client_url(), cluster[0].client_url()];
+        client.set_endpoints(urls).await.unwrap();
+        for _ in 0..8 {
+            in_time("a get", client.get("foo")).await.unwrap();
+            client.put("foo", "baz").await.unwrap();
+        }
+        assert_eq!(value(&voter, "foo").await.as_deref(), Some("baz"));
+        promoted(&cluster, learner, &client).await;
+    }
+}
+
+/// A learner that was promoted serves everything, without a new client.
+async fn promoted(cluster: &Cluster, learner: usize, client: &Client) {
+    cluster.promote(learner).await;
+    client.set_endpoints([cluster[learner].client_url()]).await.unwrap();
+    let patient = client.with_options(within(DEADLINE));
+    patient.put("foo", "promoted").await.unwrap();
+    assert_eq!(value(&patient, "foo").await.as_deref(), Some("promoted"));
+}
