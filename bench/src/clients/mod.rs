@@ -4,10 +4,9 @@
 //!   client but what a client built on that crate starts from.
 //! * `h2-plain`: the same, with vectored writes hidden from the crate ([`plain_writes`]).
 //! * `h2-decode`: the same, and every answer decoded with prost: the yardstick for our own client.
-//! * `etcdkit`: our client, with the feature `ours`.
+//! * `etcdkit`: our client.
 
 pub mod bare_h2;
-#[cfg(feature = "ours")]
 pub mod ours;
 pub mod plain_writes;
 
@@ -19,7 +18,6 @@ pub const NAMES: &[&str] = &[
     "h2",
     "h2-plain",
     "h2-decode",
-    #[cfg(feature = "ours")]
     "etcdkit",
 ];
 
@@ -32,7 +30,6 @@ pub fn run_by_name(plan: &Plan) -> Result<Outcome, Error> {
         "h2" => run::<bare_h2::BareH2<false, false>>(plan),
         "h2-plain" => run::<bare_h2::BareH2<true, false>>(plan),
         "h2-decode" => run::<bare_h2::BareH2<true, true>>(plan),
-        #[cfg(feature = "ours")]
         "etcdkit" => run::<ours::Ours>(plan),
         name => Err(format!("there is no client `{name}` here, only {}", NAMES.join(", ")).into()),
     }

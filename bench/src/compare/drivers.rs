@@ -59,7 +59,7 @@ enum Driver {
 impl Driver {
     fn of(candidate: &Candidate) -> Option<Self> {
         match candidate.name.as_str() {
-            "etcd-client" | "tonic" => Some(Self::Rust),
+            "etcd-client" | "tonic" | "tonic-door" => Some(Self::Rust),
             "go" => Some(Self::Go),
             name if clients::NAMES.contains(&name) => Some(Self::Own),
             _ => None,
@@ -95,9 +95,6 @@ impl Drivers {
                     self.go.display()
                 )
             }),
-            None if candidate.name == "etcdkit" => {
-                Some("this program was built without `--features ours`".to_owned())
-            }
             None => Some("nobody knows a client of this name".to_owned()),
         }
     }

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use etcdkit_proto::HasHeader;
 use etcdkit_proto::method::Method;
-use prost::Message;
+use etcdkit_proto::{HasHeader, WireMessage};
 
 use crate::config::{ClientBuilder, Config, Endpoint, Endpoints};
 use crate::error::{Error, Result};
@@ -32,7 +31,7 @@ use crate::transport::{Channel, EndpointState, EndpointStates, H2, Transport};
 ///
 /// When the last clone is dropped, connections close; streams that are still being read keep theirs until they are
 /// dropped as well. [`close`](Self::close) ends everything at once: calls under way fail with
-/// [`ErrorKind::Closed`](crate::ErrorKind::Closed), and so does every later call, at once.
+/// [`Closed`](crate::ErrorKind::Closed), and so does every later call, at once.
 #[derive(Clone)]
 pub struct Client<S = Channel> {
     service: S,
@@ -182,8 +181,8 @@ impl<T: Transport> Client<Channel<T>> {
     /// See [`Error`](crate::Error).
     pub async fn raw<Req, Res>(&self, method: Method<Req, Res>, request: &Req) -> Result<Res>
     where
-        Req: Message,
-        Res: Message + Default + HasHeader,
+        Req: WireMessage,
+        Res: WireMessage + HasHeader,
     {
         self.service.raw(method, request, &self.options).await
     }
@@ -228,7 +227,7 @@ impl<T: Transport> Client<Channel<T>> {
 
     /// Ends all calls, streams and connections, and waits until they are gone.
     ///
-    /// Calls and streams under way fail with [`ErrorKind::Closed`](crate::ErrorKind::Closed), and so does every later
+    /// Calls and streams under way fail with [`Closed`](crate::ErrorKind::Closed), and so does every later
     /// call. Closing twice does nothing. Dropping this future does not take the closing back.
     pub async fn close(&self) {
         self.service.close().await;

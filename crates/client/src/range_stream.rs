@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use etcdkit_proto::etcdserverpb::{RangeRequest, RangeResponse, RangeStreamResponse};
 use etcdkit_proto::method;
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Error, ErrorKind, Result, ServerError};
 use crate::request::{Get, GetStream};
 use crate::response::GetResponse;
 use crate::service::{CallOptions, Streaming};
@@ -41,12 +41,18 @@ async fn begin<T: Transport>(
     let call = channel.prepare(method::kv::RANGE_STREAM.info(), Unary::serializable(&get), options);
     match channel.server_stream(method::kv::RANGE_STREAM, wire, &call).await {
         Ok(messages) => Ok(Reading::Streamed(messages)),
-        Err(error) if error.code() == Some(Code::Unimplemented) => {
+        Err(error) if streams_nowhere(&error, wire.serializable) => {
             let pages = Pages::begin(channel.clone(), wire.clone(), options.clone()).await?;
             Ok(Reading::Paged(pages))
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether no member that could be asked streams a range. A learner refuses all streams, and yet reads pages.
+fn streams_nowhere(error: &Error, serializable: bool) -> bool {
+    error.code() == Some(Code::Unimplemented)
+        || (serializable && error.server_error() == Some(ServerError::NotSupportedForLearner))
 }
 
 /// A read that is under way.
@@ -113,6 +119,19 @@ impl<T: Transport> Pages<T> {
 
     async fn read(&mut self) -> Result<RangeResponse> {
         self.request.limit = self.remaining.map_or(PAGE, |remaining| remaining.min(PAGE));
+        match self.ask().await {
+            // The first page came from a member that is ahead of this one: now the cluster has to agree.
+            Err(error)
+                if self.request.serializable && error.kind() == ErrorKind::FutureRevision =>
+            {
+                self.request.serializable = false;
+                self.ask().await
+            }
+            answered => answered,
+        }
+    }
+
+    async fn ask(&self) -> Result<RangeResponse> {
         let serializable = self.request.serializable;
         let call = self.channel.prepare(method::kv::RANGE.info(), serializable, &self.options);
         self.channel.exchange(&call, &self.request, !serializable).await

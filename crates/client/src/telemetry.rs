@@ -13,6 +13,7 @@
 
 use etcdkit_proto::method::MethodInfo;
 
+#[cfg(not(feature = "metrics"))]
 use crate::error::Error;
 
 /// How verbose etcd's clients are asked to be by the environment variable `ETCD_CLIENT_DEBUG`.
@@ -74,6 +75,8 @@ impl LogLevel {
 pub(crate) struct Started {
     #[cfg(feature = "metrics")]
     method: MethodInfo,
+    #[cfg(feature = "metrics")]
+    over: bool,
 }
 
 #[cfg(not(feature = "metrics"))]
@@ -86,8 +89,16 @@ pub(crate) fn started(_method: &MethodInfo) -> Started {
 #[inline]
 pub(crate) fn finished(_started: Started, _error: Option<&Error>) {}
 
+#[cfg(not(feature = "metrics"))]
+#[inline]
+pub(crate) fn received(_started: &Started) {}
+
+#[cfg(not(feature = "metrics"))]
+#[inline]
+pub(crate) fn stream_finished(_started: Started, _error: Option<&Error>) {}
+
 #[cfg(feature = "metrics")]
-pub(crate) use counted::{finished, started};
+pub(crate) use counted::{finished, received, started, stream_finished};
 
 #[cfg(feature = "metrics")]
 mod counted {
@@ -121,20 +132,46 @@ mod counted {
     pub(crate) fn started(method: &MethodInfo) -> Started {
         count!("grpc_client_started_total", method);
         count!("grpc_client_msg_sent_total", method);
-        Started { method: *method }
+        Started { method: *method, over: false }
     }
 
+    /// A unary call is over.
     pub(crate) fn finished(started: Started, error: Option<&Error>) {
-        let method = &started.method;
         if error.is_none() {
-            count!("grpc_client_msg_received_total", method);
+            received(&started);
         }
-        count!("grpc_client_handled_total", method, "grpc_code" => error.map_or(Code::Ok, code).name());
+        stream_finished(started, error);
+    }
+
+    /// A message came.
+    pub(crate) fn received(started: &Started) {
+        count!("grpc_client_msg_received_total", &started.method);
+    }
+
+    /// A stream is over, whose messages were counted one by one.
+    pub(crate) fn stream_finished(mut started: Started, error: Option<&Error>) {
+        started.handled(error.map_or(Code::Ok, code));
+    }
+
+    impl Started {
+        fn handled(&mut self, code: Code) {
+            self.over = true;
+            count!("grpc_client_handled_total", &self.method, "grpc_code" => code.name());
+        }
+    }
+
+    impl Drop for Started {
+        /// Whoever drops the future of a call, or a stream that is not over, has cancelled it.
+        fn drop(&mut self) {
+            if !self.over {
+                self.handled(Code::Canceled);
+            }
+        }
     }
 
     /// The code that gRPC would have given a failure that never was a status.
     fn code(error: &Error) -> Code {
-        error.code().unwrap_or(match error.kind() {
+        error.code().unwrap_or_else(|| match error.kind() {
             ErrorKind::Timeout => Code::DeadlineExceeded,
             ErrorKind::Cancelled | ErrorKind::Closed => Code::Canceled,
             ErrorKind::ResourceExhausted => Code::ResourceExhausted,

@@ -39,3 +39,11 @@ pub use generated::{
     v3electionpb, v3lockpb, walpb,
 };
 pub use header::HasHeader;
+
+/// A message of this crate, whatever it is.
+///
+/// It stands for [`prost::Message`] where that crate is nobody's business, such as in a public signature of the
+/// client.
+pub trait WireMessage: prost::Message + Default + 'static {}
+
+impl<M: prost::Message + Default + 'static> WireMessage for M {}

@@ -2,6 +2,7 @@
 //! same line of JSON.
 
 mod etcd_client_peer;
+mod tonic_door;
 mod tonic_peer;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ fn measure() -> Result<Outcome, Error> {
     match plan.client.as_str() {
         "etcd-client" => run::<etcd_client_peer::EtcdClient>(&plan),
         "tonic" => run::<tonic_peer::Tonic>(&plan),
-        name => Err(format!("there is no client `{name}` here, only etcd-client, tonic").into()),
+        "tonic-door" => run::<tonic_door::TonicDoor>(&plan),
+        name => Err(format!("there is no client `{name}` here, only etcd-client, tonic, tonic-door").into()),
     }
 }

@@ -76,8 +76,8 @@ impl Liveness {
     }
 
     /// How long a read waits before a second member is asked too; the first answer counts. Default 1 s: less than the
-    /// 7 s that a member without a quorum keeps a read waiting, and more than nearly every healthy one takes. Writes and
-    /// streams are never sent twice.
+    /// 7 s that a member without a quorum keeps a read waiting, and more than nearly every healthy one takes. A read with
+    /// a deadline of less than twice this waits for half of its time. Writes and streams are never sent twice.
     #[must_use]
     pub fn hedge_after(mut self, duration: Duration) -> Self {
         self.hedge_after = duration;
@@ -88,7 +88,12 @@ impl Liveness {
         check::not_zero("doubt_after", self.doubt_after)?;
         check::not_zero("probe_timeout", self.probe_timeout)?;
         check::not_zero("hedge_after", self.hedge_after)?;
-        check::ordered(("doubt_after", self.doubt_after), ("probe_after", self.probe_after))
+        check::ordered(("doubt_after", self.doubt_after), ("probe_after", self.probe_after))?;
+        // The clock can't add what is longer than its own range.
+        let day = ("a day", Duration::from_secs(86_400));
+        check::ordered(("probe_after", self.probe_after), day)?;
+        check::ordered(("probe_timeout", self.probe_timeout), day)?;
+        check::ordered(("hedge_after", self.hedge_after), day)
     }
 }
 

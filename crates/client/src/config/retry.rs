@@ -106,7 +106,7 @@ impl RetryPolicy {
 
 /// How an endpoint that can't be reached is tried again.
 ///
-/// Each endpoint has its own pace, which starts afresh once a connection has been up for as long as the longest pause.
+/// Each endpoint has its own pace, which starts afresh once a connection has been up for 5 s.
 /// Calls do not wait for it as long as any endpoint is connected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reconnect {

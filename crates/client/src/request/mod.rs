@@ -2,7 +2,7 @@
 //!
 //! Here live the requests ([`Get`], [`Put`], …) with their builders, and the closed list of them that layers and mocks
 //! match on ([`AnyRequest`], [`AnyResponse`]). A request holds the very message that goes on the wire, so sending one
-//! converts nothing. Nothing here knows of connections: [`Service`](crate::Service) says what becomes of a request.
+//! converts nothing. Nothing here knows of connections: [`Service`] says what becomes of a request.
 
 mod compact;
 mod compare;

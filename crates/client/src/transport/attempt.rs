@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use etcdkit_proto::method::{Class, Patience};
@@ -17,6 +18,7 @@ use super::link::Link;
 use super::token::Token;
 use super::traits::{Connection, Failure, Head, Transport};
 use crate::clock::{self, Instant};
+use crate::config;
 use crate::error::Cause;
 use crate::task::{Either, race};
 
@@ -80,7 +82,7 @@ impl<T: Transport> Channel<T> {
         }
         let mut first = pin!(self.on_link(call, attempting, Arc::clone(&link), token, now));
         if call.method.class == Class::Read && call.method.patience == Patience::Read {
-            let hedge_at = now + self.config().liveness.hedge_after;
+            let hedge_at = hedge_at(&self.config().liveness, call.deadline, now);
             if call.deadline.is_none_or(|deadline| hedge_at < deadline) {
                 match clock::until(Some(hedge_at), first.as_mut()).await {
                     Some(ended) => return outcome(ended, link),
@@ -194,6 +196,13 @@ impl<T: Transport> Channel<T> {
             )))
         })
     }
+}
+
+/// When a read is sent to a second member too: after half of its time at the latest, so that a short deadline leaves the
+/// second one some.
+fn hedge_at(settings: &config::Liveness, deadline: Option<Instant>, now: Instant) -> Instant {
+    let half = deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now) / 2);
+    now + settings.hedge_after.min(half.max(settings.doubt_after))
 }
 
 fn outcome<O, C>(ended: Result<O, Failure>, link: Arc<Link<C>>) -> Outcome<O, C> {

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use etcdkit_proto::ServerError;
 use etcdkit_proto::method::{Class, MethodInfo};
-use prost::Message;
+use etcdkit_proto::{ServerError, WireMessage};
 
 use super::attempt::{Attempting, OneAnswer, Outcome};
-use super::balancer::{SlotId, Want};
+use super::balancer::{Candidates, SlotId, Want};
 use super::channel::Channel;
 use super::grpc;
 use super::link::Link;
@@ -97,6 +96,10 @@ impl<T: Transport> Channel<T> {
             let (failure, link) = match attempt.await {
                 Outcome::Answer(answer, link) => {
                     self.budget().pay_in();
+                    let kv = call.method.service == "etcdserverpb.KV";
+                    if kv && !call.serializable && link.is_learner() {
+                        link.mark_voter();
+                    }
                     return Ok((answer, link));
                 }
                 Outcome::Failed(failure, link) => (failure, link),
@@ -212,13 +215,13 @@ impl<T: Transport> Channel<T> {
             .map_err(|error| error.with_rpc(call.method.path).with_maybe_applied(progress.unknown))
     }
 
-    pub(super) fn frame(&self, message: &impl Message, call: &Call) -> Result<Bytes> {
+    pub(super) fn frame(&self, message: &impl WireMessage, call: &Call) -> Result<Bytes> {
         grpc::frame(message, self.config().limits.max_send_message).map_err(|cause| {
             Error::new(ErrorKind::ResourceExhausted, cause.to_string()).with_rpc(call.method.path)
         })
     }
 
-    pub(super) fn decode<M: Message + Default>(&self, answer: Bytes, call: &Call) -> Result<M> {
+    pub(super) fn decode<M: WireMessage>(&self, answer: Bytes, call: &Call) -> Result<M> {
         M::decode(answer).map_err(|error| {
             Error::internal("the answer can't be decoded: is this an etcd server?")
                 .with_source(error)

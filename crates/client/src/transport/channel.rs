@@ -5,9 +5,8 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use etcdkit_proto::HasHeader;
 use etcdkit_proto::method::{Class, Method, MethodInfo, Patience};
-use prost::Message;
+use etcdkit_proto::{HasHeader, WireMessage};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::balancer::{Balancer, Candidates, EndpointState, EndpointStates, Want};
@@ -30,8 +29,8 @@ use crate::task::{self, Task};
 
 /// A request that is exactly one unary RPC: what the channel needs to send it.
 pub(crate) trait Unary: Request {
-    type Wire: Message;
-    type Answer: Message + Default + HasHeader;
+    type Wire: WireMessage;
+    type Answer: WireMessage + HasHeader;
     const METHOD: Method<Self::Wire, Self::Answer>;
 
     /// The message to send.
@@ -140,8 +139,8 @@ impl<T: Transport> Channel<T> {
         options: &CallOptions,
     ) -> Result<Res>
     where
-        Req: Message,
-        Res: Message + Default + HasHeader,
+        Req: WireMessage,
+        Res: WireMessage + HasHeader,
     {
         let call = self.prepare(method.info(), false, options);
         self.exchange(&call, request, false).await
@@ -166,7 +165,7 @@ impl<T: Transport> Channel<T> {
     }
 
     /// Sends `request`, decodes the answer and checks whose it is.
-    pub(crate) async fn exchange<Req: Message, Res: Message + Default + HasHeader>(
+    pub(crate) async fn exchange<Req: WireMessage, Res: WireMessage + HasHeader>(
         &self,
         call: &Call,
         request: &Req,
@@ -259,8 +258,7 @@ impl<T: Transport> Channel<T> {
     /// mend.
     fn hopeless(&self) -> Option<Error> {
         let picker = self.shared.picker.borrow();
-        if !picker.all_failed || !picker.failures.iter().all(|attempt| attempt.cause().is_lasting())
-        {
+        if !picker.hopeless {
             return None;
         }
         let kind = match picker.failures.first().map(Attempt::cause) {
@@ -391,7 +389,12 @@ impl<T: Transport> Channel<T> {
         self.config().check_endpoints(&endpoints)?;
         self.start();
         *self.shared.endpoints.lock().unwrap_or_else(PoisonError::into_inner) = endpoints.clone();
-        self.shared.events.send(Event::SetEndpoints(endpoints)).await.map_err(|_| Error::closed())
+        let (done, taken_over) = oneshot::channel();
+        let event = Event::SetEndpoints(endpoints, done);
+        self.shared.events.send(event).await.map_err(|_| Error::closed())?;
+        // The sender is dropped, never used, when it is done.
+        let _ = taken_over.await;
+        Ok(())
     }
 
     /// What is known of each endpoint now.

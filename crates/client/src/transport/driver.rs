@@ -44,7 +44,8 @@ const EVENTS: usize = 64;
 pub(super) enum Event<C> {
     /// A call found no member ready.
     Wake,
-    SetEndpoints(Endpoints),
+    /// Other endpoints; the sender is dropped when no call goes to the old ones any more.
+    SetEndpoints(Endpoints, oneshot::Sender<()>),
     /// End everything; the sender is dropped when it is done.
     Close(oneshot::Sender<()>),
     Ready(Arc<Link<C>>, About),
@@ -113,9 +114,10 @@ impl<T: Transport> Driver<T> {
         let now = clock::now();
         match event {
             Event::Wake => self.balancer.wake(now),
-            Event::SetEndpoints(endpoints) => {
+            Event::SetEndpoints(endpoints, done) => {
                 self.balancer.set_endpoints(&endpoints, actions);
                 self.publish();
+                drop(done);
             }
             Event::Ready(link, about) => {
                 tracing::info!(endpoint = %link.endpoint, version = about.version.as_deref(), "ready");
@@ -165,6 +167,7 @@ impl<T: Transport> Driver<T> {
         next.states = self.balancer.states();
         next.failures = self.balancer.failures();
         next.all_failed = self.balancer.all_failed();
+        next.hopeless = self.balancer.is_hopeless();
         self.picker.send_replace(Arc::new(next));
     }
 
@@ -189,7 +192,8 @@ async fn connect_and_watch<T: Transport>(
     events: mpsc::Sender<Event<T::Connection>>,
 ) {
     let deadline = clock::now() + context.config.timeouts.connect;
-    let connected = clock::until(Some(deadline), connect(&context, id, &endpoint, was_frozen)).await;
+    let connected =
+        clock::until(Some(deadline), connect(&context, id, &endpoint, was_frozen)).await;
     let cause = match connected.unwrap_or(Err(Cause::ConnectTimeout)) {
         Ok((link, about)) => {
             let link = Arc::new(link);

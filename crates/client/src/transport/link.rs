@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use etcdkit_proto::WireMessage;
 use etcdkit_proto::etcdserverpb::{RangeRequest, StatusRequest, StatusResponse};
 use etcdkit_proto::grpc_health_v1::HealthCheckRequest;
 use etcdkit_proto::method::{self, Method};
 use http::HeaderValue;
-use prost::Message;
 
 use super::balancer::{About, Candidates, SlotId};
 use super::grpc;
@@ -50,6 +50,11 @@ impl<C: Connection> Link<C> {
     /// The member said that it is a learner, after it was taken for a voter.
     pub(super) fn mark_learner(&self) {
         self.learner.store(true, Ordering::Relaxed);
+    }
+
+    /// The member served what a learner can't: it was promoted.
+    pub(super) fn mark_voter(&self) {
+        self.learner.store(false, Ordering::Relaxed);
     }
 
     fn sample(&self) -> Sample {
@@ -167,7 +172,7 @@ pub(super) async fn introduce<C: Connection>(
     (about, (header.cluster_id != 0).then_some(header.cluster_id))
 }
 
-async fn ask<C: Connection, Req: Message, Res: Message + Default>(
+async fn ask<C: Connection, Req: WireMessage, Res: WireMessage>(
     connection: &C,
     method: Method<Req, Res>,
     request: &Req,

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use etcdkit_proto::WireMessage;
 use etcdkit_proto::method::Method;
-use prost::Message;
 
 use super::attempt::Attempting;
 use super::call::{self, Call};
@@ -18,6 +18,7 @@ use super::link::Link;
 use super::traits::{Connection, Failure, Head, Sink, Source, Transport};
 use crate::clock;
 use crate::error::{Attempt, Cause, Error, ErrorKind, Result};
+use crate::telemetry;
 
 type SourceOf<T> = <<T as Transport>::Connection as Connection>::Source;
 
@@ -31,6 +32,8 @@ pub(crate) struct Messages<T: Transport, Res> {
     _channel: Channel<T>,
     rpc: &'static str,
     idle: Duration,
+    /// For the metrics: the call until it is over.
+    started: Option<telemetry::Started>,
     _response: PhantomData<fn() -> Res>,
 }
 
@@ -59,15 +62,23 @@ impl<T: Transport> Attempting<T> for FirstAnswer {
 
 impl<T: Transport> Channel<T> {
     /// Opens a stream that answers one request.
-    pub(crate) async fn server_stream<Req: Message, Res: Message + Default>(
+    pub(crate) async fn server_stream<Req: WireMessage, Res: WireMessage>(
         &self,
         _method: Method<Req, Res>,
         request: &Req,
         call: &Call,
     ) -> Result<Messages<T, Res>> {
         let message = self.frame(request, call)?;
-        let ((source, first), link) = self.attempts(call, &FirstAnswer(message)).await?;
+        let started = telemetry::started(&call.method);
+        let ((source, first), link) = match self.attempts(call, &FirstAnswer(message)).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                telemetry::finished(started, Some(&error));
+                return Err(error);
+            }
+        };
         Ok(Messages {
+            started: Some(started),
             source,
             first: Some(first),
             link,
@@ -79,13 +90,33 @@ impl<T: Transport> Channel<T> {
     }
 }
 
-impl<T: Transport, Res: Message + Default> Messages<T, Res> {
+impl<T: Transport, Res: WireMessage> Messages<T, Res> {
     /// The next message; `None` when the server has ended the stream.
     ///
     /// # Errors
     ///
     /// The stream failed, or nothing came for longer than it may be idle.
     pub(crate) async fn next(&mut self) -> Result<Option<Res>> {
+        let next = self.step().await;
+        match &next {
+            Ok(Some(_)) => {
+                if let Some(started) = &self.started {
+                    telemetry::received(started);
+                }
+            }
+            Ok(None) => self.finished(None),
+            Err(error) => self.finished(Some(error)),
+        }
+        next
+    }
+
+    fn finished(&mut self, error: Option<&Error>) {
+        if let Some(started) = self.started.take() {
+            telemetry::stream_finished(started, error);
+        }
+    }
+
+    async fn step(&mut self) -> Result<Option<Res>> {
         let message = match self.first.take() {
             Some(first) => first,
             None => {
@@ -94,7 +125,9 @@ impl<T: Transport, Res: Message + Default> Messages<T, Res> {
                 let next = clock::until(now.checked_add(self.idle), self.source.next()).await;
                 drop(outstanding);
                 let next = next.unwrap_or(Err(Failure::Unknown(Cause::Deadline)));
-                self.link.liveness.answered(clock::now());
+                if matches!(next, Ok(_) | Err(Failure::Status(_))) {
+                    self.link.liveness.answered(clock::now());
+                }
                 next.map_err(|failure| self.error(failure))?
             }
         };

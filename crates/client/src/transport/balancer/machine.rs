@@ -44,6 +44,8 @@ struct Member {
     last_failure: Option<Cause>,
     /// It stopped answering, and has not been ready since.
     frozen: bool,
+    /// The last failure was one to become ready, for a reason that time does not mend.
+    hopeless: bool,
     about: About,
 }
 
@@ -132,6 +134,7 @@ impl Balancer {
             failures: 0,
             last_failure: None,
             frozen: false,
+            hopeless: false,
             about: About::default(),
         }
     }
@@ -154,6 +157,7 @@ impl Balancer {
         let Some((member, slot)) = self.find(id) else { return false };
         member.slots[slot].state = State::Ready { since: now };
         member.last_failure = None;
+        member.hopeless = false;
         member.frozen = false;
         member.about = about;
         true
@@ -172,6 +176,7 @@ impl Balancer {
         let failures =
             if was_ready && cause != Cause::Frozen { member.failures - 1 } else { member.failures };
         member.frozen |= cause == Cause::Frozen;
+        member.hopeless = !was_ready && cause.is_lasting();
         member.last_failure = Some(cause);
         let pause = match failures.checked_sub(1) {
             None => Duration::ZERO,
@@ -256,6 +261,13 @@ impl Balancer {
     /// Whether every endpoint has been tried and has failed since it was last ready.
     pub(in crate::transport) fn all_failed(&self) -> bool {
         self.members.iter().all(|member| !member.is_ready() && member.last_failure.is_some())
+    }
+
+    /// Whether no endpoint can become ready, however long anyone waits: each fails for a reason that time does not mend.
+    ///
+    /// What was ready and then broke the protocol, say, deserves another attempt first.
+    pub(in crate::transport) fn is_hopeless(&self) -> bool {
+        self.members.iter().all(|member| !member.is_ready() && member.hopeless)
     }
 
     fn any_ready(&self) -> bool {

@@ -37,6 +37,8 @@ pub(in crate::transport) struct Picker<L> {
     pub(in crate::transport) failures: Vec<Attempt>,
     /// Whether every endpoint has been tried in vain.
     pub(in crate::transport) all_failed: bool,
+    /// Whether each failed for a reason that time does not mend.
+    pub(in crate::transport) hopeless: bool,
     pub(in crate::transport) closed: bool,
     balance: Balance,
     cursor: AtomicUsize,
@@ -49,6 +51,7 @@ impl<L: Candidates> Picker<L> {
             states: Vec::new(),
             failures: Vec::new(),
             all_failed: false,
+            hopeless: false,
             closed: false,
             balance,
             cursor: AtomicUsize::new(start),
@@ -63,8 +66,16 @@ impl<L: Candidates> Picker<L> {
     /// The connection for a call, or `None` if no suitable member is ready.
     ///
     /// Members that this call has not failed on come first, then those that answer; within the best such class the
-    /// policy decides.
+    /// policy decides. A learner gets what it can't serve only where there is nothing but learners: it says so itself,
+    /// at once, and serves the call if it has been promoted meanwhile.
     pub(in crate::transport) fn pick(&self, want: Want<'_>, now: Instant) -> Option<&Arc<L>> {
+        self.pick_suitable(want, now).or_else(|| {
+            let hopeless = !want.learner && self.states.iter().all(EndpointState::is_ready);
+            hopeless.then(|| self.pick_suitable(Want { learner: true, ..want }, now))?
+        })
+    }
+
+    fn pick_suitable(&self, want: Want<'_>, now: Instant) -> Option<&Arc<L>> {
         let rank = |link: &L| -> Option<u8> {
             if link.is_learner() && !want.learner {
                 return None;

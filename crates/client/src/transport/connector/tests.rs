@@ -199,8 +199,12 @@ async fn tls_to_a_plain_text_server_is_recognised() {
         let (listener, address) = listen().await;
         let (endpoint, settings) = (format!("https://{address}"), settings(trusting(&ca)));
         match tokio::join!(rude(listener, answer), connect(&endpoint, &settings)).1 {
+            // A server that only closes may be stopping: that is no lasting cause.
+            Err(Cause::Disconnected(text)) if answer.is_empty() => {
+                assert!(text.contains(reason) && text.contains("http://"), "{text}");
+            }
             Err(Cause::Tls(text)) => {
-                assert!(text.contains(reason) && text.contains("http://"), "{text}")
+                assert!(text.contains(reason) && text.contains("http://"), "{text}");
             }
             other => panic!("{other:?}"),
         }

@@ -26,7 +26,14 @@ pub(super) async fn handshake(
     let config = loader.load_for_connection().await.map_err(misconfigured)?;
     // Boxed: the handshake's state is large, and the futures above it would all carry it.
     let handshake = Box::pin(TlsConnector::from(config).connect(name, raw));
-    let stream = handshake.await.map_err(|error| Cause::Tls(explain(&error, endpoint, loader)))?;
+    let stream = handshake.await.map_err(|error| {
+        let explained = explain(&error, endpoint, loader);
+        // A member that is just stopping looks the same as one that expects plain text: time may mend it.
+        match inner(&error) {
+            Some(_) => Cause::Tls(explained),
+            None => Cause::Disconnected(explained),
+        }
+    })?;
     match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Ok(Box::new(stream)),
         // gRPC demands it, and what does not negotiate HTTP/2 rarely speaks it.

@@ -266,5 +266,13 @@ fn cause_of(error: &h2::Error) -> Cause {
     if let Some(io) = error.get_io() {
         return connector::cause_of(io);
     }
+    if error.is_library() && error.is_reset() {
+        return Cause::Protocol(format!(
+            "the answer breaks HTTP/2, or its headers have more than {HEADERS} bytes ({error})"
+        ));
+    }
+    if error.is_library() && error.is_go_away() {
+        return Cause::Protocol(format!("the server broke HTTP/2 ({error})"));
+    }
     Cause::Protocol(format!("HTTP/2: {error}"))
 }

@@ -3,7 +3,7 @@
 //! Source: gRPC over HTTP/2, "Length-Prefixed-Message".
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use prost::Message;
+use etcdkit_proto::WireMessage;
 
 use crate::error::Cause;
 
@@ -15,7 +15,7 @@ pub(super) const PREFIX: usize = 5;
 /// # Errors
 ///
 /// [`Cause::Limit`] if it is larger than `limit` bytes.
-pub fn frame(message: &impl Message, limit: usize) -> Result<Bytes, Cause> {
+pub fn frame(message: &impl WireMessage, limit: usize) -> Result<Bytes, Cause> {
     let length = message.encoded_len();
     if length > limit {
         return Err(Cause::Limit(format!(

@@ -44,6 +44,19 @@ fn no_grpc(status: StatusCode, content_type: &[u8]) -> Failure {
         Some(content_type) if !is_grpc => format!(" with content type {content_type}"),
         _ => String::new(),
     };
+    if matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    ) {
+        // These pass with time, unlike the others; gRPC's mapping of HTTP statuses draws the same line.
+        return Failure::Unknown(Cause::Connect(format!(
+            "what listens there answered HTTP {}{what}: a gateway that does not reach etcd now",
+            status.as_u16()
+        )));
+    }
     let cause = Cause::Protocol(format!(
         "the server answered HTTP {}{what}, not gRPC: is this etcd's client URL?",
         status.as_u16()
@@ -73,7 +86,7 @@ pub(super) fn of_trailers(trailers: &HeaderMap) -> Result<(), Failure> {
             message: message.unwrap_or_default(),
         })),
         None => Err(Failure::Unknown(Cause::Protocol(format!(
-            "the server ended the call with the status {:?}, which is no number",
+            "the server ended the call with the status {:?}, which is none of gRPC's",
             text(code.as_bytes())
         )))),
     }

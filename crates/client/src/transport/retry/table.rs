@@ -85,16 +85,23 @@ pub(in crate::transport) fn leaves_unknown(nature: Nature, failure: &Failure) ->
             // With `hasleader` the member refuses before it does anything.
             Some(ServerError::NoLeader) => !nature.require_leader,
             Some(error) => error.applied() == Applied::Unknown,
-            // Not etcd's own words: a gateway's, or gRPC's. These codes are given before a handler runs.
-            None => !matches!(
-                status.code,
-                Code::Unauthenticated
-                    | Code::PermissionDenied
-                    | Code::Unimplemented
-                    | Code::InvalidArgument
-                    | Code::ResourceExhausted
-            ),
+            None => !is_turned_away(status),
         },
+    }
+}
+
+/// Whether a status in other words than etcd's shows that no handler saw the request: gRPC itself, or a gateway, gave it.
+fn is_turned_away(status: &Status) -> bool {
+    match status.code {
+        Code::Unauthenticated
+        | Code::PermissionDenied
+        | Code::Unimplemented
+        | Code::InvalidArgument => true,
+        // The server's limit on requests. Other limits, such as a gateway's on answers, say nothing about the request.
+        Code::ResourceExhausted => {
+            status.message.starts_with("grpc: received message larger than max")
+        }
+        _ => false,
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use etcdkit::ErrorKind;
 use etcdkit_testkit::peer::{Answer, Connection, Peer};
+use tokio::time::timeout;
 
 use super::subject::{Failed, Kind, Ours, Reference, Rpc, Subject};
 use super::support::{self, PUT, RANGE, REVISION};
@@ -88,15 +89,14 @@ pub(super) const fn panics(says: &'static str) -> Expect {
     Expect { outcome: Err((Kind::Panic, None, says)), sent: 1, recovers: true }
 }
 
-/// The call gives up, or succeeds, after it was sent this many times.
-impl Expect {
-    pub(super) const fn sent(mut self, times: usize) -> Self {
-        self.sent = times;
-        self
-    }
+/// tonic's call goes on after its deadline.
+pub(super) const fn hangs() -> Expect {
+    Expect { outcome: Err((Kind::Hangs, None, "")), sent: 1, recovers: true }
+}
 
-    /// A second call on the same client fails as well.
-    pub(super) const fn stays_broken(mut self) -> Self {
+impl Expect {
+    /// The second call fails as well.
+    pub(super) const fn and_the_next(mut self) -> Self {
         self.recovers = false;
         self
     }
@@ -119,11 +119,15 @@ impl Expect {
 pub(super) async fn check(cases: &[Case]) {
     let mut report = String::new();
     for case in cases {
-        for (subject, difference) in [
-            ("our put", run::<Ours>(case, Rpc::Put, &case.expect[0]).await),
-            ("our get", run::<Ours>(case, Rpc::Get, &case.expect[1]).await),
-            ("tonic's put", run::<Reference>(case, Rpc::Put, &case.expect[2]).await),
-        ] {
+        let [put, get, reference] = &case.expect;
+        let (put, get, reference) = tokio::join!(
+            run::<Ours>(case, Rpc::Put, put),
+            run::<Ours>(case, Rpc::Get, get),
+            run::<Reference>(case, Rpc::Put, reference),
+        );
+        for (subject, difference) in
+            [("our put", put), ("our get", get), ("tonic's put", reference)]
+        {
             if let Some(difference) = difference {
                 let _ = writeln!(report, "{}, {subject}: {difference}", case.name);
             }
@@ -137,7 +141,9 @@ async fn run<S: Subject>(case: &Case, rpc: Rpc, expect: &Expect) -> Option<Strin
     let mut subject = S::new(&stage.peer.endpoint());
     let grace = case.deadline + Duration::from_secs(1);
     let what = format!("{}: {rpc:?} of {}", case.name, S::NAME);
-    let seen = support::within(grace, &what, subject.call(rpc, b"v", case.deadline)).await;
+    let call = subject.call(rpc, b"v", case.deadline);
+    let hangs = || Failed { kind: Kind::Hangs, applied: None, text: String::new() };
+    let seen = timeout(grace, call).await.unwrap_or_else(|_| Err(hangs()));
     let difference = expect.difference(&seen, stage.calls());
     let again = subject.call(rpc, b"v", DEADLINE);
     let again = support::within(DEADLINE * 2, &what, again).await;

@@ -1,1 +1,318 @@
-//! TODO
+//! How connections and streams end: GOAWAY, RST_STREAM, and the cable pulled at every stage of an answer.
+
+use std::io;
+use std::sync::Arc;
+
+use etcdkit::ErrorKind::Unavailable;
+use etcdkit::config::RetryPolicy;
+use etcdkit_testkit::peer::frame::code::{self, ENHANCE_YOUR_CALM, NO_ERROR};
+use etcdkit_testkit::peer::{Answer, Connection, Peer, Request, grpc_message};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tonic::Code;
+
+use super::case::{Case, Then, answer, check, tonic, unknown};
+use super::support::{self, RANGE, put_answer, soon};
+
+/// The largest stream number, which a GOAWAY names that does not know yet where to stop.
+const ALL: u32 = 0x7fff_ffff;
+
+/// Sends GOAWAY for the streams up to `$last` of the call's, and answers the call if it is among them.
+macro_rules! goaway {
+    ($code:expr, |$id:ident| $last:expr) => {
+        |conn, $id| {
+            Box::pin(async move {
+                conn.goaway($last, $code, b"a reason").await?;
+                if $last >= $id {
+                    conn.respond($id, &put_answer()).await?;
+                }
+                Ok(Then::Serve)
+            })
+        }
+    };
+}
+
+#[tokio::test]
+async fn a_stream_beyond_the_last_of_a_goaway_was_not_looked_at() {
+    check(&[
+        Case::new(
+            "NO_ERROR, last stream below the call's",
+            goaway!(NO_ERROR, |id| id.saturating_sub(2)),
+            [answer(2), answer(2), tonic(Code::Unavailable, "connection error received")],
+        ),
+        Case::new(
+            "ENHANCE_YOUR_CALM, last stream below the call's",
+            goaway!(ENHANCE_YOUR_CALM, |id| id.saturating_sub(2)),
+            [answer(2), answer(2), tonic(Code::Unavailable, "connection error received")],
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_within_the_last_of_a_goaway_is_finished() {
+    check(&[
+        Case::new("NO_ERROR, last stream the call's", goaway!(NO_ERROR, |id| id), [answer(1); 3]),
+        Case::new("NO_ERROR, last stream above", goaway!(NO_ERROR, |id| id + 2), [answer(1); 3]),
+        Case::new(
+            "ENHANCE_YOUR_CALM, last stream the call's",
+            goaway!(ENHANCE_YOUR_CALM, |id| id),
+            [answer(1); 3],
+        ),
+        Case::new(
+            "ENHANCE_YOUR_CALM, last stream above",
+            goaway!(ENHANCE_YOUR_CALM, |id| id + 2),
+            [answer(1); 3],
+        ),
+        Case::new(
+            "twice, as Go's server does it",
+            |conn, id| {
+                Box::pin(async move {
+                    conn.goaway(ALL, NO_ERROR, b"graceful_stop").await?;
+                    conn.ping(*b"\x01\x06\x01\x08\x00\x03\x03\x09").await?;
+                    conn.goaway(id, NO_ERROR, b"").await?;
+                    conn.respond(id, &put_answer()).await?;
+                    Ok(Then::Close)
+                })
+            },
+            [answer(1); 3],
+        ),
+    ])
+    .await;
+}
+
+/// The server had begun with it: whether the call was looked at is not known, whatever the GOAWAY's code.
+#[tokio::test]
+async fn a_connection_that_breaks_after_a_goaway_leaves_its_calls_unknown() {
+    check(&[
+        Case::new(
+            "NO_ERROR and FIN",
+            |conn, id| {
+                Box::pin(async move {
+                    conn.goaway(id, NO_ERROR, b"").await?;
+                    Ok(Then::Close)
+                })
+            },
+            [unknown(Unavailable, ""), answer(2), tonic(Code::Unknown, "")],
+        ),
+        Case::new(
+            "ENHANCE_YOUR_CALM and FIN",
+            |conn, id| {
+                Box::pin(async move {
+                    conn.goaway(id, ENHANCE_YOUR_CALM, b"too_many_pings").await?;
+                    Ok(Then::Close)
+                })
+            },
+            [unknown(Unavailable, ""), answer(2), tonic(Code::Unknown, "")],
+        ),
+        Case::new(
+            "NO_ERROR and RST",
+            |conn, id| {
+                Box::pin(async move {
+                    conn.goaway(ALL, NO_ERROR, b"").await?;
+                    conn.ping([7; 8]).await?;
+                    conn.goaway(id, NO_ERROR, b"").await?;
+                    Ok(Then::Reset)
+                })
+            },
+            [unknown(Unavailable, ""), answer(2), tonic(Code::Unknown, "")],
+        ),
+    ])
+    .await;
+}
+
+/// Resets the call's stream.
+macro_rules! rst {
+    ($code:expr) => {
+        |conn, id| {
+            Box::pin(async move {
+                conn.rst(id, $code).await?;
+                Ok(Then::Serve)
+            })
+        }
+    };
+}
+
+#[tokio::test]
+async fn a_refused_stream_is_sent_once_more_and_any_other_reset_leaves_a_write_unknown() {
+    let reset = unknown(Unavailable, "stream reset: by the server");
+    check(&[
+        Case::new(
+            "REFUSED_STREAM",
+            rst!(code::REFUSED_STREAM),
+            [answer(2), answer(2), tonic(Code::Unavailable, "refused")],
+        ),
+        Case::new("CANCEL", rst!(code::CANCEL), [reset, answer(2), tonic(Code::Cancelled, "")]),
+        Case::new(
+            "INTERNAL_ERROR",
+            rst!(code::INTERNAL_ERROR),
+            [reset, answer(2), tonic(Code::Internal, "")],
+        ),
+        Case::new("NO_ERROR", rst!(NO_ERROR), [reset, answer(2), tonic(Code::Internal, "")]),
+        Case::new(
+            "ENHANCE_YOUR_CALM",
+            rst!(ENHANCE_YOUR_CALM),
+            [reset, answer(2), tonic(Code::ResourceExhausted, "")],
+        ),
+        Case::new(
+            "an unknown code",
+            rst!(0x1234_5678),
+            [reset, answer(2), tonic(Code::Unknown, "")],
+        ),
+        Case::new(
+            "CANCEL between the message and the trailers",
+            |conn, id| {
+                Box::pin(async move {
+                    conn.start_response(id).await?;
+                    conn.send_message(id, &put_answer()).await?;
+                    conn.rst(id, code::CANCEL).await?;
+                    Ok(Then::Serve)
+                })
+            },
+            [reset, answer(2), tonic(Code::Unknown, "")],
+        ),
+        Case::new(
+            "NO_ERROR after the whole answer, as servers end a request that they need no more of",
+            |conn, id| {
+                Box::pin(async move {
+                    conn.respond(id, &put_answer()).await?;
+                    conn.rst(id, NO_ERROR).await?;
+                    Ok(Then::Serve)
+                })
+            },
+            [answer(1); 3],
+        ),
+    ])
+    .await;
+}
+
+/// The connection ends in some way after `$before`.
+macro_rules! cut {
+    ($name:literal, $then:expr, $reference:expr, |$conn:ident, $id:ident| $before:block) => {
+        Case::new(
+            $name,
+            |$conn, $id| {
+                Box::pin(async move {
+                    $before
+                    Ok($then)
+                })
+            },
+            [unknown(Unavailable, "connection lost"), answer(2), $reference],
+        )
+    };
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_leaves_a_write_unknown_and_a_read_repeated() {
+    let broken = tonic(Code::Unknown, "");
+    let half = || grpc_message(&put_answer()).slice(..8);
+    let _ = half;
+    check(&[
+        cut!("FIN before the headers", Then::Close, broken, |_conn, _id| {}),
+        cut!("RST before the headers", Then::Reset, broken, |_conn, _id| {}),
+        cut!("FIN after the headers", Then::Close, broken, |conn, id| {
+            conn.start_response(id).await?;
+        }),
+        cut!("RST after the headers", Then::Reset, broken, |conn, id| {
+            conn.start_response(id).await?;
+        }),
+        cut!("FIN within the message", Then::Close, broken, |conn, id| {
+            conn.start_response(id).await?;
+            conn.send_data(id, grpc_message(&put_answer()).slice(..8)).await?;
+        }),
+        cut!("RST within the message", Then::Reset, broken, |conn, id| {
+            conn.start_response(id).await?;
+            conn.send_data(id, grpc_message(&put_answer()).slice(..8)).await?;
+        }),
+        cut!("FIN before the trailers", Then::Close, broken, |conn, id| {
+            conn.start_response(id).await?;
+            conn.send_message(id, &put_answer()).await?;
+        }),
+        cut!("RST before the trailers", Then::Reset, broken, |conn, id| {
+            conn.start_response(id).await?;
+            conn.send_message(id, &put_answer()).await?;
+        }),
+        cut!("FIN within a frame", Then::Close, broken, |conn, id| {
+            conn.start_response(id).await?;
+            conn.raw(b"\x00\x00\x20\x00\x00").await?;
+        }),
+        cut!("FIN within a header block", Then::Close, broken, |conn, id| {
+            let stream = id.to_be_bytes();
+            conn.raw([b"\x00\x00\x01\x01\x00".as_slice(), &stream, b"\x88"].concat()).await?;
+        }),
+    ])
+    .await;
+}
+
+/// Answers calls as a healthy member, but for the gets, which it gives back.
+async fn next_get(conn: &mut Connection) -> io::Result<Request> {
+    loop {
+        let call = conn.next_request().await?;
+        match support::healthy(&call.path) {
+            Some(Answer::Message(message)) if call.path != RANGE => {
+                conn.respond(call.stream_id, &message).await?;
+            }
+            _ => return Ok(call),
+        }
+    }
+}
+
+/// Three gets are under way when the server begins to leave; a fourth comes after that.
+async fn drains(retry: RetryPolicy) {
+    let leaving = Arc::new(Notify::new());
+    let moved = Arc::new(Notify::new());
+    let mut peer = Peer::bind().await;
+    let (tell, told) = (Arc::clone(&leaving), Arc::clone(&moved));
+    let mut connections = 0;
+    peer.run(move |mut conn| {
+        connections += 1;
+        let first = connections == 1;
+        let (leaving, moved) = (Arc::clone(&tell), Arc::clone(&told));
+        async move {
+            conn.handshake(&[]).await?;
+            if first {
+                let mut held = Vec::new();
+                while held.len() < 3 {
+                    held.push(next_get(&mut conn).await?.stream_id);
+                }
+                conn.goaway(ALL, NO_ERROR, b"").await?;
+                // The answer to a ping says that the GOAWAY has been read as well.
+                conn.ping([1; 8]).await?;
+                leaving.notify_one();
+                moved.notified().await;
+                for stream in held {
+                    conn.respond(stream, &support::get_answer()).await?;
+                }
+                return conn.wait_close().await;
+            }
+            let call = next_get(&mut conn).await?;
+            conn.respond(call.stream_id, &support::get_answer()).await?;
+            moved.notify_one();
+            conn.wait_close().await
+        }
+    });
+    let client = support::builder([peer.endpoint()]).retry(retry).build().unwrap();
+    let mut under_way = JoinSet::new();
+    for _ in 0..3 {
+        let client = client.clone();
+        under_way.spawn(async move { client.get("k").await });
+    }
+    soon("the server's leaving", leaving.notified()).await;
+    soon("the call after that", client.get("k")).await.unwrap();
+    while let Some(outcome) = soon("the calls under way", under_way.join_next()).await {
+        outcome.unwrap().unwrap();
+    }
+    soon("the end of the old connection", peer.next_outcome()).await.unwrap();
+    assert_eq!(peer.connections(), 2);
+}
+
+#[tokio::test]
+async fn calls_under_way_finish_while_new_ones_go_to_a_new_connection() {
+    drains(support::quick_retry()).await;
+}
+
+/// What the server has not looked at is no repetition when it is sent again.
+#[tokio::test]
+async fn a_call_finds_the_new_connection_though_retries_are_off() {
+    drains(RetryPolicy::off()).await;
+}

@@ -29,6 +29,8 @@ pub(super) enum Kind {
     Reference(tonic::Code),
     /// The subject panicked instead.
     Panic,
+    /// The deadline passed, and the call went on.
+    Hangs,
 }
 
 /// A failed call.

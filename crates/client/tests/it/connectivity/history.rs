@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use etcdkit::{Client, Error, ErrorKind, Get};
+use etcdkit::{Client, Error, Get};
 use tokio::time::Instant;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,6 @@ pub(super) struct Call {
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) maybe_applied: bool,
-    pub(super) kind: Option<ErrorKind>,
     pub(super) endpoint: String,
     pub(super) text: String,
 }
@@ -34,7 +33,6 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self {
             maybe_applied: error.maybe_applied(),
-            kind: Some(error.kind()),
             endpoint: error.endpoint().unwrap_or_default().to_owned(),
             text: error.to_string(),
         }

@@ -106,7 +106,6 @@ impl Shared {
                     Ok(answer) if !answer.is_empty() => None,
                     Ok(_) => Some(Failure {
                         maybe_applied: false,
-                        kind: None,
                         endpoint: String::new(),
                         text: format!("stale: {id} was acknowledged before"),
                     }),

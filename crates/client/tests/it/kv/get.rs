@@ -56,10 +56,19 @@ async fn kv_range() {
             // Each target, both ways.
             (range().sort(SortTarget::Key, Ascend), vec![&a, &b, &c, &foo, &foo_abc, &fop]),
             (range().sort(SortTarget::Key, Descend), vec![&fop, &foo_abc, &foo, &c, &b, &a]),
-            (range().sort(SortTarget::Create, Ascend), vec![&a, &b, &c, &foo, &foo_abc, &fop]),
-            (range().sort(SortTarget::Create, Descend), vec![&fop, &foo_abc, &foo, &c, &b, &a]),
-            (range().sort(SortTarget::Mod, Ascend), vec![&a, &b, &c, &foo, &foo_abc, &fop]),
-            (range().sort(SortTarget::Mod, Descend), vec![&fop, &foo_abc, &foo, &c, &b, &a]),
+            (
+                range().sort(SortTarget::CreateRevision, Ascend),
+                vec![&a, &b, &c, &foo, &foo_abc, &fop],
+            ),
+            (
+                range().sort(SortTarget::CreateRevision, Descend),
+                vec![&fop, &foo_abc, &foo, &c, &b, &a],
+            ),
+            (range().sort(SortTarget::ModRevision, Ascend), vec![&a, &b, &c, &foo, &foo_abc, &fop]),
+            (
+                range().sort(SortTarget::ModRevision, Descend),
+                vec![&fop, &foo_abc, &foo, &c, &b, &a],
+            ),
             (Get::new("c").sort(SortTarget::Version, Ascend), vec![&c]),
             // Prefixes and what follows.
             (Get::prefix("foo"), vec![&foo, &foo_abc]),
@@ -123,7 +132,7 @@ async fn kv_get() {
             (Get::from_key("fop"), &["fop"], 1, false),
             (Get::range("a", "c"), &["a", "b"], 2, false),
             (
-                Get::all().sort(SortTarget::Mod, SortOrder::Descend).limit(3),
+                Get::all().sort(SortTarget::ModRevision, SortOrder::Descend).limit(3),
                 &["fop", "foo/abc", "foo"],
                 6,
                 true,

@@ -40,7 +40,8 @@ async fn kv_large_requests() {
         for &(server, send, sizes) in table {
             if etcd.as_ref().is_none_or(|(limit, _)| *limit != server) {
                 let limit = u32::try_from(server).unwrap();
-                etcd = Some((server, Etcd::builder(version).max_request_bytes(limit).start().await));
+                etcd =
+                    Some((server, Etcd::builder(version).max_request_bytes(limit).start().await));
             }
             let etcd = &etcd.as_ref().unwrap().1;
             let limits = send.map_or_else(Limits::new, |send| Limits::new().max_send_message(send));
@@ -76,9 +77,8 @@ async fn v3_too_large_request() {
         // 1.5 MiB in one value, and in many operations.
         let outcome = client.put("v3_too_large_request", vec![b'a'; 3 * MIB / 2]).await;
         refused(outcome, ServerError::RequestTooLarge);
-        let puts = (0..20).map(|index| {
-            Put::new(format!("v3_too_large_request/{index}"), vec![b'a'; 100 * 1024])
-        });
+        let puts = (0..20)
+            .map(|index| Put::new(format!("v3_too_large_request/{index}"), vec![b'a'; 100 * 1024]));
         let outcome = client.txn(Txn::new().then(puts)).await;
         refused(outcome, ServerError::RequestTooLarge);
     })

@@ -58,10 +58,8 @@ async fn closing_is_seen_by_clones_and_streams() {
         assert!(states.next().await.is_some());
         let ((), ()) = tokio::join!(client.close(), at_most(SOON, "closed()", other.closed()));
         fails(other.get("foo").await, ErrorKind::Closed);
-        at_most(SOON, "the end of the states", async {
-            while states.next().await.is_some() {}
-        })
-        .await;
+        at_most(SOON, "the end of the states", async { while states.next().await.is_some() {} })
+            .await;
     })
     .await;
 }

@@ -22,14 +22,21 @@ async fn kv_do() {
         let mut said = Vec::new();
         for op in ops {
             said.push(match client.call(op).await.unwrap() {
-                OpResponse::Get(get) => format!("got {:?}", get.first().unwrap().value_str().unwrap()),
-                OpResponse::Put(put) => format!("over {:?}", put.prev_kv().unwrap().value_str().unwrap()),
+                OpResponse::Get(get) => {
+                    format!("got {:?}", get.first().unwrap().value_str().unwrap())
+                }
+                OpResponse::Put(put) => {
+                    format!("over {:?}", put.prev_kv().unwrap().value_str().unwrap())
+                }
                 OpResponse::Delete(delete) => format!("deleted {}", delete.deleted()),
                 OpResponse::Txn(txn) => format!("txn {}", txn.succeeded()),
                 other => panic!("unexpected {other:?}"),
             });
         }
-        assert_eq!(said, ["txn true", "got \"created\"", "over \"created\"", "txn false", "deleted 1"]);
+        assert_eq!(
+            said,
+            ["txn true", "got \"created\"", "over \"created\"", "txn false", "deleted 1"]
+        );
     })
     .await;
 }

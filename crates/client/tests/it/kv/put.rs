@@ -37,7 +37,10 @@ async fn v3_put_overwrite() {
         assert_eq!(second.prev_kv().unwrap().value(), b"bar");
         let kv = client.get(key).await.unwrap().into_first().unwrap();
         assert_eq!((kv.value(), kv.version()), (&b"baz"[..], 2));
-        assert_eq!((kv.create_revision(), kv.mod_revision()), (first.revision(), second.revision()));
+        assert_eq!(
+            (kv.create_revision(), kv.mod_revision()),
+            (first.revision(), second.revision())
+        );
     })
     .await;
 }

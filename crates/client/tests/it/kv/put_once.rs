@@ -49,6 +49,7 @@ async fn put_once_over_connections_that_are_cut() {
         let mut rng = fastrand::Rng::with_seed(seed);
         let proxy = Proxy::start(etcd.client_addr()).await;
         let client = eager(&proxy).await;
+        proxy.cut_after(Direction::ToServer, 1000);
         proxy.reset();
         let client = client.with_options(within(DEADLINE));
         let prefix = "put_once_cut/";
@@ -56,7 +57,7 @@ async fn put_once_over_connections_that_are_cut() {
         for number in 0..200u32 {
             // One connection carries a handful of calls, some of them in part.
             let direction = [Direction::ToServer, Direction::ToClient][rng.usize(0..2)];
-            proxy.cut_after(direction, rng.u64(0..3000));
+            proxy.cut_after(direction, rng.u64(0..1500));
             let key = format!("{prefix}{}", number / 3);
             let value = format!("{seed:x} {number}");
             let before = direct.get(key.clone()).await.unwrap().into_first();

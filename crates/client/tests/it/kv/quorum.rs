@@ -41,7 +41,8 @@ async fn kv_put_with_require_leader_and_kv_get_no_quorum() {
         assert!(!error.maybe_applied() && error.is_retryable(), "{error}");
         fails(demanding.get("foo").await, ErrorKind::NoLeader);
         if version.at_least(3, 5) {
-            let counted = r#"etcd_server_client_requests_total{client_api_version="3.7",type="unary"}"#;
+            let counted =
+                r#"etcd_server_client_requests_total{client_api_version="3.7",type="unary"}"#;
             let requests = cluster[0].metric(counted).await;
             assert!(requests >= Some(3.0), "the server counted {requests:?} requests of ours");
         }

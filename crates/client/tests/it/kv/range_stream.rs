@@ -56,7 +56,7 @@ async fn kv_get_stream() {
             // What neither stream nor pages can have is read at once.
             Get::prefix("k/").sort(SortTarget::Key, SortOrder::Descend).limit(20),
             Get::prefix("k/").sort(SortTarget::Key, SortOrder::Ascend).limit(20),
-            Get::prefix("k/").sort(SortTarget::Mod, SortOrder::Ascend).limit(20),
+            Get::prefix("k/").sort(SortTarget::ModRevision, SortOrder::Ascend).limit(20),
             Get::prefix("k/").min_mod_revision(now).limit(20),
             Get::last_key("k/"),
         ];
