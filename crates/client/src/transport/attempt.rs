@@ -12,7 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use etcdkit_proto::method::{Class, Patience};
 
-use super::call::{Call, Progress};
+use super::balancer::Want;
+use super::call::{Call, Progress, Then};
 use super::channel::Channel;
 use super::link::Link;
 use super::token::Token;
@@ -58,6 +59,9 @@ impl<T: Transport> Attempting<T> for OneAnswer {
     }
 }
 
+/// An attempt under way.
+type Waiting<'a, O> = Pin<Box<dyn Future<Output = Result<O, Failure>> + Send + 'a>>;
+
 /// How an attempt ended.
 pub(super) enum Outcome<O, C> {
     Answer(O, Arc<Link<C>>),
@@ -101,37 +105,17 @@ impl<T: Transport> Channel<T> {
         }
     }
 
-    /// Goes on waiting for `first`, and has another member answer too if there is one.
+    /// Goes on waiting for `first`, and has other members answer too, one at a time.
     async fn hedge<A: Attempting<T>>(
         &self,
         call: &Call,
         attempting: &A,
-        mut first: Pin<&mut impl Future<Output = Result<A::Output, Failure>>>,
-        link: Arc<Link<T::Connection>>,
+        first: Pin<&mut (impl Future<Output = Result<A::Output, Failure>> + Send)>,
+        mut link: Arc<Link<T::Connection>>,
         token: Option<&Token>,
         progress: &mut Progress,
     ) -> Outcome<A::Output, T::Connection> {
-        let both = async {
-            let Some(other) = self.another(call, &link, progress) else {
-                return (first.await, Arc::clone(&link));
-            };
-            tracing::debug!(rpc = call.method.path, slow = %link.endpoint, also = %other.endpoint, "hedging");
-            let now = clock::now();
-            let mut second = pin!(self.on_link(call, attempting, Arc::clone(&other), token, now));
-            match race(first.as_mut(), second.as_mut()).await {
-                Either::First(Ok(answer)) => (Ok(answer), Arc::clone(&link)),
-                Either::Second(Ok(answer)) => (Ok(answer), other),
-                // One has failed: the other may still bring the answer.
-                Either::First(Err(failure)) => {
-                    progress.note(self.nature(call), &link, &failure);
-                    (second.await, other)
-                }
-                Either::Second(Err(failure)) => {
-                    progress.note(self.nature(call), &other, &failure);
-                    (first.await, Arc::clone(&link))
-                }
-            }
-        };
+        let both = self.race_members(call, attempting, Box::pin(first), &mut link, token, progress);
         match clock::until(call.deadline, both).await {
             Some((ended, link)) => outcome(ended, link),
             None => {
@@ -141,20 +125,64 @@ impl<T: Transport> Channel<T> {
         }
     }
 
-    /// A ready member other than that of `link`, which this call has not failed at.
+    /// The first answer of `waiting`, which is under way on the connection in `at`, and of attempts on other members:
+    /// when one of two fails, the other stays, and a third is made.
+    async fn race_members<'a, A: Attempting<T>>(
+        &'a self,
+        call: &'a Call,
+        attempting: &'a A,
+        mut waiting: Waiting<'a, A::Output>,
+        at: &mut Arc<Link<T::Connection>>,
+        token: Option<&'a Token>,
+        progress: &mut Progress,
+    ) -> (Result<A::Output, Failure>, Arc<Link<T::Connection>>) {
+        loop {
+            let now = clock::now();
+            let pause = match self.another(call, at, progress, now) {
+                // None is ready now; one may be soon.
+                None => self.config().liveness.hedge_after,
+                Some(other) => {
+                    tracing::debug!(rpc = call.method.path, slow = %at.endpoint, also = %other.endpoint, "hedging");
+                    let second = self.on_link(call, attempting, Arc::clone(&other), token, now);
+                    let mut second: Waiting<'a, _> = Box::pin(second);
+                    let (failure, failed) = match race(waiting.as_mut(), second.as_mut()).await {
+                        Either::First(Ok(answer)) => return (Ok(answer), Arc::clone(at)),
+                        Either::Second(Ok(answer)) => return (Ok(answer), other),
+                        Either::First(Err(failure)) => {
+                            waiting = second;
+                            (failure, std::mem::replace(at, other))
+                        }
+                        Either::Second(Err(failure)) => (failure, other),
+                    };
+                    match self.after_one_of_two(call, progress, &failed, &failure) {
+                        Then::End => return (Err(failure), failed),
+                        Then::Wait => return (waiting.await, Arc::clone(at)),
+                        Then::Another(pause) => pause,
+                    }
+                }
+            };
+            let next = clock::now() + pause;
+            if let Some(ended) = clock::until(Some(next), waiting.as_mut()).await {
+                return (ended, Arc::clone(at));
+            }
+        }
+    }
+
+    /// A ready member other than that of `link`; rather one that this call has not failed at.
     fn another(
         &self,
         call: &Call,
         link: &Link<T::Connection>,
         progress: &Progress,
+        now: Instant,
     ) -> Option<Arc<Link<T::Connection>>> {
-        let mut want = progress.want(call);
-        let avoid: Vec<_> = want.avoid.iter().copied().chain([link.slot]).collect();
-        want.avoid = &avoid;
-        if !self.has_untried(want) {
-            return None;
-        }
-        self.pick(want, clock::now()).ok()?.filter(|other| other.endpoint != link.endpoint)
+        let want = progress.want(call);
+        let same = self.slots_of(&link.endpoint);
+        let all: Vec<_> = want.avoid.iter().copied().chain(same.iter().copied()).collect();
+        [all, same].iter().find_map(|avoid| {
+            let other = self.pick(Want { avoid, ..want }, now).ok()??;
+            (other.endpoint != link.endpoint).then_some(other)
+        })
     }
 
     async fn on_link<A: Attempting<T>>(

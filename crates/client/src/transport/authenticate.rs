@@ -21,11 +21,13 @@ impl<T: Transport> Channel<T> {
     /// Replaces the token that was in force as `seen`; one exchange serves all who ask at once.
     pub(super) async fn renew_token(&self, deadline: Option<Instant>, seen: u64) -> Result<()> {
         let renewed = self.tokens().renew(seen, self.authenticate(deadline));
-        clock::until(deadline, renewed).await.unwrap_or_else(|| {
+        let renewed = clock::until(deadline, renewed).await.unwrap_or_else(|| {
             Err(Error::new(ErrorKind::Timeout, "no auth token before the deadline")
                 .with_rpc(AUTHENTICATE.path())
                 .with_attempts(self.failures()))
-        })
+        });
+        // A token more or less is nothing that the caller wrote.
+        renewed.map_err(|error| error.with_maybe_applied(false))
     }
 
     /// Exchanges name and password for a token. Boxed: a call may need a token, and a token takes a call.

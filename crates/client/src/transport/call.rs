@@ -18,6 +18,7 @@ use crate::clock::{self, Instant};
 use crate::error::{Attempt, Cause, Code, Error, ErrorKind, Result};
 use crate::metadata::Metadata;
 use crate::service::Timeout;
+use crate::task::{Either, race};
 use crate::telemetry;
 
 /// A call, as far as it does not depend on the messages.
@@ -61,6 +62,17 @@ enum Next {
     Done,
 }
 
+/// What follows when one of two attempts under way has failed.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// The call ends with that failure, or goes on from it.
+    End,
+    /// Only the other attempt is waited for.
+    Wait,
+    /// The same, and a third one made after a pause.
+    Another(Duration),
+}
+
 impl<T: Transport> Channel<T> {
     /// Makes `call` with the framed `message` and returns the answer's bytes.
     pub(super) async fn run(&self, call: &Call, message: Bytes) -> Result<Bytes> {
@@ -84,7 +96,12 @@ impl<T: Transport> Channel<T> {
                 now = clock::now();
             }
             let token = if call.authenticated { self.tokens().current() } else { None };
-            let link = match self.pick(progress.want(call), now)? {
+            let in_force = match &token {
+                Some(token) => token.generation,
+                None => self.tokens().generation(),
+            };
+            let picked = self.pick(progress.want(call), now);
+            let link = match picked.map_err(|error| progress.finish(error, call))? {
                 Some(link) => link,
                 None => {
                     let link = self.wait_for_link_in_time(call, &progress).await?;
@@ -105,8 +122,7 @@ impl<T: Transport> Channel<T> {
                 Outcome::Failed(failure, link) => (failure, link),
                 Outcome::TimeUp => return Err(self.timed_out(call, progress)),
             };
-            let generation = token.map_or(0, |token| token.generation);
-            match self.after_failure(call, &mut progress, &link, failure, generation).await? {
+            match self.after_failure(call, &mut progress, &link, failure, in_force).await? {
                 Next::Again => now = clock::now(),
                 Next::Done => match attempting.done() {
                     Some(answer) => return Ok((answer, link)),
@@ -180,24 +196,48 @@ impl<T: Transport> Channel<T> {
         if lost && self.has_untried(progress.want(call)) {
             return Ok(());
         }
+        let pause = self.next_pause(progress, failure);
+        let wake = clock::now() + pause;
+        let late = call.deadline.filter(|deadline| wake >= *deadline);
+        let pausing = clock::sleep_until(late.unwrap_or(wake));
+        match race(pausing, self.closed()).await {
+            Either::Second(()) => Err(progress.finish(Error::closed(), call)),
+            Either::First(()) if late.is_some() => {
+                Err(self.timed_out(call, std::mem::take(progress)))
+            }
+            Either::First(()) => Ok(()),
+        }
+    }
+
+    fn next_pause(&self, progress: &mut Progress, failure: &Failure) -> Duration {
         let policy = self.retry_policy();
-        let mut pause = policy.pause(progress.pauses, clock::rng().f64());
+        let pause = policy.pause(progress.pauses, clock::rng().f64());
         progress.pauses += 1;
         if !matches!(failure, Failure::NotProcessed(_)) && !self.budget().take(clock::now()) {
             // Too much of the traffic is retries: from here on the slowest pace, rather than none.
-            pause = pause.max(policy.max_backoff);
+            return pause.max(policy.max_backoff);
         }
-        let wake = clock::now() + pause;
-        match call.deadline {
-            Some(deadline) if wake >= deadline => {
-                clock::sleep_until(deadline).await;
-                Err(self.timed_out(call, std::mem::take(progress)))
-            }
-            _ => {
-                clock::sleep_until(wake).await;
-                Ok(())
-            }
+        pause
+    }
+
+    /// Decides what follows when one of two attempts under way fails, and keeps how unless the call is to end with it.
+    pub(super) fn after_one_of_two(
+        &self,
+        call: &Call,
+        progress: &mut Progress,
+        link: &Link<T::Connection>,
+        failure: &Failure,
+    ) -> Then {
+        let nature = self.nature(call);
+        if retry::decide(nature, failure) != Decision::Retry {
+            return Then::End;
         }
+        progress.note(nature, link, failure);
+        let spent = progress.attempts.len() + 1 >= self.retry_policy().max_attempts as usize;
+        if spent || !call.retry {
+            return Then::Wait;
+        }
+        Then::Another(self.next_pause(progress, failure))
     }
 
     /// A ready connection that suits the call, waited for until the deadline.
@@ -209,8 +249,9 @@ impl<T: Transport> Channel<T> {
         clock::until(call.deadline, self.wait_for_link(progress.want(call)))
             .await
             .unwrap_or_else(|| {
+                let attempts = progress.attempts.iter().cloned().chain(self.failures()).collect();
                 Err(Error::new(ErrorKind::Unavailable, "no member was ready before the deadline")
-                    .with_attempts(self.failures()))
+                    .with_attempts(attempts))
             })
             .map_err(|error| error.with_rpc(call.method.path).with_maybe_applied(progress.unknown))
     }

@@ -9,7 +9,9 @@ use etcdkit_proto::method::{Class, Method, MethodInfo, Patience};
 use etcdkit_proto::{HasHeader, WireMessage};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::balancer::{Balancer, Candidates, EndpointState, EndpointStates, Want};
+use super::balancer::{
+    Balancer, Candidates, EndpointState, EndpointStates, EndpointStatus, SlotId, Want,
+};
 use super::call::{self, Call};
 use super::driver::{Context, Driver, Event, Handles, PickerOf};
 use super::grpc::H2;
@@ -19,7 +21,7 @@ use super::retry::Budget;
 use super::token::Tokens;
 use super::traits::Transport;
 use crate::clock::{self, Instant};
-use crate::config::{Balance, Config, Endpoints, RetryPolicy};
+use crate::config::{Balance, Config, Endpoint, Endpoints, RetryPolicy};
 use crate::error::{Attempt, Error, ErrorKind, Result};
 use crate::request::{Request, StreamRequest};
 use crate::response::ResponseHeader;
@@ -245,6 +247,13 @@ impl<T: Transport> Channel<T> {
         }
     }
 
+    /// The ready connections to `endpoint`.
+    pub(super) fn slots_of(&self, endpoint: &Endpoint) -> Vec<SlotId> {
+        let picker = self.shared.picker.borrow();
+        let same = picker.links.iter().filter(|link| link.endpoint == *endpoint);
+        same.map(|link| link.slot).collect()
+    }
+
     /// Whether a connection that a call was not unlucky with is ready.
     pub(super) fn has_untried(&self, want: Want<'_>) -> bool {
         let picker = self.shared.picker.borrow();
@@ -300,8 +309,9 @@ impl<T: Transport> Channel<T> {
         Ok(())
     }
 
-    /// Fails if a member is known to be older than the oldest that this client supports.
+    /// Fails if a member that can be reached is older than the oldest that this client supports.
     async fn check_versions(&self) -> Result<()> {
+        self.all_tried().await;
         let links = self.shared.picker.borrow().links.clone();
         let token = self.tokens().current();
         for link in links {
@@ -318,6 +328,20 @@ impl<T: Transport> Channel<T> {
             }
         }
         Ok(())
+    }
+
+    /// Waits until every endpoint is ready or has failed.
+    async fn all_tried(&self) {
+        let deadline = Some(clock::now() + self.config().timeouts.connect);
+        let mut picker = self.shared.picker.clone();
+        let tried = picker.wait_for(|picker| {
+            let tried = |state: &EndpointState| {
+                matches!(state.status(), EndpointStatus::Ready | EndpointStatus::Failed(_))
+            };
+            picker.closed || picker.states.iter().all(tried)
+        });
+        // What takes longer counts as out of reach.
+        let _ = clock::until(deadline, tried).await;
     }
 
     /// Waits for one ready member; fails once every endpoint has been tried in vain.

@@ -5,7 +5,7 @@
 //! end with this one, and this one ends with the channel.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -64,6 +64,8 @@ pub(super) struct Driver<T: Transport> {
     context: Arc<Context<T>>,
     balancer: Balancer,
     slots: HashMap<SlotId, Slot<T::Connection>>,
+    /// Connections that were given up: calls under way finish on them.
+    draining: Vec<Weak<Link<T::Connection>>>,
     events: mpsc::Receiver<Event<T::Connection>>,
     sender: mpsc::Sender<Event<T::Connection>>,
     picker: watch::Sender<Arc<PickerOf<T>>>,
@@ -83,7 +85,18 @@ impl<T: Transport> Driver<T> {
         first.states = balancer.states();
         let (picker, receiver) = watch::channel(Arc::new(first));
         let handles = Handles { events: sender.clone(), picker: receiver };
-        (Self { context, balancer, slots: HashMap::new(), events, sender, picker }, handles)
+        (
+            Self {
+                context,
+                balancer,
+                slots: HashMap::new(),
+                draining: Vec::new(),
+                events,
+                sender,
+                picker,
+            },
+            handles,
+        )
     }
 
     pub(super) async fn run(mut self) {
@@ -129,7 +142,7 @@ impl<T: Transport> Driver<T> {
                 }
             }
             Event::Failed(id, cause) => {
-                if self.slots.remove(&id).is_some() {
+                if self.give_up(id) {
                     self.balancer.failed(id, cause, now);
                     self.publish();
                 }
@@ -151,9 +164,18 @@ impl<T: Transport> Driver<T> {
                 ));
                 self.slots.insert(id, Slot { link: None, _task: task });
             }
-            // Calls under way keep the link and finish on it; nothing new finds it.
-            Action::Drop(id) => drop(self.slots.remove(&id)),
+            Action::Drop(id) => {
+                self.give_up(id);
+            }
         }
+    }
+
+    /// Calls under way keep the link and finish on it; nothing new finds it.
+    fn give_up(&mut self, id: SlotId) -> bool {
+        let Some(slot) = self.slots.remove(&id) else { return false };
+        self.draining.retain(|link| link.strong_count() > 0);
+        self.draining.extend(slot.link.as_ref().map(Arc::downgrade));
+        true
     }
 
     fn publish(&self) {
@@ -172,10 +194,9 @@ impl<T: Transport> Driver<T> {
     }
 
     fn close(&mut self) {
-        for (_, slot) in self.slots.drain() {
-            if let Some(link) = slot.link {
-                link.connection.shut_down(Cause::Disconnected("the client was closed".into()));
-            }
+        let links = self.slots.drain().filter_map(|(_, slot)| slot.link);
+        for link in links.chain(self.draining.drain(..).filter_map(|link| link.upgrade())) {
+            link.connection.shut_down(Cause::Disconnected("the client was closed".into()));
         }
         let mut last = Picker::new(self.context.config.balance.clone(), 0);
         last.closed = true;

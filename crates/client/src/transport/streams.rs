@@ -29,7 +29,7 @@ pub(crate) struct Messages<T: Transport, Res> {
     first: Option<Option<Bytes>>,
     link: Arc<Link<T::Connection>>,
     /// Keeps the connections up as long as the stream is read.
-    _channel: Channel<T>,
+    channel: Channel<T>,
     rpc: &'static str,
     idle: Duration,
     /// For the metrics: the call until it is over.
@@ -82,7 +82,7 @@ impl<T: Transport> Channel<T> {
             source,
             first: Some(first),
             link,
-            _channel: self.clone(),
+            channel: self.clone(),
             rpc: call.method.path,
             idle: self.stream_idle(),
             _response: PhantomData,
@@ -140,6 +140,9 @@ impl<T: Transport, Res: WireMessage> Messages<T, Res> {
     }
 
     fn error(&self, failure: Failure) -> Error {
+        if self.channel.is_closed() {
+            return Error::closed().with_rpc(self.rpc);
+        }
         match failure {
             Failure::Status(status) => call::of_status(&status),
             Failure::NotProcessed(cause) | Failure::Unknown(cause) => {

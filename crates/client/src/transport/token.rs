@@ -88,6 +88,11 @@ impl Tokens {
         Some(Token { value, generation: state.generation })
     }
 
+    /// What is in force now: a token, or the server's word that none is needed.
+    pub(super) fn generation(&self) -> u64 {
+        if self.credentials.is_none() { 0 } else { self.lock().generation }
+    }
+
     /// Whether a call must authenticate before it makes sense to send it.
     pub(super) fn is_wanting(&self) -> bool {
         self.can_authenticate() && self.lock().generation == 0
@@ -150,3 +155,6 @@ fn header_value(token: &str) -> Result<HeaderValue> {
     value.set_sensitive(true);
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests;

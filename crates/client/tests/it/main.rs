@@ -3,6 +3,9 @@
 //! One binary, a module for each room. What needs etcd runs on every version that is at hand: `cargo xtask test` gets
 //! them; see `etcdkit_testkit::etcd`.
 
+mod auth;
+mod config;
 mod conformance;
 mod connectivity;
+mod examples;
 mod kv;

@@ -124,7 +124,10 @@ mod tests {
     #[test]
     fn a_request_tells_who_sent_it() {
         for (head, sender) in [
-            ("GET /raft/stream HTTP/1.1\r\nHost: a\r\nX-Server-From: 8211F1\r\n\r\n", Some("8211f1")),
+            (
+                "GET /raft/stream HTTP/1.1\r\nHost: a\r\nX-Server-From: 8211F1\r\n\r\n",
+                Some("8211f1"),
+            ),
             ("GET /version HTTP/1.1\r\nHost: a\r\n\r\n", None),
         ] {
             assert_eq!(sender_of(head.as_bytes()).as_deref(), sender);

@@ -7,6 +7,8 @@
 mod machine;
 mod picker;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub(super) use machine::{About, Action, Balancer, SlotId};
 pub(super) use picker::{Candidates, Picker, Want};

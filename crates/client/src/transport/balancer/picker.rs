@@ -110,22 +110,18 @@ impl<L: Candidates> Picker<L> {
         }
     }
 
+    /// Whose turn it is, or else one of those that suit best: the turns of the others go round among these, lest the
+    /// neighbour of one that is left out has twice as much to do.
     fn first_of_best_rank(&self, start: usize, rank: impl Fn(&L) -> Option<u8>) -> Option<&Arc<L>> {
         let count = self.links.len();
-        if let [only] = self.links.as_slice() {
-            return rank(only).map(|_| only);
+        let turn = self.links.get(start.checked_rem(count)?)?;
+        if rank(turn) == Some(0) {
+            return Some(turn);
         }
-        let mut best: Option<(u8, &Arc<L>)> = None;
-        for offset in 0..count {
-            let link = &self.links[(start.wrapping_add(offset)) % count];
-            match rank(link) {
-                Some(0) => return Some(link),
-                Some(rank) if best.is_none_or(|(other, _)| rank < other) => {
-                    best = Some((rank, link));
-                }
-                _ => {}
-            }
-        }
-        best.map(|(_, link)| link)
+        let best = self.links.iter().filter_map(|link| rank(link)).min()?;
+        let suitable = || self.links.iter().filter(|link| rank(link) == Some(best));
+        let nth = (start / count).checked_rem(suitable().count()).unwrap_or_default();
+        // Doubt may come or go while this looks.
+        suitable().nth(nth).or_else(|| self.links.iter().find(|link| rank(link).is_some()))
     }
 }

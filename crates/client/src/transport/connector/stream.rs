@@ -99,6 +99,17 @@ impl IoStream {
     pub(super) fn tls(stream: Box<TlsStream<RawStream>>) -> Self {
         Self { kind: Kind::Tls(stream), fresh: false }
     }
+
+    /// Why it can't be written to: what the other side said before it closed, if that has not been read yet, tells more
+    /// than the broken pipe. A server that refuses the client's certificate is one that does so.
+    fn last_words(&mut self, context: &mut Context<'_>, broken: io::Error) -> io::Error {
+        let mut scratch = [0; 1024];
+        let mut buffer = ReadBuf::new(&mut scratch);
+        match Pin::new(self).poll_read(context, &mut buffer) {
+            Poll::Ready(Err(said)) if said.kind() == io::ErrorKind::InvalidData => said,
+            _ => tls::explain_later(broken),
+        }
+    }
 }
 
 impl AsyncRead for IoStream {
@@ -132,12 +143,12 @@ impl AsyncWrite for IoStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().kind {
+        let this = self.get_mut();
+        let written = match &mut this.kind {
             Kind::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Kind::Tls(stream) => {
-                Pin::new(stream).poll_write(context, bytes).map_err(tls::explain_later)
-            }
-        }
+            Kind::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        };
+        written.map_err(|error| this.last_words(context, error))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -145,10 +156,12 @@ impl AsyncWrite for IoStream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().kind {
+        let this = self.get_mut();
+        let flushed = match &mut this.kind {
             Kind::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Kind::Tls(stream) => Pin::new(stream).poll_flush(context).map_err(tls::explain_later),
-        }
+            Kind::Tls(stream) => Pin::new(stream).poll_flush(context),
+        };
+        flushed.map_err(|error| this.last_words(context, error))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

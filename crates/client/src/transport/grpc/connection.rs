@@ -2,24 +2,26 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use h2::Reason;
+use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
+use http::Request;
 use http::uri::{Authority, Scheme};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
+use super::answer::read_answer;
+use super::failure::{HEADERS, cause_of, failure_of};
 use super::head::Template;
 use super::keep_alive::{self, OpenStreams};
-use super::message::Assembler;
 use super::meter::Metered;
-use super::status::{self, Opening};
+use super::mux::{self, Job, Queue};
 use super::stream::{H2Sink, H2Source};
 use crate::config::{Endpoint, KeepAlive};
 use crate::error::Cause;
 use crate::task::{self, Either, Task, race};
-use crate::transport::connector::{self, Established};
+use crate::transport::connector::Established;
 use crate::transport::traits::{Connection, Failure, Head};
 
 /// How much of one answer may be on its way unread. Large enough that a single stream fills a 2 Gbit/s link at 8 ms.
@@ -32,12 +34,11 @@ const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 const SMALL_FRAME_BUDGET: usize = 64 << 20;
 /// The largest frame to be received. h2's default of 16 KiB costs a long answer a hundred times the headers.
 const FRAME: u32 = 1 << 20;
-/// Response headers and trailers are short; a status text may be long.
-const HEADERS: u32 = 64 << 10;
 /// Payload that h2 holds for one stream before it asks to wait.
 const SEND_BUFFER: usize = 4 << 20;
-/// Answers up to this size are left for h2 to account for when the stream is dropped, which saves a lock each.
-const RELEASED_ON_DROP: usize = 64 << 10;
+/// With more calls than this on a connection, its task makes them: from then on that costs less than the callers'
+/// contention. Below it, the way through the task would only add a wake-up.
+const DIRECT_CALLS: usize = 2;
 
 /// A connection of the [`H2`](super::H2) transport.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub struct H2Connection {
     receive_limit: usize,
     received: Arc<AtomicU64>,
     streams: OpenStreams,
+    calls: Calls,
+    queue: Arc<Queue>,
     fate: watch::Sender<Option<Cause>>,
     driver: Task,
 }
@@ -82,6 +85,8 @@ impl H2Connection {
         // Only for those who want pings: h2 then looks after them on every turn.
         let pings = keep_alive.and_then(|settings| Some((settings, connection.ping_pong()?)));
         let pinged = streams.clone();
+        let queue = Arc::new(Queue::default());
+        let (jobs, sender) = (Arc::clone(&queue), send.clone());
         let driver = task::spawn(async move {
             let pinging = async {
                 match pings {
@@ -91,12 +96,9 @@ impl H2Connection {
                     None => std::future::pending().await,
                 }
             };
-            let cause = match race(connection, pinging).await {
-                Either::First(Ok(())) => {
-                    Cause::Disconnected("the server closed the connection".into())
-                }
-                Either::First(Err(error)) => cause_of(&error),
-                Either::Second(cause) => cause,
+            let driving = mux::run(connection, sender, &jobs, &report, receive_limit);
+            let cause = match race(driving, pinging).await {
+                Either::First(cause) | Either::Second(cause) => cause,
             };
             decide(&report, cause);
         });
@@ -106,21 +108,20 @@ impl H2Connection {
             receive_limit,
             received,
             streams,
+            calls: Calls::default(),
+            queue,
             fate,
             driver,
         })
     }
 
-    async fn begin(&self, head: &Head<'_>, message: Option<Bytes>) -> Result<Begun, Failure> {
+    async fn begin(
+        &self,
+        request: Request<()>,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), Failure> {
         let mut send = self.send.clone();
         poll_fn(|cx| send.poll_ready(cx)).await.map_err(|error| self.not_sent(&error))?;
-        let (response, mut body) = send
-            .send_request(self.template.request(head), false)
-            .map_err(|error| self.not_sent(&error))?;
-        if let Some(message) = message {
-            body.send_data(message, true).map_err(|error| self.failure(&error))?;
-        }
-        Ok(Begun { response, body })
+        send.send_request(request, false).map_err(|error| self.not_sent(&error))
     }
 
     /// Why the connection ended, if it was ended on purpose; what h2 says of it then is only the consequence.
@@ -128,8 +129,37 @@ impl H2Connection {
         self.fate.borrow().clone()
     }
 
+    /// The connection takes no more calls, though those under way may still finish: the server is going away.
     fn not_sent(&self, error: &h2::Error) -> Failure {
+        decide(&self.fate, cause_of(error));
         Failure::NotProcessed(self.fate().unwrap_or_else(|| cause_of(error)))
+    }
+
+    /// Has the connection's task make a call.
+    async fn by_task(&self, request: Request<()>, message: Bytes) -> Result<Bytes, Failure> {
+        let (answer, answered) = oneshot::channel();
+        if !self.queue.push(Job { request, message, answer }) {
+            return Err(Failure::NotProcessed(self.over()));
+        }
+        match answered.await {
+            Ok(outcome) => outcome.map_err(|failure| self.by_fate(failure)),
+            // The task was ended with the call under way.
+            Err(_) => Err(Failure::Unknown(self.over())),
+        }
+    }
+
+    /// Why the connection is over.
+    fn over(&self) -> Cause {
+        self.fate().unwrap_or_else(|| Cause::Disconnected("the connection's task ended".into()))
+    }
+
+    /// A failure that only follows from the connection's end has the cause of that.
+    fn by_fate(&self, failure: Failure) -> Failure {
+        match (failure, self.fate()) {
+            (failure, None | Some(Cause::Refused(_))) => failure,
+            (Failure::Unknown(Cause::Disconnected(_)), Some(cause)) => Failure::Unknown(cause),
+            (failure, _) => failure,
+        }
     }
 
     fn failure(&self, error: &h2::Error) -> Failure {
@@ -137,8 +167,30 @@ impl H2Connection {
     }
 }
 
+/// Counts the calls that are under way.
+#[derive(Debug, Default)]
+struct Calls(AtomicUsize);
+
+impl Calls {
+    fn begin(&self) -> UnderWay<'_> {
+        UnderWay { others: self.0.fetch_add(1, Ordering::Relaxed), calls: self }
+    }
+}
+
+/// One call, with how many others there were when it began.
+struct UnderWay<'a> {
+    others: usize,
+    calls: &'a Calls,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.calls.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The first cause of a connection's end is the one that counts.
-fn decide(fate: &watch::Sender<Option<Cause>>, cause: Cause) {
+pub(super) fn decide(fate: &watch::Sender<Option<Cause>>, cause: Cause) {
     fate.send_if_modified(|fate| {
         let first = fate.is_none();
         fate.get_or_insert(cause);
@@ -146,58 +198,25 @@ fn decide(fate: &watch::Sender<Option<Cause>>, cause: Cause) {
     });
 }
 
-struct Begun {
-    response: ResponseFuture,
-    body: h2::SendStream<Bytes>,
-}
-
 impl Connection for H2Connection {
     type Sink = H2Sink;
     type Source = H2Source;
 
     async fn unary(&self, head: Head<'_>, message: Bytes) -> Result<Bytes, Failure> {
-        // The sending half stays alive until the answer is there: dropping it early resets the stream.
-        let Begun { response, body: _sending } = self.begin(&head, Some(message)).await?;
-        let (parts, mut body) = response.await.map_err(|error| self.failure(&error))?.into_parts();
-        if status::check_response(parts.status, &parts.headers)? == Opening::Status {
-            status::of_trailers(&parts.headers)?;
-            return Err(unary_answers(0));
+        let request = self.template.request(&head);
+        let call = self.calls.begin();
+        if call.others >= DIRECT_CALLS {
+            return self.by_task(request, message).await;
         }
-
-        let mut assembler = Assembler::new(self.receive_limit);
-        let mut answer: Option<Bytes> = None;
-        let mut unreleased = 0;
-        while let Some(payload) = poll_fn(|cx| body.poll_data(cx)).await {
-            let payload = payload.map_err(|error| self.failure(&error))?;
-            unreleased += payload.len();
-            if unreleased > RELEASED_ON_DROP {
-                body.flow_control()
-                    .release_capacity(unreleased)
-                    .map_err(|error| self.failure(&error))?;
-                unreleased = 0;
-            }
-            assembler.push(payload);
-            while let Some(message) = assembler.next().map_err(Failure::Unknown)? {
-                if answer.replace(message).is_some() {
-                    return Err(unary_answers(2));
-                }
-            }
-        }
-        match poll_fn(|cx| body.poll_trailers(cx)).await {
-            Ok(Some(trailers)) => status::of_trailers(&trailers)?,
-            Ok(None) => return Err(status::missing()),
-            Err(error) => return Err(self.failure(&error)),
-        }
-        match answer {
-            Some(answer) if assembler.held() == 0 => Ok(answer),
-            Some(_) => Err(truncated()),
-            None if assembler.held() > 0 => Err(truncated()),
-            None => Err(unary_answers(0)),
-        }
+        let (response, mut sending) = self.begin(request).await?;
+        sending.send_data(message, true).map_err(|error| self.failure(&error))?;
+        read_answer(response, sending, self.receive_limit)
+            .await
+            .map_err(|failure| self.by_fate(failure))
     }
 
     async fn open(&self, head: Head<'_>) -> Result<(H2Sink, H2Source), Failure> {
-        let Begun { response, body } = self.begin(&head, None).await?;
+        let (response, body) = self.begin(self.template.request(&head)).await?;
         let fate = self.fate.subscribe();
         let open = self.streams.open();
         Ok((
@@ -226,53 +245,4 @@ impl Connection for H2Connection {
         decide(&self.fate, cause);
         self.driver.abort();
     }
-}
-
-/// The server promised one message and sent another number of them.
-fn unary_answers(number: usize) -> Failure {
-    let what = if number == 0 { "no message" } else { "more than one message" };
-    Failure::Unknown(Cause::Protocol(format!("the server answered a unary call with {what}")))
-}
-
-pub(super) fn truncated() -> Failure {
-    Failure::Unknown(Cause::Protocol("the answer ends in the middle of a message".into()))
-}
-
-/// What an h2 error says about the request it hit.
-///
-/// A stream that fails by the server's own GOAWAY lies beyond the last one that the server will look at (RFC 9113 §6.8;
-/// h2 fails no other stream with it), and REFUSED_STREAM means the same (§8.7). All else leaves the outcome unknown.
-pub(super) fn failure_of(error: &h2::Error, fate: Option<Cause>) -> Failure {
-    let refused = error.is_remote()
-        && (error.is_go_away()
-            || (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM)));
-    if refused {
-        return Failure::NotProcessed(cause_of(error));
-    }
-    Failure::Unknown(fate.unwrap_or_else(|| cause_of(error)))
-}
-
-fn cause_of(error: &h2::Error) -> Cause {
-    let reason = error.reason();
-    if error.is_remote() && error.is_go_away() {
-        return Cause::Refused(format!("the server is going away ({error})"));
-    }
-    if error.is_remote() && error.is_reset() {
-        if reason == Some(Reason::REFUSED_STREAM) {
-            return Cause::Refused("the server refused the stream".into());
-        }
-        return Cause::Reset(format!("by the server ({error})"));
-    }
-    if let Some(io) = error.get_io() {
-        return connector::cause_of(io);
-    }
-    if error.is_library() && error.is_reset() {
-        return Cause::Protocol(format!(
-            "the answer breaks HTTP/2, or its headers have more than {HEADERS} bytes ({error})"
-        ));
-    }
-    if error.is_library() && error.is_go_away() {
-        return Cause::Protocol(format!("the server broke HTTP/2 ({error})"));
-    }
-    Cause::Protocol(format!("HTTP/2: {error}"))
 }

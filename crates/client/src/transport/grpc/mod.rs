@@ -3,11 +3,14 @@
 //! [`H2`] connects; [`connection`] carries calls; [`message`] frames and assembles messages; [`head`] builds request
 //! headers; [`status`] reads a server's verdict out of headers and trailers. Nothing here retries or chooses.
 
+mod answer;
 mod connection;
+mod failure;
 mod head;
 mod keep_alive;
 mod message;
 mod meter;
+mod mux;
 mod status;
 mod stream;
 

@@ -7,7 +7,8 @@ use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
 use tokio::sync::watch;
 
-use super::connection::{failure_of, truncated};
+use super::answer::truncated;
+use super::failure::failure_of;
 use super::keep_alive::OpenStream;
 use super::message::Assembler;
 use super::status::{self, Opening};

@@ -1,1 +1,105 @@
-//! TODO
+//! Learners: they answer from their own state, and nothing else.
+
+use std::time::Duration;
+
+use etcdkit::{Cause, Client, ErrorKind, Get, ServerError};
+use etcdkit_testkit::peer::{Answer, EtcdLike};
+
+use super::support::{self, CLUSTER, PUT, RANGE, STATUS, assert_says, range_request, soon, status};
+
+/// What a learner says to what it does not serve.
+const REFUSAL: &str = "etcdserver: rpc not supported for learner";
+
+/// A member that knows of itself that it is a learner, and may say so or not.
+async fn learner(admits: bool, code: u32) -> EtcdLike {
+    support::etcd_that(move |call| match &*call.path {
+        STATUS => Some(Answer::Message(status(CLUSTER, "3.7.1", admits))),
+        RANGE if range_request(call).serializable => None,
+        RANGE | PUT => Some(Answer::status(code, REFUSAL)),
+        _ => None,
+    })
+    .await
+}
+
+async fn client_of(members: &[&EtcdLike]) -> Client {
+    let endpoints = members.iter().map(|member| member.endpoint());
+    let client = support::builder(endpoints)
+        .timeout(Duration::from_millis(500))
+        .build()
+        .unwrap();
+    soon("all members", support::all_ready(&client)).await;
+    client
+}
+
+fn own_state() -> Get {
+    Get::new("k").serializable()
+}
+
+#[tokio::test]
+async fn test_balancer_support_learner() {
+    let alone = learner(true, 9).await;
+    let client = client_of(&[&alone]).await;
+    assert!(client.endpoint_states()[0].is_learner());
+    let error = soon("the get", client.get("k")).await.unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Unavailable),
+        "{error}"
+    );
+    soon("a serializable get", client.get(own_state())).await.unwrap();
+
+    // A voter joins in.
+    let voter = support::etcd().await;
+    let both = [alone.endpoint(), voter.endpoint()];
+    soon("the endpoints", client.set_endpoints(both)).await.unwrap();
+    let before = alone.calls(RANGE);
+    for _ in 0..10 {
+        soon("the get", client.get("k")).await.unwrap();
+        soon("the put", client.put("k", "v")).await.unwrap();
+    }
+    assert_eq!((voter.calls(RANGE), voter.calls(PUT)), (10, 10));
+    assert_eq!((alone.calls(RANGE) - before, alone.calls(PUT)), (0, 0));
+}
+
+#[tokio::test]
+async fn serializable_reads_are_shared_by_learners_and_voters() {
+    let (one, voter) = (learner(true, 9).await, support::etcd().await);
+    let client = client_of(&[&one, &voter]).await;
+    for _ in 0..10 {
+        soon("the get", client.get(own_state())).await.unwrap();
+    }
+    assert_eq!((one.calls(RANGE), voter.calls(RANGE)), (5, 5));
+}
+
+/// It was not known to be one: until 3.5 with the code Unavailable, since then with FailedPrecondition.
+#[tokio::test]
+async fn a_learner_that_was_taken_for_a_voter_is_left() {
+    for code in [14, 9] {
+        let (one, voter) = (learner(false, code).await, support::etcd().await);
+        let client = client_of(&[&one, &voter]).await;
+        for _ in 0..10 {
+            soon("the put", client.put("k", "v")).await.unwrap();
+            soon("the get", client.get("k")).await.unwrap();
+        }
+        assert_eq!((voter.calls(PUT), voter.calls(RANGE)), (10, 10), "code {code}");
+        assert_eq!(one.calls(PUT) + one.calls(RANGE), 1, "it is asked once, with code {code}");
+        for _ in 0..2 {
+            soon("a serializable get", client.get(own_state())).await.unwrap();
+        }
+        assert_eq!(one.calls(PUT) + one.calls(RANGE), 2, "it still answers those");
+    }
+}
+
+#[tokio::test]
+async fn a_learner_without_a_voter_gives_its_refusal() {
+    for code in [14, 9] {
+        let one = learner(false, code).await;
+        let client = client_of(&[&one]).await;
+        let error = soon("the put", client.put("k", "v")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert_eq!(error.server_error(), Some(ServerError::NotSupportedForLearner));
+        assert!(!error.maybe_applied());
+        assert_says(&error.to_string(), REFUSAL);
+        assert!(matches!(error.attempts()[0].cause(), Cause::Status(..)));
+        assert_eq!(one.calls(PUT), 1);
+    }
+}

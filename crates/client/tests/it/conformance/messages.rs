@@ -370,11 +370,7 @@ async fn an_answer_without_trailers_has_no_status() {
                     Ok(Then::Serve)
                 })
             },
-            [
-                unknown(Unavailable, "without a status"),
-                answer(2),
-                cut(),
-            ],
+            [unknown(Unavailable, "without a status"), answer(2), cut()],
         ),
         Case::new(
             "headers, and END_STREAM on an empty DATA frame",
@@ -385,13 +381,8 @@ async fn an_answer_without_trailers_has_no_status() {
                     Ok(Then::Serve)
                 })
             },
-            [
-                unknown(Unavailable, "without a status"),
-                answer(2),
-                cut(),
-            ],
+            [unknown(Unavailable, "without a status"), answer(2), cut()],
         ),
     ])
     .await;
 }
-

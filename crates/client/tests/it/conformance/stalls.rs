@@ -7,6 +7,7 @@ use etcdkit::config::Liveness;
 use etcdkit::service::CallOptions;
 use etcdkit::{Cause, Client};
 use etcdkit_testkit::peer::frame::setting::INITIAL_WINDOW_SIZE;
+use etcdkit_testkit::peer::frame::{Frame, flag};
 use etcdkit_testkit::peer::{Answer, EtcdLike, Peer, grpc_message};
 use tonic::Code;
 
@@ -71,7 +72,8 @@ async fn a_call_without_an_end_is_over_by_its_deadline() {
                     conn.raw(block).await?;
                     // Nothing else may be sent until the block is complete.
                     conn.wait_reset(id).await?;
-                    Ok(Then::Close)
+                    conn.send_frame(&Frame::continuation(id, flag::END_HEADERS, "")).await?;
+                    Ok(Then::Serve)
                 })
             },
             [unknown(Timeout, late), fails(Timeout, late), tonic(Code::Cancelled, "Timeout")],

@@ -19,7 +19,7 @@ const CODES: [(u32, ErrorKind, bool); 17] = [
     (5, ErrorKind::NotFound, true),
     (6, ErrorKind::Conflict, true),
     (7, ErrorKind::PermissionDenied, false),
-    (8, ErrorKind::ResourceExhausted, false),
+    (8, ErrorKind::ResourceExhausted, true),
     (9, ErrorKind::Conflict, true),
     (10, ErrorKind::Conflict, true),
     (11, InvalidArgument, true),
@@ -68,8 +68,7 @@ async fn every_code_is_told_with_its_text() {
 /// One error of etcd's as a server of one line sends it, to a client that does not repeat.
 async fn told(error: ServerError, code: Code) -> etcdkit::Error {
     let etcd = support::etcd().await;
-    let client =
-        support::builder([etcd.endpoint()]).retry(RetryPolicy::off()).build().unwrap();
+    let client = support::builder([etcd.endpoint()]).retry(RetryPolicy::off()).build().unwrap();
     etcd.queue(PUT, Answer::status(code as u32, error.message()));
     let told = soon("the put", client.put("k", "v")).await.unwrap_err();
     assert_eq!(etcd.calls(PUT), 1, "{told}");
@@ -214,11 +213,7 @@ async fn damaged_trailers_are_no_success() {
         Case::new(
             "details that are no base64, and success",
             trailers!["grpc-status": "0", "grpc-status-details-bin": "%%%", "x-bin": "?"],
-            [
-                answer(1),
-                answer(1),
-                panics("Invalid status header, expected base64 encoded value"),
-            ],
+            [answer(1), answer(1), panics("Invalid status header, expected base64 encoded value")],
         ),
         Case::new(
             "a connection's header, which HTTP/2 forbids",
@@ -284,4 +279,3 @@ async fn headers_beyond_our_limit_are_named() {
     )])
     .await;
 }
-

@@ -129,7 +129,10 @@ impl Subject for Reference {
         let answer = match task.join_next().await.unwrap() {
             Ok(answer) => answer.map_err(|status: tonic::Status| Failed::from(&status))?,
             Err(died) => {
-                let text = died.into_panic().downcast::<String>().map_or_else(|_| String::new(), |text| *text);
+                let text = died
+                    .into_panic()
+                    .downcast::<String>()
+                    .map_or_else(|_| String::new(), |text| *text);
                 return Err(Failed { kind: Kind::Panic, applied: None, text });
             }
         };

@@ -1,6 +1,7 @@
 //! What all files here use: answers as etcd gives them, clients that come back quickly, waits that end.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,8 +10,10 @@ use etcdkit::proto::etcdserverpb::{
     AuthenticateResponse, PutResponse, RangeRequest, RangeResponse, ResponseHeader, StatusResponse,
 };
 use etcdkit::proto::mvccpb::KeyValue;
+use etcdkit::transport::EndpointState;
 use etcdkit::{Client, ClientBuilder, Error};
 use etcdkit_testkit::peer::{Answer, EtcdLike, Request};
+use futures_core::Stream;
 use prost::Message;
 use tokio::time::timeout;
 
@@ -152,4 +155,21 @@ pub(super) fn range_request(call: &Request) -> RangeRequest {
 #[track_caller]
 pub(super) fn assert_says(text: &str, part: &str) {
     assert!(text.contains(part), "expected {part:?} in: {text}");
+}
+
+/// Waits until every endpoint is ready.
+pub(super) async fn all_ready(client: &Client) {
+    until(client, |states| states.iter().all(|state| state.is_ready())).await;
+}
+
+/// Waits until the states of the endpoints are as wanted.
+pub(super) async fn until(client: &Client, wanted: impl Fn(&[EndpointState]) -> bool) {
+    client.wait_ready().await.unwrap();
+    let mut states = client.watch_endpoint_states();
+    loop {
+        let now = poll_fn(|cx| Pin::new(&mut states).poll_next(cx)).await;
+        if wanted(&now.expect("the client is not closed")) {
+            return;
+        }
+    }
 }

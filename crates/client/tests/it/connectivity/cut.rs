@@ -57,13 +57,7 @@ async fn cut_at(proxy: &Proxy, direction: Direction, offset: u64, prefix: &str) 
     let started = now();
     let put = Put::new(format!("{prefix}{offset}"), offset.to_string());
     let put = within("a put to end by its deadline", seconds(12), client.call(put)).await;
-    Call {
-        kind: Kind::Put,
-        id: offset,
-        started,
-        ended: now(),
-        failure: put.err().map(Into::into),
-    }
+    Call { kind: Kind::Put, id: offset, started, ended: now(), failure: put.err().map(Into::into) }
 }
 
 async fn check(etcd: &Etcd, direction: Direction, total: u64) -> Tally {

@@ -42,7 +42,8 @@ async fn dial_set_endpoints_after_fail() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn switch_set_endpoints() {
     for version in newest_and_3_5() {
-        let fronts = Fronts::before(etcdkit_testkit::cluster::Cluster::builder(version).gates()).await;
+        let fronts =
+            Fronts::before(etcdkit_testkit::cluster::Cluster::builder(version).gates()).await;
         let client = Client::connect([fronts.endpoint(0)]).await.unwrap();
         fronts.cluster.isolate(0).await;
         // Under way on the lost member while the endpoints change: it moves over too.

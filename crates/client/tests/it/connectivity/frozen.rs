@@ -42,7 +42,7 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} {:?} {:?}: {} gets failed, longest get {:.0?}; {} puts in flight at the freeze, {} failed (the last began {:.0?} after it, the longest took {:.0?}); found out after {:.0?}, admitted {:.0?} after the thaw, {} connections tried meanwhile",
+            "{} {:?} {:?}: {} gets failed, longest get {:.2?}; {} puts in flight at the freeze, {} failed (the last began {:.2?} after it, the longest took {:.2?}); found out after {:.2?}, admitted {:.2?} after the thaw, {} connections tried meanwhile",
             self.version,
             self.how,
             self.lasted,
@@ -92,7 +92,8 @@ async fn check(version: Version, how: How, lasts: Duration) -> Figures {
     client.close().await;
     let sightings = sightings.all().await;
 
-    let figures = figures(version, how, lasts, &history, &sightings, (frozen, thawed), after.0 - before.0);
+    let figures =
+        figures(version, how, lasts, &history, &sightings, (frozen, thawed), after.0 - before.0);
     let context = || format!("{figures}\n{}", history.describe(frozen));
     assert_eq!(figures.failed_gets, 0, "{}", context());
     assert!(figures.longest_get <= seconds(2), "{}", context());

@@ -29,7 +29,7 @@ impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}: {} gets failed, longest {:.0?}; {} puts in flight, {} failed; a leader after {:.0?}, reads after {:.0?}, writes after {:.0?}",
+            "{}: {} gets failed, longest {:.2?}; {} puts in flight, {} failed; a leader after {:.2?}, reads after {:.2?}, writes after {:.2?}",
             self.version,
             self.failed_gets,
             self.longest_get,

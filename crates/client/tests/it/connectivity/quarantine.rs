@@ -1,11 +1,13 @@
 //! What a member that is given up still gets, and what does not count as frozen: seen from the member's side.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use etcdkit::{Cause, Client, ErrorKind};
-use etcdkit_testkit::peer::{Answer, EtcdLike, Peer, Request};
+use etcdkit_testkit::peer::{Connection, Peer};
+use etcdkit_testkit::wait::eventually;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval};
 
@@ -16,36 +18,64 @@ const RANGE: &str = "/etcdserverpb.KV/Range";
 const PUT: &str = "/etcdserverpb.KV/Put";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
+/// `grpc.health.v1.HealthCheckResponse { status: SERVING }`.
+const SERVING: &[u8] = b"\x08\x01";
+
 /// `PutResponse` and `RangeResponse` alike: a header (field 1) with cluster 1, member 1, revision 1 and term 1.
 const HEADER: &[u8] = b"\x0a\x08\x08\x01\x10\x01\x18\x01\x20\x01";
 
-/// A member that answers everything, or nothing at all while it is told to.
+/// A member that answers everything, or nothing at all while it is silent: not even by a frame of HTTP/2.
 struct Member {
-    etcd: EtcdLike,
-    silent: Arc<AtomicBool>,
+    peer: Peer,
+    calls: Arc<Mutex<Vec<String>>>,
+    silent: watch::Sender<bool>,
 }
 
 impl Member {
     async fn start() -> Self {
-        let etcd = EtcdLike::start().await;
-        let silent = Arc::new(AtomicBool::new(false));
-        let quiet = Arc::clone(&silent);
-        etcd.answer_with(move |call: &Request| {
-            if quiet.load(Ordering::SeqCst) {
-                return Some(Answer::Hang);
-            }
-            call.path.starts_with("/etcdserverpb.KV/").then(|| Answer::message(HEADER))
-        });
-        Self { etcd, silent }
+        let calls: Arc<Mutex<Vec<String>>> = Arc::default();
+        let (silent, is_silent) = watch::channel(false);
+        let mut peer = Peer::bind().await;
+        let seen = Arc::clone(&calls);
+        peer.run(move |conn| serve(conn, Arc::clone(&seen), is_silent.clone()));
+        Self { peer, calls, silent }
     }
 
     fn be_silent(&self, silent: bool) {
-        self.silent.store(silent, Ordering::SeqCst);
+        self.silent.send_replace(silent);
+    }
+
+    fn count(&self, path: &str) -> usize {
+        self.calls.lock().expect("no holder panics").iter().filter(|call| *call == path).count()
     }
 
     /// Calls that programs make, as opposed to probes.
     fn calls(&self) -> usize {
-        self.etcd.calls(RANGE) + self.etcd.calls(PUT)
+        self.count(RANGE) + self.count(PUT)
+    }
+}
+
+/// Reads all calls; those that come while this is silent are never answered.
+async fn serve(
+    mut conn: Connection,
+    calls: Arc<Mutex<Vec<String>>>,
+    silent: watch::Receiver<bool>,
+) -> io::Result<()> {
+    // What a few thousand calls send fits into the first window.
+    conn.hold_windows();
+    conn.ignore_pings();
+    if *silent.borrow() {
+        conn.handshake_silent().await?;
+    } else {
+        conn.handshake(&[]).await?;
+    }
+    loop {
+        let call = conn.next_request().await?;
+        calls.lock().expect("no holder panics").push(call.path.clone());
+        if !*silent.borrow() {
+            let answer = if call.path == HEALTH { SERVING } else { HEADER };
+            conn.respond(call.stream_id, answer).await?;
+        }
     }
 }
 
@@ -77,7 +107,7 @@ fn steady_calls(client: &Client) -> JoinSet<Result<(), etcdkit::Error>> {
 async fn a_frozen_member_gets_probes_only_until_it_answers_one() {
     let members = [Member::start().await, Member::start().await, Member::start().await];
     let client = Client::builder()
-        .endpoints(members.each_ref().map(|member| member.etcd.endpoint()))
+        .endpoints(members.each_ref().map(|member| member.peer.endpoint()))
         // Several attempts within the test's time.
         .connect_timeout(millis(500))
         .connect()
@@ -86,24 +116,25 @@ async fn a_frozen_member_gets_probes_only_until_it_answers_one() {
     wait_all_ready(&client).await;
     let mut load = steady_calls(&client);
     let frozen = &members[1];
-    let endpoint = frozen.etcd.endpoint();
-    within("a first call", seconds(5), frozen.etcd.wait_calls(PUT, 1)).await;
+    let endpoint = frozen.peer.endpoint();
+    eventually("a first call", seconds(5), async || (frozen.calls() > 0).then_some(())).await;
 
     frozen.be_silent(true);
     wait_ready(&client, &endpoint, false, seconds(5)).await;
     // What left before it was given up may still be under way.
     hold(millis(100)).await;
-    let (calls, probes) = (frozen.calls(), frozen.etcd.calls(HEALTH));
+    let (calls, probes) = (frozen.calls(), frozen.count(HEALTH));
     hold(seconds(4)).await;
     assert_eq!(frozen.calls(), calls, "a call went to a member that answers nothing");
-    let probes = frozen.etcd.calls(HEALTH) - probes;
+    let probes = frozen.count(HEALTH) - probes;
     assert!((1..=12).contains(&probes), "{probes} probes in 4 s");
 
     // Attempts that wait for an answer now do so in vain: the next one succeeds.
     frozen.be_silent(false);
     wait_ready(&client, &endpoint, true, seconds(10)).await;
-    let calls = frozen.etcd.calls(PUT);
-    within("calls again", seconds(5), frozen.etcd.wait_calls(PUT, calls + 10)).await;
+    let calls = frozen.calls();
+    eventually("calls again", seconds(5), async || (frozen.calls() > calls + 10).then_some(()))
+        .await;
     client.close().await;
     let ended = within("the load", seconds(5), load.join_next()).await;
     ended.unwrap().unwrap().unwrap();
@@ -113,7 +144,7 @@ async fn a_frozen_member_gets_probes_only_until_it_answers_one() {
 async fn a_frozen_member_is_not_hammered() {
     let member = Member::start().await;
     let client = Client::builder()
-        .endpoints([member.etcd.endpoint()])
+        .endpoints([member.peer.endpoint()])
         .connect_timeout(millis(200))
         .connect()
         .await
@@ -126,7 +157,7 @@ async fn a_frozen_member_is_not_hammered() {
         let client = client.clone();
         readers.spawn(async move { client.get("k").await });
     }
-    let before = member.etcd.peer().connections();
+    let before = member.peer.connections();
     within("the readers", seconds(12), async {
         while let Some(read) = readers.join_next().await {
             let error = read.unwrap().unwrap_err();
@@ -138,7 +169,7 @@ async fn a_frozen_member_is_not_hammered() {
     })
     .await;
     // 10 s of 200 ms attempts with pauses of up to 500 ms.
-    let tried = member.etcd.peer().connections() - before;
+    let tried = member.peer.connections() - before;
     assert!((5..=30).contains(&tried), "{tried} connections in 10 s");
 }
 
@@ -170,7 +201,7 @@ async fn slow_disk() -> (Peer, Arc<Mutex<Vec<String>>>) {
                 paths.lock().expect("no holder panics").push(call.path.clone());
                 match call.path.as_str() {
                     PUT => due.push_back((now() + seconds(2), call.stream_id)),
-                    HEALTH => conn.respond(call.stream_id, b"\x08\x01").await?,
+                    HEALTH => conn.respond(call.stream_id, SERVING).await?,
                     _ => conn.respond(call.stream_id, HEADER).await?,
                 }
             }

@@ -1,0 +1,70 @@
+//! The one answer of a unary call.
+
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::ResponseFuture;
+
+use super::failure::failure_of;
+use super::message::Assembler;
+use super::status::{self, Opening};
+use crate::error::Cause;
+use crate::transport::traits::Failure;
+
+/// Answers up to this size are left for h2 to account for when the stream is dropped, which saves a lock each.
+const RELEASED_ON_DROP: usize = 64 << 10;
+
+/// Waits for the answer and reads it. The sending half stays alive until it is there: without it, h2 resets the stream.
+pub(super) async fn read_answer(
+    response: ResponseFuture,
+    _sending: SendStream<Bytes>,
+    limit: usize,
+) -> Result<Bytes, Failure> {
+    let (parts, mut body) = response.await.map_err(|error| failure_of(&error, None))?.into_parts();
+    if status::check_response(parts.status, &parts.headers)? == Opening::Status {
+        status::of_trailers(&parts.headers)?;
+        return Err(unary_answers(0));
+    }
+
+    let mut assembler = Assembler::new(limit);
+    let mut answer: Option<Bytes> = None;
+    let mut unreleased = 0;
+    while let Some(payload) = poll_fn(|cx| body.poll_data(cx)).await {
+        let payload = payload.map_err(|error| failure_of(&error, None))?;
+        unreleased += payload.len();
+        if unreleased > RELEASED_ON_DROP {
+            body.flow_control()
+                .release_capacity(unreleased)
+                .map_err(|error| failure_of(&error, None))?;
+            unreleased = 0;
+        }
+        assembler.push(payload);
+        while let Some(message) = assembler.next().map_err(Failure::Unknown)? {
+            if answer.replace(message).is_some() {
+                return Err(unary_answers(2));
+            }
+        }
+    }
+    match poll_fn(|cx| body.poll_trailers(cx)).await {
+        Ok(Some(trailers)) => status::of_trailers(&trailers)?,
+        Ok(None) => return Err(status::missing()),
+        Err(error) => return Err(failure_of(&error, None)),
+    }
+    match answer {
+        Some(answer) if assembler.held() == 0 => Ok(answer),
+        Some(_) => Err(truncated()),
+        None if assembler.held() > 0 => Err(truncated()),
+        None => Err(unary_answers(0)),
+    }
+}
+
+/// The server promised one message and sent another number of them.
+fn unary_answers(number: usize) -> Failure {
+    let what = if number == 0 { "no message" } else { "more than one message" };
+    Failure::Unknown(Cause::Protocol(format!("the server answered a unary call with {what}")))
+}
+
+pub(super) fn truncated() -> Failure {
+    Failure::Unknown(Cause::Protocol("the answer ends in the middle of a message".into()))
+}

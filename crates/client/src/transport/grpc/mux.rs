@@ -1,0 +1,183 @@
+//! The task of a connection, and the calls that it makes for others.
+//!
+//! h2 keeps all of a connection behind one lock. When many callers on several threads use it at once, they spend more
+//! time on that lock, and on waking each other, than on their calls. So on a busy connection callers leave their
+//! requests in a queue and wait: the connection's own task sends what has gathered, in one write, reads what has come,
+//! and hands the answers back. It then is the only one to touch the lock.
+//!
+//! On a connection with little to do the detour through the task would cost a wake-up more; there, callers make their
+//! calls themselves. [`H2Connection`](super::H2Connection) decides.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, Stream};
+use h2::SendStream;
+use h2::client::{Connection, ResponseFuture, SendRequest};
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{oneshot, watch};
+
+use super::answer::read_answer;
+use super::connection::decide;
+use super::failure::{cause_of, failure_of};
+use crate::error::Cause;
+use crate::transport::traits::Failure;
+
+/// A call on its way to the connection's task.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) request: Request<()>,
+    pub(super) message: Bytes,
+    pub(super) answer: oneshot::Sender<Result<Bytes, Failure>>,
+}
+
+/// Where callers leave their calls. Bounded by the calls that a connection may hold at all.
+#[derive(Debug, Default)]
+pub(super) struct Queue(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    jobs: Vec<Job>,
+    /// The connection's task, while it sleeps.
+    task: Option<Waker>,
+    closed: bool,
+}
+
+impl Queue {
+    /// Leaves a call; `false` if the connection is over.
+    pub(super) fn push(&self, job: Job) -> bool {
+        let task = {
+            let mut waiting = self.lock();
+            if waiting.closed {
+                return false;
+            }
+            waiting.jobs.push(job);
+            waiting.task.take()
+        };
+        if let Some(task) = task {
+            task.wake();
+        }
+        true
+    }
+
+    /// Exchanges what has gathered for an empty list, and asks to be woken by the next call.
+    fn take(&self, jobs: &mut Vec<Job>, cx: &Context<'_>) {
+        let mut waiting = self.lock();
+        std::mem::swap(&mut waiting.jobs, jobs);
+        waiting.task.get_or_insert_with(|| cx.waker().clone());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes the queue when the connection's task ends, in whichever way. Calls that were not sent yet are told so.
+struct Closing<'a>(&'a Queue);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        let left = {
+            let mut waiting = self.0.lock();
+            waiting.closed = true;
+            std::mem::take(&mut waiting.jobs)
+        };
+        for job in left {
+            let cause = Cause::Disconnected("the connection ended before the request left".into());
+            answer(job.answer, Err(Failure::NotProcessed(cause)));
+        }
+    }
+}
+
+/// Drives a connection, and the calls left in `queue`, until the connection is over; says why it is.
+pub(super) async fn run<S>(
+    mut connection: Connection<S, Bytes>,
+    mut send: SendRequest<Bytes>,
+    queue: &Queue,
+    fate: &watch::Sender<Option<Cause>>,
+    limit: usize,
+) -> Cause
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let _closing = Closing(queue);
+    let mut jobs = Vec::new();
+    let mut calls = FuturesUnordered::new();
+    let ended = poll_fn(|cx| {
+        queue.take(&mut jobs, cx);
+        for job in jobs.drain(..).filter(|job| !job.answer.is_closed()) {
+            match begin(&mut send, job.request, job.message, cx) {
+                Ok((response, sending)) => {
+                    calls.push(make(response, sending, limit, job.answer));
+                }
+                Err(failure) => {
+                    if let Failure::NotProcessed(cause) = &failure {
+                        // No more calls, though those under way may finish: the server is going away.
+                        decide(fate, cause.clone());
+                    }
+                    answer(job.answer, Err(failure));
+                }
+            }
+        }
+        // Writes what was begun, and reads what has come; then the calls that it woke go on.
+        let ended = Pin::new(&mut connection).poll(cx);
+        while let Poll::Ready(Some(())) = Pin::new(&mut calls).poll_next(cx) {}
+        ended
+    })
+    .await;
+    // The calls still open have their errors from h2 by now, if it is not that they are being dropped with this.
+    drop(connection);
+    while poll_fn(|cx| Pin::new(&mut calls).poll_next(cx)).await.is_some() {}
+    match ended {
+        Ok(()) => Cause::Disconnected("the server closed the connection".into()),
+        Err(error) => cause_of(&error),
+    }
+}
+
+fn begin(
+    send: &mut SendRequest<Bytes>,
+    request: Request<()>,
+    message: Bytes,
+    cx: &mut Context<'_>,
+) -> Result<(ResponseFuture, SendStream<Bytes>), Failure> {
+    match send.poll_ready(cx) {
+        Poll::Ready(Ok(())) => {}
+        Poll::Ready(Err(error)) => return Err(Failure::NotProcessed(cause_of(&error))),
+        // It still holds a request that waits for the server to allow it. A fresh one may hold another.
+        Poll::Pending => *send = send.clone(),
+    }
+    let (response, mut sending) = send
+        .send_request(request, false)
+        .map_err(|error| Failure::NotProcessed(cause_of(&error)))?;
+    sending.send_data(message, true).map_err(|error| failure_of(&error, None))?;
+    Ok((response, sending))
+}
+
+/// Reads the answer to one call, unless the caller goes away before.
+async fn make(
+    response: ResponseFuture,
+    sending: SendStream<Bytes>,
+    limit: usize,
+    mut caller: oneshot::Sender<Result<Bytes, Failure>>,
+) {
+    let mut reading = pin!(read_answer(response, sending, limit));
+    let outcome = poll_fn(|cx| {
+        if caller.poll_closed(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        reading.as_mut().poll(cx).map(Some)
+    })
+    .await;
+    if let Some(outcome) = outcome {
+        answer(caller, outcome);
+    }
+}
+
+fn answer(caller: oneshot::Sender<Result<Bytes, Failure>>, outcome: Result<Bytes, Failure>) {
+    // If nobody waits any more, nobody is to be told.
+    let _ = caller.send(outcome);
+}

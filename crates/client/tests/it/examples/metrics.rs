@@ -1,0 +1,91 @@
+//! `ExampleClient_metrics`: calls are counted by service, method and type.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use etcdkit::Get;
+use etcdkit_testkit::etcd::Version;
+use metrics::{
+    Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    with_local_recorder,
+};
+
+use crate::kv::members::*;
+
+/// Counters by the text that Prometheus reads.
+#[derive(Default)]
+struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
+
+impl Recorder for Counters {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        let labels = key.labels().map(|label| format!("{}={:?}", label.key(), label.value()));
+        let mut labels: Vec<String> = labels.collect();
+        labels.sort();
+        let line = format!("{}{{{}}}", key.name(), labels.join(","));
+        Counter::from_arc(Arc::clone(self.0.lock().unwrap().entry(line).or_default()))
+    }
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+/// TestV3ClientMetrics and the example: unary calls and streams, with how they ended.
+#[test]
+fn example_client_metrics() {
+    for version in Version::available() {
+        let _named = Named::new(version);
+        let counters = Counters::default();
+        // The recorder is this thread's, and so are all tasks of the runtime.
+        with_local_recorder(&counters, || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let client = connect(shared(version).await).await;
+                client.get("test_key").await.unwrap();
+                client.put("test_key", "bar").await.unwrap();
+                let future = Get::new("test_key").at_revision(i64::MAX);
+                client.get(future).await.unwrap_err();
+                let pieces = client.get_stream("test_key").await.unwrap();
+                collect(pieces).await.unwrap();
+            });
+        });
+        let counters = counters.0.into_inner().unwrap();
+        let count = |line: &str| counters.get(line).map_or(0, |n| n.load(Ordering::Relaxed));
+        let streams = version.at_least(3, 7);
+        let reads = if streams { 2 } else { 3 };
+        for (line, expected) in [
+            (
+                r#"grpc_client_started_total{grpc_method="Range",grpc_service="etcdserverpb.KV",grpc_type="unary"}"#,
+                reads,
+            ),
+            (
+                r#"grpc_client_started_total{grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}"#,
+                1,
+            ),
+            (
+                r#"grpc_client_started_total{grpc_method="RangeStream",grpc_service="etcdserverpb.KV",grpc_type="server_stream"}"#,
+                1,
+            ),
+            (
+                r#"grpc_client_handled_total{grpc_code="OutOfRange",grpc_method="Range",grpc_service="etcdserverpb.KV",grpc_type="unary"}"#,
+                1,
+            ),
+            (
+                r#"grpc_client_handled_total{grpc_code="OK",grpc_method="Range",grpc_service="etcdserverpb.KV",grpc_type="unary"}"#,
+                reads - 1,
+            ),
+            (
+                r#"grpc_client_handled_total{grpc_code="OK",grpc_method="RangeStream",grpc_service="etcdserverpb.KV",grpc_type="server_stream"}"#,
+                u64::from(streams),
+            ),
+        ] {
+            assert_eq!(count(line), expected, "{line} in {:?}", counters.keys());
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! The examples of Go's client reference, with the results that they print there.
+//!
+//! Each collects the lines that it would print. The programs in the folder `examples` of this repository show the same
+//! for reading.
+#![cfg(test)]
+
+mod kv;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod secure;
