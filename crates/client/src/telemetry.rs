@@ -1,6 +1,10 @@
 //! What can be observed: the names of events and metrics, in one place.
 //!
-//! Events and spans go through `tracing`: `warn` and `info` for endpoints that fail and come back, `debug` for retries.
+//! Events and spans go through `tracing`, under the target `etcdkit`: `warn` and `info` for endpoints that fail and come
+//! back, `debug` for retries. Each call is a span `etcd.call` at level `debug` with the fields `rpc`, `endpoint` (the one
+//! that answered, or the last that was tried), `attempts` (those that failed), `kind` and `code` (of the failure). A
+//! client that nobody listens to pays one comparison per call for it.
+//!
 //! With the feature `metrics`, RPCs are counted through the `metrics` facade under the names that gRPC's own exporters
 //! use, so that existing dashboards work:
 //!
@@ -13,7 +17,9 @@
 
 use etcdkit_proto::method::MethodInfo;
 
-#[cfg(not(feature = "metrics"))]
+use tracing::{Span, field};
+
+use crate::config::Endpoint;
 use crate::error::Error;
 
 /// How verbose etcd's clients are asked to be by the environment variable `ETCD_CLIENT_DEBUG`.
@@ -66,6 +72,41 @@ impl LogLevel {
             Self::Info => "info",
             Self::Debug => "debug",
         }
+    }
+}
+
+/// The span of a call; nothing, unless someone listens.
+pub(crate) fn span(method: &MethodInfo) -> Span {
+    tracing::debug_span!(
+        target: "etcdkit",
+        "etcd.call",
+        rpc = method.path,
+        endpoint = field::Empty,
+        attempts = field::Empty,
+        kind = field::Empty,
+        code = field::Empty,
+    )
+}
+
+/// Notes in a call's span who answered.
+pub(crate) fn answered(span: &Span, endpoint: &Endpoint) {
+    if !span.is_none() {
+        span.record("endpoint", field::display(endpoint));
+    }
+}
+
+/// Notes in a call's span how it failed.
+pub(crate) fn failed(span: &Span, error: &Error) {
+    if span.is_none() {
+        return;
+    }
+    span.record("attempts", error.attempts().len());
+    span.record("kind", field::debug(error.kind()));
+    if let Some(endpoint) = error.endpoint() {
+        span.record("endpoint", endpoint);
+    }
+    if let Some(code) = error.code() {
+        span.record("code", field::display(code));
     }
 }
 

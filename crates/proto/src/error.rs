@@ -277,12 +277,23 @@ impl ServerError {
     /// assert_eq!(ServerError::from_message(reason), Some(ServerError::PermissionDenied));
     /// assert_eq!(ServerError::from_message("no such thing"), None);
     /// ```
+    ///
+    /// Early releases of 3.5 send one error in the words of the package that it comes from.
+    ///
+    /// ```
+    /// # use etcdkit_proto::ServerError;
+    /// let error = ServerError::from_message("auth: revision in header is old");
+    /// assert_eq!(error, Some(ServerError::AuthOldRevision));
+    /// ```
     pub fn from_message(message: &str) -> Option<Self> {
         let mut message = message;
         while let Some((_, inner)) =
             message.strip_prefix("rpc error: code = ").and_then(|rest| rest.split_once(" desc = "))
         {
             message = inner;
+        }
+        if message == "auth: revision in header is old" {
+            return Some(Self::AuthOldRevision);
         }
         Self::from_exact(message)
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use etcdkit_proto::method::{Class, MethodInfo};
 use etcdkit_proto::{ServerError, WireMessage};
+use tracing::Instrument;
 
 use super::attempt::{Attempting, OneAnswer, Outcome};
 use super::balancer::{Candidates, SlotId, Want};
@@ -37,7 +38,8 @@ pub(crate) struct Call {
     pub(super) authenticated: bool,
 }
 
-/// A token is replaced at most this often within one call: if a fresh one is refused too, that is the answer.
+/// A token is replaced at most this often within one call: if a fresh one is refused too, that is the answer. Unless it
+/// was overtaken by a change of users, which has nothing to say about it: then there are pauses from here on.
 const RENEWALS: u32 = 2;
 
 /// What has happened to a call so far.
@@ -77,7 +79,12 @@ impl<T: Transport> Channel<T> {
     /// Makes `call` with the framed `message` and returns the answer's bytes.
     pub(super) async fn run(&self, call: &Call, message: Bytes) -> Result<Bytes> {
         let started = telemetry::started(&call.method);
-        let outcome = self.attempts(call, &OneAnswer(message)).await;
+        let span = telemetry::span(&call.method);
+        let outcome = self.attempts(call, &OneAnswer(message)).instrument(span.clone()).await;
+        match &outcome {
+            Ok((_, link)) => telemetry::answered(&span, &link.endpoint),
+            Err(error) => telemetry::failed(&span, error),
+        }
         telemetry::finished(started, outcome.as_ref().err());
         outcome.map(|(answer, _)| answer)
     }
@@ -161,7 +168,9 @@ impl<T: Transport> Channel<T> {
             }
         }
         match decision {
-            Decision::Authenticate if progress.renewals >= RENEWALS => decision = Decision::Fail,
+            Decision::Authenticate if progress.renewals >= RENEWALS && !outdated(&failure) => {
+                decision = Decision::Fail;
+            }
             Decision::Elsewhere if !self.has_untried(progress.want(call)) => {
                 decision = Decision::Fail;
             }
@@ -175,6 +184,9 @@ impl<T: Transport> Channel<T> {
         match decision {
             Decision::Fail => Err(progress.finish(error_of(call, &failure), call)),
             Decision::Authenticate => {
+                if progress.renewals >= RENEWALS {
+                    self.pause(call, progress, &failure).await?;
+                }
                 progress.renewals += 1;
                 self.renew_token(call.deadline, token_generation)
                     .await
@@ -312,6 +324,12 @@ impl Progress {
             .with_maybe_applied(self.unknown)
             .with_attempts(std::mem::take(&mut self.attempts))
     }
+}
+
+/// Whether users or roles changed between the server's admission of the request and its turn.
+fn outdated(failure: &Failure) -> bool {
+    matches!(failure, Failure::Status(status)
+        if ServerError::from_message(&status.message) == Some(ServerError::AuthOldRevision))
 }
 
 /// The error that a call ends with after `failure`.

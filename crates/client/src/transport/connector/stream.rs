@@ -83,6 +83,8 @@ pub(crate) struct IoStream {
     kind: Kind,
     /// Nothing has been received yet: what comes first shows whether the other side speaks TLS.
     fresh: bool,
+    /// Writing failed so, and what the other side said last has not come yet.
+    broken: Option<io::Error>,
 }
 
 enum Kind {
@@ -93,22 +95,48 @@ enum Kind {
 
 impl IoStream {
     pub(super) fn plain(stream: RawStream) -> Self {
-        Self { kind: Kind::Plain(stream), fresh: true }
+        Self { kind: Kind::Plain(stream), fresh: true, broken: None }
     }
 
     pub(super) fn tls(stream: Box<TlsStream<RawStream>>) -> Self {
-        Self { kind: Kind::Tls(stream), fresh: false }
+        Self { kind: Kind::Tls(stream), fresh: false, broken: None }
     }
 
-    /// Why it can't be written to: what the other side said before it closed, if that has not been read yet, tells more
-    /// than the broken pipe. A server that refuses the client's certificate is one that does so.
-    fn last_words(&mut self, context: &mut Context<'_>, broken: io::Error) -> io::Error {
+    /// What comes of writing. If it fails, what the other side said before it closed tells more than the broken pipe, and
+    /// may not have been read yet: a server that refuses the client's certificate says so and closes.
+    fn written<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let Poll::Ready(Err(broken)) = outcome else { return outcome };
+        self.broken = Some(broken);
+        self.last_words(context)
+    }
+
+    fn last_words<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         let mut scratch = [0; 1024];
-        let mut buffer = ReadBuf::new(&mut scratch);
-        match Pin::new(self).poll_read(context, &mut buffer) {
-            Poll::Ready(Err(said)) if said.kind() == io::ErrorKind::InvalidData => said,
-            _ => tls::explain_later(broken),
-        }
+        let said = Pin::new(&mut *self).poll_read(context, &mut ReadBuf::new(&mut scratch));
+        let broken = self.broken.take();
+        Poll::Ready(Err(match (said, broken) {
+            (Poll::Ready(Err(said)), _) if said.kind() == io::ErrorKind::InvalidData => said,
+            // A socket that is closed can be read from, if only its end: that is known in a moment.
+            (Poll::Pending, Some(broken)) if self.is_socket() => {
+                self.broken = Some(broken);
+                return Poll::Pending;
+            }
+            (_, broken) => {
+                tls::explain_later(broken.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()))
+            }
+        }))
+    }
+
+    fn is_socket(&self) -> bool {
+        let raw = match &self.kind {
+            Kind::Plain(raw) => raw,
+            Kind::Tls(stream) => stream.get_ref().0,
+        };
+        !matches!(raw, RawStream::Custom(_))
     }
 }
 
@@ -144,11 +172,14 @@ impl AsyncWrite for IoStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = match &mut this.kind {
+        if this.broken.is_some() {
+            return this.last_words(context);
+        }
+        let outcome = match &mut this.kind {
             Kind::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Kind::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
         };
-        written.map_err(|error| this.last_words(context, error))
+        this.written(context, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -157,11 +188,14 @@ impl AsyncWrite for IoStream {
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let flushed = match &mut this.kind {
+        if this.broken.is_some() {
+            return this.last_words(context);
+        }
+        let outcome = match &mut this.kind {
             Kind::Plain(stream) => Pin::new(stream).poll_flush(context),
             Kind::Tls(stream) => Pin::new(stream).poll_flush(context),
         };
-        flushed.map_err(|error| this.last_words(context, error))
+        this.written(context, outcome)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -180,8 +180,7 @@ async fn a_permission_that_lacks_is_no_reason_for_another_token() {
 #[tokio::test]
 async fn a_wrong_password_is_asked_about_once() {
     let etcd = support::etcd_that(|call| {
-        (call.path == AUTHENTICATE)
-            .then(|| Answer::status(3, ServerError::AuthFailed.message()))
+        (call.path == AUTHENTICATE).then(|| Answer::status(3, ServerError::AuthFailed.message()))
     })
     .await;
     let client = support::builder([etcd.endpoint()]).user("alice", "wrong").build().unwrap();
@@ -201,10 +200,8 @@ async fn a_wrong_password_is_asked_about_once() {
     assert_eq!(etcd.calls(AUTHENTICATE), 1);
     assert_eq!(etcd.calls(PUT) + etcd.calls(RANGE), 0);
 
-    let error = soon(
-        "connecting",
-        support::builder([etcd.endpoint()]).user("alice", "wrong").connect(),
-    );
+    let error =
+        soon("connecting", support::builder([etcd.endpoint()]).user("alice", "wrong").connect());
     check(error.await.map(drop));
 }
 

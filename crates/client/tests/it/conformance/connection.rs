@@ -6,7 +6,8 @@ use std::sync::Arc;
 use etcdkit::ErrorKind::Unavailable;
 use etcdkit::config::RetryPolicy;
 use etcdkit_testkit::peer::frame::code::{self, ENHANCE_YOUR_CALM, NO_ERROR};
-use etcdkit_testkit::peer::{Answer, Connection, Peer, Request, grpc_message};
+use etcdkit_testkit::peer::frame::flag;
+use etcdkit_testkit::peer::{Answer, Connection, Frame, Peer, Request, grpc_message, hpack};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -329,4 +330,54 @@ async fn calls_under_way_finish_while_new_ones_go_to_a_new_connection() {
 #[tokio::test]
 async fn without_retries_one_call_finds_out_that_the_server_leaves() {
     drains(RetryPolicy::off()).await;
+}
+
+/// Calls that are given up, by the caller or by a deadline, are reset; that their answers come all the same, and after
+/// h2 has forgotten the streams, harms no other call.
+#[tokio::test]
+async fn late_answers_to_calls_that_were_given_up_are_ignored() {
+    const GETS: usize = 3000;
+    let arrived = Arc::new(Notify::new());
+    let tell = Arc::clone(&arrived);
+    let mut peer = Peer::bind().await;
+    peer.run(move |mut conn| {
+        let arrived = Arc::clone(&tell);
+        async move {
+            conn.handshake(&[]).await?;
+            let mut held = Vec::new();
+            while held.len() < GETS {
+                held.push(next_get(&mut conn).await?.stream_id);
+            }
+            arrived.notify_one();
+            for stream in &held {
+                assert_eq!(conn.wait_reset(*stream).await?, code::CANCEL);
+            }
+            for stream in held {
+                // Flow control is not what this is about.
+                let block =
+                    hpack::encode(&[(":status", "200"), ("content-type", "application/grpc")]);
+                conn.send_frame(&Frame::headers(stream, flag::END_HEADERS, block)).await?;
+                let message = grpc_message(&support::get_answer());
+                conn.send_frame(&Frame::data(stream, 0, message)).await?;
+                let block = hpack::encode(&[("grpc-status", "0")]);
+                let flags = flag::END_HEADERS | flag::END_STREAM;
+                conn.send_frame(&Frame::headers(stream, flags, block)).await?;
+            }
+            conn.ping([6; 8]).await?;
+            loop {
+                let call = next_get(&mut conn).await?;
+                conn.respond(call.stream_id, &support::get_answer()).await?;
+            }
+        }
+    });
+    let client = support::builder([peer.endpoint()]).build().unwrap();
+    let mut gets = JoinSet::new();
+    for _ in 0..GETS {
+        let client = client.clone();
+        gets.spawn(async move { client.get("k").await });
+    }
+    soon("all gets to arrive", arrived.notified()).await;
+    drop(gets);
+    soon("the next get", client.get("k")).await.unwrap();
+    assert_eq!(peer.connections(), 1);
 }

@@ -23,10 +23,7 @@ async fn learner(admits: bool, code: u32) -> EtcdLike {
 
 async fn client_of(members: &[&EtcdLike]) -> Client {
     let endpoints = members.iter().map(|member| member.endpoint());
-    let client = support::builder(endpoints)
-        .timeout(Duration::from_millis(500))
-        .build()
-        .unwrap();
+    let client = support::builder(endpoints).timeout(Duration::from_millis(500)).build().unwrap();
     soon("all members", support::all_ready(&client)).await;
     client
 }
@@ -41,10 +38,7 @@ async fn test_balancer_support_learner() {
     let client = client_of(&[&alone]).await;
     assert!(client.endpoint_states()[0].is_learner());
     let error = soon("the get", client.get("k")).await.unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Unavailable),
-        "{error}"
-    );
+    assert!(matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Unavailable), "{error}");
     soon("a serializable get", client.get(own_state())).await.unwrap();
 
     // A voter joins in.

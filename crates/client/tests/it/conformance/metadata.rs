@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use etcdkit::service::CallOptions;
-use etcdkit::{Client, Metadata};
+use etcdkit::service::{CallOptions, Service, Streaming};
+use etcdkit::{Client, Metadata, Result, StreamRequest};
 use etcdkit_testkit::peer::{Answer, EtcdLike, Request};
 
 use super::support::{self, AUTHENTICATE, HEALTH, PUT, RANGE, STATUS, assert_says, soon};
@@ -135,6 +135,46 @@ async fn user_metadata_cannot_switch_ours_off() {
         assert_eq!(error.kind(), etcdkit::ErrorKind::InvalidArgument);
         assert_says(&error.to_string(), name);
     }
+}
+
+/// Throws away all that a call asks for beside its request.
+#[derive(Clone)]
+struct Forgetful<S>(S);
+
+impl<S: Service> Service for Forgetful<S> {
+    async fn call<R: etcdkit::Request>(&self, request: R, _: &CallOptions) -> Result<R::Response> {
+        self.0.call(request, &CallOptions::new()).await
+    }
+
+    async fn open<R: StreamRequest>(
+        &self,
+        request: R,
+        _: &CallOptions,
+    ) -> Result<Streaming<R::Item, R::Control>> {
+        self.0.open(request, &CallOptions::new()).await
+    }
+}
+
+#[tokio::test]
+async fn user_layers_cannot_switch_ours_off() {
+    let etcd = support::etcd().await;
+    let always = Metadata::new().with("x-service", "billing").unwrap();
+    let client = support::builder([etcd.endpoint()])
+        .metadata(always)
+        .require_leader()
+        .token("a.b.c")
+        .build()
+        .unwrap()
+        .layer(Forgetful)
+        .layer(Forgetful)
+        .with_options(CallOptions::new().retry(false));
+    soon("the put", client.put("k", "v")).await.unwrap();
+    let call = &etcd.requests(PUT)[0];
+    check_own(call);
+    assert_eq!(only(call, "hasleader"), Some("true"));
+    assert_eq!(only(call, "token"), Some("a.b.c"));
+    assert_eq!(only(call, "x-service"), Some("billing"));
+    assert!(only(call, "grpc-timeout").is_some());
 }
 
 const SECRETS: [&str; 3] = ["sesame-open", "t0ken-of-mine", "t0ken-of-the-server"];

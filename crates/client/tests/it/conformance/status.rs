@@ -4,7 +4,8 @@ use etcdkit::ErrorKind::{self, InvalidArgument, Unavailable};
 use etcdkit::config::RetryPolicy;
 use etcdkit::proto::{Applied, VersionLine};
 use etcdkit::{Code, ServerError};
-use etcdkit_testkit::peer::{Answer, EtcdLike};
+use etcdkit_testkit::peer::frame::code;
+use etcdkit_testkit::peer::{Answer, EtcdLike, Peer};
 
 use super::case::{Case, Expect, Then, answer, check, fails, panics, tonic, unknown};
 use super::subject::{Kind, Reference, Rpc, Subject};
@@ -197,6 +198,23 @@ async fn damaged_trailers_are_no_success() {
             ],
         ),
         Case::new(
+            "a status in the headers already, which trailers-only answers alone have",
+            |conn, id| {
+                Box::pin(async move {
+                    let headers = [
+                        (":status", "200"),
+                        ("content-type", "application/grpc"),
+                        ("grpc-status", "0"),
+                    ];
+                    conn.send_headers(id, &headers).await?;
+                    conn.send_message(id, &support::put_answer()).await?;
+                    conn.finish_response(id, 0, "").await?;
+                    Ok(Then::Serve)
+                })
+            },
+            [unknown(Unavailable, "with no message"), answer(2), answer(1)],
+        ),
+        Case::new(
             "two statuses, the first of which counts",
             trailers!["grpc-status": "0", "grpc-status": "13"],
             [answer(1), answer(1), answer(1)],
@@ -278,4 +296,33 @@ async fn headers_beyond_our_limit_are_named() {
         [unknown(Unavailable, "its headers have more than 65536 bytes"), answer(2), too_large()],
     )])
     .await;
+}
+
+/// Go's gRPC server refuses a message by its length, without waiting for the rest of it.
+#[tokio::test]
+async fn an_answer_may_come_before_the_request_has_left() {
+    let text = "grpc: received message larger than max (200009 vs. 2097152)";
+    let mut peer = Peer::bind().await;
+    peer.run(move |mut conn| async move {
+        conn.handshake(&[]).await?;
+        conn.hold_windows();
+        loop {
+            let call = conn.next_headers().await?;
+            match support::healthy(&call.path) {
+                Some(Answer::Message(message)) if call.path != PUT => {
+                    conn.wait_end(call.stream_id).await?;
+                    conn.respond(call.stream_id, &message).await?;
+                }
+                _ => {
+                    conn.respond_status(call.stream_id, 8, text).await?;
+                    conn.rst(call.stream_id, code::NO_ERROR).await?;
+                }
+            }
+        }
+    });
+    let client = support::builder([peer.endpoint()]).build().unwrap();
+    let error = soon("the put", client.put("k", vec![0; 200_000])).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
+    assert!(!error.maybe_applied(), "{error}");
+    assert_says(&error.to_string(), text);
 }

@@ -12,10 +12,11 @@ use etcdkit_testkit::peer::{Answer, Connection, Frame, Peer, Request, grpc_messa
 use prost::Message;
 use tokio::sync::Notify;
 
-use super::case::Doing;
+use super::case::{Doing, Then};
+use super::subject::{Failed, Reference, Rpc, Subject};
 use super::support::{
-    self, CLUSTER, RANGE, RANGE_STREAM, assert_says, header, healthy, key_value,
-    range_request, soon,
+    self, CLUSTER, RANGE, RANGE_STREAM, assert_says, header, healthy, key_value, range_request,
+    soon,
 };
 
 /// One piece of a streamed range, with one key.
@@ -38,9 +39,9 @@ async fn streaming(act: for<'a> fn(&'a mut Connection, Request) -> Doing<'a>) ->
             match healthy(&call.path) {
                 Some(Answer::Message(message)) => conn.respond(call.stream_id, &message).await?,
                 _ => match act(&mut conn, call).await? {
-                    super::case::Then::Serve => {}
-                    super::case::Then::Close => return conn.close().await,
-                    super::case::Then::Reset => return conn.reset(),
+                    Then::Serve => {}
+                    Then::Close => return conn.close().await,
+                    Then::Reset => return conn.reset(),
                 },
             }
         }
@@ -69,7 +70,6 @@ async fn read(mut pieces: Streaming<GetResponse>) -> (Vec<String>, Option<etcdki
 
 #[tokio::test]
 async fn pieces_come_as_the_server_sends_them() {
-    use super::case::Then;
     let peer = streaming(|conn, call| {
         Box::pin(async move {
             let id = call.stream_id;
@@ -101,7 +101,6 @@ async fn pieces_come_as_the_server_sends_them() {
 /// How a stream can end after its first piece, and what its last item says then.
 #[tokio::test]
 async fn a_stream_that_breaks_ends_with_an_error() {
-    use super::case::Then;
     macro_rules! after_a_piece {
         (|$conn:ident, $id:ident| $then:expr) => {
             |$conn: &mut Connection, call: Request| {
@@ -193,7 +192,6 @@ async fn a_stream_that_breaks_ends_with_an_error() {
 
 #[tokio::test]
 async fn a_stream_that_rests_too_long_ends_with_an_error() {
-    use super::case::Then;
     let peer = streaming(|conn, call| {
         Box::pin(async move {
             conn.start_response(call.stream_id).await?;
@@ -319,11 +317,10 @@ async fn an_older_server_is_read_page_by_page_at_one_revision() {
 
 /// libraries.md §10.1: h2 charges every unread DATA frame below 256 bytes to a budget of the connection's, and ends the
 /// connection when it is spent; with the windows of hyper and tonic, at the 16 800th.
-#[tokio::test]
-async fn a_flood_of_small_frames_that_nobody_reads_harms_no_one() {
-    use super::case::Then;
-    const FRAMES: usize = 20_000;
-    let peer = streaming(|conn, call| {
+const FLOOD: usize = 20_000;
+
+async fn flooding() -> Peer {
+    streaming(|conn, call| {
         Box::pin(async move {
             // A message of 95 bytes, 100 with its prefix, in a frame of its own.
             let mut message = piece("a").to_vec();
@@ -333,7 +330,7 @@ async fn a_flood_of_small_frames_that_nobody_reads_harms_no_one() {
             let message = grpc_message(&message);
             assert_eq!(message.len(), 100);
             conn.start_response(call.stream_id).await?;
-            for _ in 0..FRAMES {
+            for _ in 0..FLOOD {
                 conn.send_frame(&Frame::data(call.stream_id, 0, message.clone())).await?;
             }
             conn.finish_response(call.stream_id, 0, "").await?;
@@ -342,7 +339,12 @@ async fn a_flood_of_small_frames_that_nobody_reads_harms_no_one() {
             Ok(Then::Serve)
         })
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn a_flood_of_small_frames_that_nobody_reads_harms_no_one() {
+    let peer = flooding().await;
     let client = support::builder([peer.endpoint()]).build().unwrap();
     let pieces = soon("opening", client.get_stream(Get::all())).await.unwrap();
     for _ in 0..20 {
@@ -351,6 +353,32 @@ async fn a_flood_of_small_frames_that_nobody_reads_harms_no_one() {
     }
     let (keys, error) = read(pieces).await;
     assert!(error.is_none(), "{error:?}");
-    assert_eq!(keys.len(), FRAMES);
+    assert_eq!(keys.len(), FLOOD);
     assert_eq!(peer.connections(), 1, "the connection has survived");
+}
+
+/// The reference shows that the flood is one: it ends tonic's connection, with every call on it.
+#[tokio::test]
+async fn the_same_flood_ends_tonics_connection() {
+    let peer = flooding().await;
+    let mut reference = Reference::new(&peer.endpoint());
+    let request = RangeRequest { key: "a".into(), ..Default::default() };
+    let mut pieces = soon("opening", reference.stream(RANGE_STREAM, &request)).await;
+    // While the stream rests, the connection takes in what comes, until it gives up: then this is on another.
+    let mut calls = 0;
+    while peer.connections() < 2 {
+        let _ = soon("a put", reference.call(Rpc::Put, b"v", support::PATIENCE)).await;
+        calls += 1;
+        assert!(calls < FLOOD, "the connection has survived");
+    }
+    let mut read = 0;
+    let error = loop {
+        match soon("a piece", pieces.message()).await {
+            Ok(Some(_)) => read += 1,
+            Ok(None) => panic!("the whole flood was read: {read}"),
+            Err(status) => break Failed::from(&status),
+        }
+    };
+    assert!((1..FLOOD).contains(&read), "{read}");
+    assert_says(&error.text, "too_many_data_frames");
 }

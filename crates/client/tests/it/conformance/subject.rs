@@ -149,6 +149,20 @@ impl Subject for Reference {
     }
 }
 
+impl Reference {
+    /// Opens a stream of answers.
+    pub(super) async fn stream(
+        &mut self,
+        path: &'static str,
+        request: &impl Message,
+    ) -> tonic::Streaming<Bytes> {
+        self.0.ready().await.unwrap();
+        let request = tonic::Request::new(Bytes::from(request.encode_to_vec()));
+        let path = PathAndQuery::from_static(path);
+        self.0.server_streaming(request, path, Raw).await.unwrap().into_inner()
+    }
+}
+
 impl From<&tonic::Status> for Failed {
     fn from(status: &tonic::Status) -> Self {
         let mut text = status.message().to_owned();

@@ -4,7 +4,8 @@
 //! * `frozen.rs`, `killed.rs`: the acceptance scenarios, load on three members while one of them fails.
 //! * `black_hole.rs`, `dial.rs`, `partition.rs`, `shutdown.rs`: behaviour by behaviour, named after etcd's own tests.
 //! * `cut.rs`, `storm.rs`: connections that break at every byte, and at random: no write is applied twice.
-//! * `quarantine.rs`: what a member that is given up still gets, and what does not count as frozen.
+//! * `quarantine.rs`: what a member that is given up still gets, and what does not count as frozen. `hedge.rs`: reads
+//!   that a member holds.
 //! * `fronts.rs`: a cluster with a proxy before each member. `history.rs`, `load.rs`: calls and what became of them.
 #![expect(
     clippy::unwrap_used,
@@ -16,6 +17,7 @@ mod cut;
 mod dial;
 mod fronts;
 mod frozen;
+mod hedge;
 mod history;
 mod killed;
 mod load;

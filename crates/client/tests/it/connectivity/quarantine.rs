@@ -24,25 +24,34 @@ const SERVING: &[u8] = b"\x08\x01";
 /// `PutResponse` and `RangeResponse` alike: a header (field 1) with cluster 1, member 1, revision 1 and term 1.
 const HEADER: &[u8] = b"\x0a\x08\x08\x01\x10\x01\x18\x01\x20\x01";
 
-/// A member that answers everything, or nothing at all while it is silent: not even by a frame of HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mode {
+    Serving,
+    /// Answers probes, and holds everything that takes a leader.
+    Leaderless,
+    /// Answers nothing, not even by a frame of HTTP/2.
+    Silent,
+}
+
+/// A member that does as it is told.
 struct Member {
     peer: Peer,
     calls: Arc<Mutex<Vec<String>>>,
-    silent: watch::Sender<bool>,
+    mode: watch::Sender<Mode>,
 }
 
 impl Member {
     async fn start() -> Self {
         let calls: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (silent, is_silent) = watch::channel(false);
+        let (mode, current) = watch::channel(Mode::Serving);
         let mut peer = Peer::bind().await;
         let seen = Arc::clone(&calls);
-        peer.run(move |conn| serve(conn, Arc::clone(&seen), is_silent.clone()));
-        Self { peer, calls, silent }
+        peer.run(move |conn| serve(conn, Arc::clone(&seen), current.clone()));
+        Self { peer, calls, mode }
     }
 
-    fn be_silent(&self, silent: bool) {
-        self.silent.send_replace(silent);
+    fn be(&self, mode: Mode) {
+        self.mode.send_replace(mode);
     }
 
     fn count(&self, path: &str) -> usize {
@@ -59,12 +68,12 @@ impl Member {
 async fn serve(
     mut conn: Connection,
     calls: Arc<Mutex<Vec<String>>>,
-    silent: watch::Receiver<bool>,
+    mode: watch::Receiver<Mode>,
 ) -> io::Result<()> {
     // What a few thousand calls send fits into the first window.
     conn.hold_windows();
     conn.ignore_pings();
-    if *silent.borrow() {
+    if *mode.borrow() == Mode::Silent {
         conn.handshake_silent().await?;
     } else {
         conn.handshake(&[]).await?;
@@ -72,7 +81,9 @@ async fn serve(
     loop {
         let call = conn.next_request().await?;
         calls.lock().expect("no holder panics").push(call.path.clone());
-        if !*silent.borrow() {
+        let mode = *mode.borrow();
+        let kv = call.path.starts_with("/etcdserverpb.KV/");
+        if mode == Mode::Serving || (mode == Mode::Leaderless && !kv) {
             let answer = if call.path == HEALTH { SERVING } else { HEADER };
             conn.respond(call.stream_id, answer).await?;
         }
@@ -119,7 +130,7 @@ async fn a_frozen_member_gets_probes_only_until_it_answers_one() {
     let endpoint = frozen.peer.endpoint();
     eventually("a first call", seconds(5), async || (frozen.calls() > 0).then_some(())).await;
 
-    frozen.be_silent(true);
+    frozen.be(Mode::Silent);
     wait_ready(&client, &endpoint, false, seconds(5)).await;
     // What left before it was given up may still be under way.
     hold(millis(100)).await;
@@ -130,11 +141,43 @@ async fn a_frozen_member_gets_probes_only_until_it_answers_one() {
     assert!((1..=12).contains(&probes), "{probes} probes in 4 s");
 
     // Attempts that wait for an answer now do so in vain: the next one succeeds.
-    frozen.be_silent(false);
+    frozen.be(Mode::Serving);
     wait_ready(&client, &endpoint, true, seconds(10)).await;
     let calls = frozen.calls();
     eventually("calls again", seconds(5), async || (frozen.calls() > calls + 10).then_some(()))
         .await;
+    client.close().await;
+    let ended = within("the load", seconds(5), load.join_next()).await;
+    ended.unwrap().unwrap().unwrap();
+}
+
+/// A member that wakes up answers before its connections to the others are back: what it forwards to the leader then is
+/// lost, and holds its caller for seven seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_was_frozen_has_to_reach_its_leader_first() {
+    let members = [Member::start().await, Member::start().await];
+    let client = Client::builder()
+        .endpoints(members.each_ref().map(|member| member.peer.endpoint()))
+        .connect_timeout(seconds(3))
+        .connect()
+        .await
+        .unwrap();
+    wait_all_ready(&client).await;
+    let mut load = steady_calls(&client);
+    let (frozen, endpoint) = (&members[0], members[0].peer.endpoint());
+    frozen.be(Mode::Silent);
+    wait_ready(&client, &endpoint, false, seconds(5)).await;
+    hold(millis(100)).await;
+    let (calls, probes) = (frozen.calls(), frozen.count(HEALTH));
+
+    frozen.be(Mode::Leaderless);
+    let answers_probes = async || (frozen.count(HEALTH) > probes + 1).then_some(());
+    eventually("a probe", seconds(10), answers_probes).await;
+    let woken = now();
+    wait_ready(&client, &endpoint, true, seconds(10)).await;
+    // It may be that the whole cluster has no leader: that is no reason to leave the member out for ever.
+    assert!(woken.elapsed() >= millis(1300), "{:?}", woken.elapsed());
+    assert!(frozen.calls() > calls, "its leader was not asked for");
     client.close().await;
     let ended = within("the load", seconds(5), load.join_next()).await;
     ended.unwrap().unwrap().unwrap();
@@ -149,7 +192,7 @@ async fn a_frozen_member_is_not_hammered() {
         .connect()
         .await
         .unwrap();
-    member.be_silent(true);
+    member.be(Mode::Silent);
     let started = now();
     // Reads wait all of their time, and wake the balancer over and over.
     let mut readers = JoinSet::new();
