@@ -278,7 +278,8 @@ impl ServerError {
     /// assert_eq!(ServerError::from_message("no such thing"), None);
     /// ```
     ///
-    /// Early releases of 3.5 send one error in the words of the package that it comes from.
+    /// Some errors also come in the words of the package that they come from: 3.4 and early releases of 3.5 send them
+    /// so, with [`Code::Unknown`].
     ///
     /// ```
     /// # use etcdkit_proto::ServerError;
@@ -292,10 +293,12 @@ impl ServerError {
         {
             message = inner;
         }
-        if message == "auth: revision in header is old" {
-            return Some(Self::AuthOldRevision);
+        match message {
+            "auth: revision in header is old" => Some(Self::AuthOldRevision),
+            "context deadline exceeded" => Some(Self::DeadlineExceeded),
+            "context canceled" => Some(Self::Canceled),
+            _ => Self::from_exact(message),
         }
-        Self::from_exact(message)
     }
 
     /// The code with which a server of that line sends it.

@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 ///    process.
 /// 3. If nothing is received for [`probe_timeout`](Self::probe_timeout) after that, the connection is given up: its
 ///    calls fail with [`Cause::Frozen`](crate::Cause::Frozen), and those that may be repeated go elsewhere. The member
-///    gets no call until it has answered on a new connection.
+///    gets no call until it has answered on a new connection, and there a read that takes the leader, for which it has
+///    1.5 s: a process that wakes up has lost its connections to the other members, and what it forwards is lost too.
 ///
 /// By default a frozen member is left within 1.5 s, about as long as a cluster takes to replace a frozen leader, while one
 /// that pauses for half a second costs nothing but the turn to its neighbours.

@@ -51,6 +51,16 @@ impl ErrorKind {
     }
 }
 
+/// What a code means: etcd passes Go's context errors on bare, and with older gRPC servers (3.5.1 has one) these arrive as
+/// unknown.
+pub(crate) fn code_meant(code: Code, message: &str) -> Code {
+    match (code, message) {
+        (Code::Unknown, "context deadline exceeded") => Code::DeadlineExceeded,
+        (Code::Unknown, "context canceled") => Code::Canceled,
+        _ => code,
+    }
+}
+
 /// The kind of a server's answer: by etcd's own error where it is one, else by the gRPC code.
 pub(super) fn of_status(code: Code, server: Option<ServerError>) -> ErrorKind {
     use ServerError as S;
@@ -58,6 +68,8 @@ pub(super) fn of_status(code: Code, server: Option<ServerError>) -> ErrorKind {
         Some(S::Compacted) => ErrorKind::Compacted,
         Some(S::FutureRevision) => ErrorKind::FutureRevision,
         Some(S::NoLeader) => ErrorKind::NoLeader,
+        Some(S::DeadlineExceeded) => ErrorKind::Timeout,
+        Some(S::Canceled) => ErrorKind::Cancelled,
         Some(
             S::UserEmpty
             | S::InvalidAuthToken

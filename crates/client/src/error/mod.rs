@@ -9,6 +9,7 @@ mod kind;
 
 pub use attempt::{Attempt, Cause};
 pub use kind::ErrorKind;
+pub(crate) use kind::code_meant;
 
 pub use etcdkit_proto::{Code, ServerError};
 
@@ -138,7 +139,8 @@ impl Error {
     pub(crate) fn from_status(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         let message = message.into();
         let server = ServerError::from_message(&message);
-        let mut error = Self::new(kind::of_status(code, server), message);
+        let mut error =
+            Self::new(kind::of_status(kind::code_meant(code, &message), server), message);
         let inner = error.edit();
         inner.code = Some(code);
         inner.server = server;

@@ -384,7 +384,8 @@ async fn launch_on(
         let mut places = Vec::new();
         for _ in 0..members {
             let ports = pick();
-            let gate = if settings.gates { Some(Gate::start(peer_addr(&ports)).await) } else { None };
+            let gate =
+                if settings.gates { Some(Gate::start(peer_addr(&ports)).await) } else { None };
             places.push((ports, gate));
         }
         let name = |index: usize| format!("m{index}");

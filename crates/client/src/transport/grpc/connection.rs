@@ -34,6 +34,10 @@ const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 const SMALL_FRAME_BUDGET: usize = 64 << 20;
 /// The largest frame to be received. h2's default of 16 KiB costs a long answer a hundred times the headers.
 const FRAME: u32 = 1 << 20;
+/// Calls that were given up (by a deadline, a hedge, or who made them) may be answered all the same. h2 ignores that for
+/// so many streams at a time; frames on others it resets, and by default it ends the connection at the 1024th such reset
+/// of the connection's life, with all calls on it.
+const REMEMBERED: usize = 1024;
 /// Payload that h2 holds for one stream before it asks to wait.
 const SEND_BUFFER: usize = 4 << 20;
 /// With more calls than this on a connection, its task makes them: from then on that costs less than the callers'
@@ -75,6 +79,8 @@ impl H2Connection {
             .max_header_list_size(HEADERS)
             .max_send_buffer_size(SEND_BUFFER)
             .enable_push(false)
+            .max_concurrent_reset_streams(REMEMBERED)
+            .max_local_error_reset_streams(None)
             .handshake::<_, Bytes>(stream)
             .await
             .map_err(|error| cause_of(&error))?;

@@ -3,7 +3,7 @@
 use etcdkit_proto::method::Class;
 use etcdkit_proto::{Applied, Code, ServerError};
 
-use crate::error::Cause;
+use crate::error::{Cause, code_meant};
 use crate::transport::traits::{Failure, Status};
 
 /// What decides about a call, beside how it failed.
@@ -63,7 +63,7 @@ fn of_status(nature: Nature, status: &Status, repeatable: bool) -> Decision {
         Some(error) if repeatable && error.code() == Code::Unavailable => Decision::Retry,
         Some(S::Canceled | S::DeadlineExceeded) if repeatable => Decision::Retry,
         Some(_) => Decision::Fail,
-        None => match status.code {
+        None => match code_meant(status.code, &status.message) {
             Code::Unauthenticated if nature.can_authenticate => Decision::Authenticate,
             Code::Unavailable | Code::Canceled | Code::DeadlineExceeded if repeatable => {
                 Decision::Retry
@@ -129,11 +129,17 @@ mod tests {
         let refused = || Failure::NotProcessed(Cause::Refused("going away".into()));
         let canceled =
             Failure::Status(Status { code: Code::Canceled, message: "context canceled".into() });
+        let unknown = |message: &str| {
+            Failure::Status(Status { code: Code::Unknown, message: message.into() })
+        };
         for (failure, read, again, write, unknown) in [
             (lost(), Retry, Retry, Fail, true),
             (Failure::Unknown(Cause::Frozen), Retry, Retry, Fail, true),
             (refused(), Retry, Retry, Retry, false),
             (canceled, Retry, Retry, Fail, true),
+            (unknown("context deadline exceeded"), Retry, Retry, Fail, true),
+            (unknown("context canceled"), Retry, Retry, Fail, true),
+            (unknown("who knows"), Fail, Fail, Fail, true),
             (status(ServerError::Timeout), Retry, Retry, Fail, true),
             (status(ServerError::TimeoutDueToLeaderFail), Retry, Retry, Fail, true),
             (status(ServerError::Stopped), Retry, Retry, Fail, true),

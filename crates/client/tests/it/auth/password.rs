@@ -1,6 +1,6 @@
 //! Names and passwords.
 
-use etcdkit::{Client, ErrorKind, ServerError};
+use etcdkit::{ErrorKind, ServerError};
 
 use super::users::{self, authenticated, login};
 use crate::kv::members::*;
@@ -13,12 +13,12 @@ async fn user_error_auth() {
         let outcome = anonymous.put("foo", "bar").await;
         assert_eq!(outcome.as_ref().unwrap_err().kind(), ErrorKind::Unauthenticated);
         refused(outcome, ServerError::UserEmpty);
-        let again = Client::connect([etcd.client_url()]).await.unwrap();
+        let again = tolerant().endpoints([etcd.client_url()]).connect().await.unwrap();
         refused(again.get("foo").await, ServerError::UserEmpty);
 
         for (name, password) in [("wrong", "root"), ("root", "wrong"), ("alice", "root")] {
             let before = authenticated(&etcd).await;
-            let client = Client::builder().endpoints([etcd.client_url()]).user(name, password);
+            let client = tolerant().endpoints([etcd.client_url()]).user(name, password);
             let error = client.connect().await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{error}");
             assert_eq!(error.server_error(), Some(ServerError::AuthFailed), "{error}");
@@ -44,7 +44,7 @@ async fn user_error_auth() {
 async fn a_wrong_password_does_not_loop() {
     on_own_member_with(users::quick, async |anonymous, etcd| {
         users::set_up(&anonymous).await;
-        let client = Client::builder().endpoints([etcd.client_url()]).user("alice", "wrong");
+        let client = tolerant().endpoints([etcd.client_url()]).user("alice", "wrong");
         let client = client.build().unwrap();
         let before = authenticated(&etcd).await;
         for _ in 0..20 {

@@ -6,6 +6,8 @@ use etcdkit::proto::method::auth;
 use etcdkit::{Client, KeyRange};
 use etcdkit_testkit::etcd::{Builder, Etcd};
 
+use crate::kv::members::tolerant;
+
 /// Has passwords checked with the least effort: etcd's default takes a core a tenth of a second for each.
 pub(crate) fn quick<T>(etcd: Builder<T>) -> Builder<T> {
     etcd.argument("--bcrypt-cost=4")
@@ -54,13 +56,13 @@ pub(crate) async fn set_up(client: &Client) {
 
 /// A client of one member with a user's password, which is the name.
 pub(crate) async fn login(etcd: &Etcd, name: &str) -> Client {
-    let client = Client::builder().endpoints([etcd.client_url()]).user(name, name);
+    let client = tolerant().endpoints([etcd.client_url()]).user(name, name);
     client.connect().await.expect("the password is right")
 }
 
 /// A client with a token.
 pub(crate) async fn with_token(etcd: &Etcd, token: &str) -> Client {
-    let client = Client::builder().endpoints([etcd.client_url()]).token(token);
+    let client = tolerant().endpoints([etcd.client_url()]).token(token);
     client.connect().await.expect("the member serves")
 }
 

@@ -1,6 +1,5 @@
 //! The `:authority` that servers see, for each form of endpoint.
 
-use etcdkit::Client;
 use etcdkit::config::Tls;
 use etcdkit_testkit::certs::{ClientAuth, TestCa};
 use etcdkit_testkit::etcd::{Etcd, Tls as ServerTls, Version};
@@ -11,7 +10,7 @@ use crate::kv::members::*;
 
 /// Reads through `endpoint`; what the server saw as `:authority` and `:scheme`.
 async fn seen(etcd: &EtcdLike, endpoint: &str, tls: Option<Tls>) -> (String, String) {
-    let builder = Client::builder().endpoints([endpoint]);
+    let builder = tolerant().endpoints([endpoint]);
     let builder = match tls {
         Some(tls) => builder.tls(tls),
         None => builder,
@@ -118,7 +117,7 @@ async fn authority_on_real_etcd() {
             (format!("unix://{}", socket(&secure)), Some(tls())),
         ];
         for (endpoint, tls) in table {
-            let builder = Client::builder().endpoints([&*endpoint]);
+            let builder = tolerant().endpoints([&*endpoint]);
             let builder = match tls {
                 Some(tls) => builder.tls(tls),
                 None => builder,

@@ -14,7 +14,7 @@ fn written(client: &Client) -> Vec<String> {
 #[tokio::test]
 async fn set_endpoint_and_put() {
     on_every_version(async |_, etcd| {
-        let client = Client::builder().endpoints(["http://127.0.0.1:1"]).build().unwrap();
+        let client = tolerant().endpoints(["http://127.0.0.1:1"]).build().unwrap();
         client.set_endpoints([etcd.client_url()]).await.unwrap();
         client.put("set_endpoint_and_put", "bar").await.unwrap();
         assert_eq!(written(&client), [etcd.client_url()]);
@@ -27,7 +27,7 @@ async fn set_endpoint_and_put() {
 async fn switch_set_endpoints() {
     on_every_version(async |_, etcd| {
         let proxy = Proxy::start(etcd.client_addr()).await;
-        let client = Client::connect([proxy.addr().to_string()]).await.unwrap();
+        let client = tolerant().endpoints([proxy.addr().to_string()]).connect().await.unwrap();
         proxy.freeze();
         let patient = client.with_options(within(DEADLINE));
         let switch = async {
@@ -46,7 +46,7 @@ async fn switch_set_endpoints() {
 async fn endpoints_that_make_no_sense_change_nothing() {
     let etcd = EtcdLike::start().await;
     serve_reads(&etcd);
-    let client = Client::connect([etcd.endpoint()]).await.unwrap();
+    let client = tolerant().endpoints([etcd.endpoint()]).connect().await.unwrap();
     let table: [(&[&str], &str); 6] = [
         (&[], "no endpoints"),
         (&[""], "host is missing"),
@@ -60,7 +60,7 @@ async fn endpoints_that_make_no_sense_change_nothing() {
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{endpoints:?}: {error}");
         assert!(error.to_string().contains(reason), "{endpoints:?}: {error}");
         assert_eq!(written(&client), [etcd.endpoint()]);
-        let built = Client::builder().endpoints(endpoints.iter().copied()).build();
+        let built = tolerant().endpoints(endpoints.iter().copied()).build();
         assert_eq!(built.unwrap_err().kind(), ErrorKind::InvalidArgument, "{endpoints:?}");
     }
     client.get("a").await.unwrap();
@@ -72,7 +72,7 @@ async fn endpoints_that_stay_keep_their_connection() {
     let [first, second] = [EtcdLike::start().await, EtcdLike::start().await];
     serve_reads(&first);
     serve_reads(&second);
-    let client = Client::connect([first.endpoint()]).await.unwrap();
+    let client = tolerant().endpoints([first.endpoint()]).connect().await.unwrap();
     client.get("a").await.unwrap();
     let again = format!("{}/path", first.endpoint());
     let urls = [first.endpoint(), second.endpoint(), again];

@@ -9,6 +9,7 @@ mod connect;
 mod endpoints;
 mod mutual_tls;
 mod options;
+mod reload;
 mod sockets;
 mod sync;
 mod tls;

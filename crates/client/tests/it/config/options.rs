@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use etcdkit::config::{Limits, RetryPolicy, Timeouts};
-use etcdkit::proto::etcdserverpb::{AuthenticateResponse, RangeResponse};
 use etcdkit::{CallOptions, Client, ClientBuilder, ErrorKind, ServerError};
 use etcdkit_testkit::peer::{Answer, EtcdLike};
 
-use super::{RANGE, header, message, metadata, serve_reads};
-
-const AUTHENTICATE: &str = "/etcdserverpb.Auth/Authenticate";
+use super::{RANGE, metadata, serve_reads};
 
 fn builder() -> ClientBuilder {
     Client::builder().endpoints(["http://127.0.0.1:1"])
@@ -101,72 +98,5 @@ async fn max_unary_retries() {
         let once = client.with_options(CallOptions::new().retry(false));
         once.get("a").await.unwrap_err();
         assert_eq!(etcd.calls(RANGE) - before, attempts + 1, "{policy:?}");
-    }
-}
-
-/// With a token made elsewhere, nothing is authenticated, and the token is sent with every call.
-#[tokio::test]
-async fn new_with_only_jwt() {
-    let etcd = EtcdLike::start().await;
-    serve_reads(&etcd);
-    let client = Client::builder().endpoints([etcd.endpoint()]).token("a.b.c");
-    let client = client.connect().await.unwrap();
-    client.get("a").await.unwrap();
-    assert_eq!(etcd.calls(AUTHENTICATE), 0);
-    assert_eq!(etcd.requests(RANGE)[0].header("token"), Some("a.b.c"));
-    // And nothing can be done if it is refused.
-    etcd.queue(RANGE, Answer::status(16, "etcdserver: invalid auth token"));
-    let error = client.get("a").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{error}");
-    assert_eq!((etcd.calls(RANGE), etcd.calls(AUTHENTICATE)), (2, 0));
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Has {
-    Nothing,
-    Password,
-    Token,
-}
-
-/// Which refusals have the token renewed, and for whom.
-#[tokio::test]
-async fn client_should_refresh_token() {
-    let table = [
-        ("etcdserver: user name is empty", 3, true),
-        ("etcdserver: invalid auth token", 16, true),
-        ("etcdserver: revision of auth store is old", 3, true),
-        ("etcdserver: permission denied", 7, false),
-        ("etcdserver: authentication failed, invalid user ID or password", 3, false),
-        ("etcdserver: mvcc: required revision has been compacted", 11, false),
-    ];
-    for (text, code, renews) in table {
-        for has in [Has::Nothing, Has::Password, Has::Token] {
-            let etcd = EtcdLike::start().await;
-            let settings = Client::builder().endpoints([etcd.endpoint()]);
-            let settings = match has {
-                Has::Nothing => settings,
-                Has::Password => settings.user("alice", "secret"),
-                Has::Token => settings.token("a.b.c"),
-            };
-            let empty = RangeResponse { header: header(), ..RangeResponse::default() };
-            let token = AuthenticateResponse { header: header(), token: "t".to_owned() };
-            etcd.answer_with(move |call| match &*call.path {
-                AUTHENTICATE => Some(message(&token)),
-                RANGE => Some(message(&empty)),
-                _ => None,
-            });
-            let client = settings.connect().await.unwrap();
-            let before = etcd.calls(AUTHENTICATE);
-            assert_eq!(before, usize::from(has == Has::Password));
-            etcd.queue(RANGE, Answer::status(code, text));
-            let outcome = client.get("a").await;
-            let renewed = etcd.calls(AUTHENTICATE) - before;
-            let expected = usize::from(renews && has == Has::Password);
-            assert_eq!(renewed, expected, "{text}, {has:?}");
-            // A change of users that a member has not seen yet passes, for everyone.
-            let passes = expected == 1 || text.contains("auth store is old");
-            assert_eq!(outcome.is_ok(), passes, "{text}, {has:?}: {outcome:?}");
-            assert_eq!(etcd.calls(RANGE), 1 + usize::from(passes), "{text}, {has:?}");
-        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use etcdkit::Client;
 use etcdkit::config::Address;
 use etcdkit::transport::{ConnectFuture, Connector, Io, duplex};
 use etcdkit_testkit::etcd::{Etcd, Version};
@@ -18,14 +17,15 @@ async fn ipv6() {
         let etcd = Etcd::builder(version).ipv6().start().await;
         let port = etcd.client_addr().port();
         for endpoint in [format!("[::1]:{port}"), format!("http://[::1]:{port}/")] {
-            let client = Client::connect([&*endpoint]).await;
+            let client = tolerant().endpoints([&*endpoint]).connect().await;
             let client = client.unwrap_or_else(|error| panic!("{endpoint}: {error}"));
             client.put("foo", "bar").await.unwrap();
         }
         // A name with several addresses, of which one is listened on. It depends on the machine which it has.
         let mut found = tokio::net::lookup_host(("localhost", port)).await.unwrap();
         if found.any(|address| address.is_ipv6()) {
-            let client = Client::connect([format!("localhost:{port}")]).await.unwrap();
+            let client =
+                tolerant().endpoints([format!("localhost:{port}")]).connect().await.unwrap();
             client.get("foo").await.unwrap();
         }
     }
@@ -36,7 +36,8 @@ async fn ipv6() {
 async fn names() {
     on_every_version(async |_, etcd| {
         let port = etcd.client_addr().port();
-        let client = Client::connect([format!("http://localhost:{port}")]).await.unwrap();
+        let client =
+            tolerant().endpoints([format!("http://localhost:{port}")]).connect().await.unwrap();
         client.get("foo").await.unwrap();
     })
     .await;
@@ -58,7 +59,7 @@ async fn in_process() {
                 });
             }
         });
-        let client = Client::builder().endpoints(["inprocess:m0"]).connector(connector);
+        let client = tolerant().endpoints(["inprocess:m0"]).connector(connector);
         let client = client.connect().await.unwrap();
         client.put("in_process", "bar").await.unwrap();
         assert_eq!(value(&client, "in_process").await.as_deref(), Some("bar"));
@@ -90,7 +91,7 @@ impl Connector for Fixed {
 async fn a_connector_of_ones_own() {
     on_every_version(async |_, etcd| {
         let client = |endpoint: &str| {
-            Client::builder().endpoints([endpoint]).connector(Fixed(etcd.client_addr())).connect()
+            tolerant().endpoints([endpoint]).connector(Fixed(etcd.client_addr())).connect()
         };
         let there = client("http://etcd.example.com").await.unwrap();
         there.put("a_connector", "bar").await.unwrap();

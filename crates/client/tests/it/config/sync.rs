@@ -41,7 +41,7 @@ async fn sync_filters_members() {
     let everywhere = member("m1", &["http://0.0.0.0:5", "http://[::]:5", "nonsense://x"]);
     let unstarted = member("", &["http://127.0.0.1:3"]);
     advertise(&etcd, vec![started, learner, unstarted, everywhere]);
-    let client = Client::connect([etcd.endpoint()]).await.unwrap();
+    let client = tolerant().endpoints([etcd.endpoint()]).connect().await.unwrap();
     client.sync().await.unwrap();
     assert_eq!(sorted(&client), ["http://127.0.0.1:1", "http://127.0.0.1:2"]);
     let asked = etcd.requests(MEMBER_LIST).pop().unwrap().message();
@@ -53,7 +53,7 @@ async fn sync_filters_members() {
 #[tokio::test]
 async fn sync_never_leaves_a_client_without_endpoints() {
     let etcd = EtcdLike::start().await;
-    let client = Client::connect([etcd.endpoint()]).await.unwrap();
+    let client = tolerant().endpoints([etcd.endpoint()]).connect().await.unwrap();
     for (members, said) in [
         (vec![], "no member"),
         (vec![member("", &["http://127.0.0.1:1"])], "no member"),
@@ -74,7 +74,7 @@ async fn sync_never_turns_https_into_http() {
     let config = ca.server("etcd-0").server_config(ClientAuth::None);
     let etcd = EtcdLike::on(Peer::bind().await.with_tls(config));
     let tls = Tls::new().ca_file(ca.cert_path());
-    let client = Client::builder().endpoints([etcd.endpoint()]).tls(tls);
+    let client = tolerant().endpoints([etcd.endpoint()]).tls(tls);
     let client = client.connect().await.unwrap();
     advertise(&etcd, vec![member("m0", &["http://127.0.0.1:1"])]);
     let error = client.sync().await.unwrap_err().to_string();
@@ -91,7 +91,7 @@ async fn sync_never_turns_https_into_http() {
 async fn auto_sync() {
     let etcd = EtcdLike::start().await;
     advertise(&etcd, vec![]);
-    let client = Client::builder().endpoints([etcd.endpoint()]);
+    let client = tolerant().endpoints([etcd.endpoint()]);
     let client = client.auto_sync(Duration::from_millis(10)).connect().await.unwrap();
     // A list that can't be used is asked for again.
     in_time("two lists", etcd.wait_calls(MEMBER_LIST, 2)).await;
@@ -117,7 +117,7 @@ async fn sync_on_real_etcd() {
         assert_eq!(sorted(&client), expected);
         // By another name of the same address.
         let alias = cluster[0].client_url().replace("127.0.0.1", "localhost");
-        let synced = Client::builder().endpoints([alias]).auto_sync(Duration::from_millis(20));
+        let synced = tolerant().endpoints([alias]).auto_sync(Duration::from_millis(20));
         let synced = synced.connect().await.unwrap();
         eventually("the advertised endpoint", DEADLINE, async || {
             (sorted(&synced) == expected).then_some(())

@@ -12,7 +12,7 @@ use super::{RANGE, serve_reads};
 use crate::kv::members::*;
 
 async fn connect_to(endpoint: &str, tls: Option<Tls>) -> etcdkit::Result<Client> {
-    let builder = Client::builder().endpoints([endpoint]).connect_timeout(Duration::from_secs(20));
+    let builder = tolerant().endpoints([endpoint]).connect_timeout(Duration::from_secs(20));
     match tls {
         Some(tls) => builder.tls(tls).connect().await,
         None => builder.connect().await,
@@ -104,7 +104,7 @@ async fn tls_files_that_can_not_be_used() {
         (with_key(other.key_path()), "key.pem"),
     ];
     for (tls, named) in table {
-        let built = Client::builder().endpoints(["https://127.0.0.1:1"]).tls(tls.clone()).build();
+        let built = tolerant().endpoints(["https://127.0.0.1:1"]).tls(tls.clone()).build();
         let error = built.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{tls:?}: {error}");
         assert!(error.to_string().contains(named), "{tls:?}: {error}");
@@ -121,7 +121,7 @@ async fn tls_is_decided_per_endpoint() {
     serve_reads(&secure);
     serve_reads(&plain);
     let tls = Tls::new().ca_file(ca.cert_path());
-    let client = Client::builder().endpoints([plain.endpoint(), secure.endpoint()]).tls(tls);
+    let client = tolerant().endpoints([plain.endpoint(), secure.endpoint()]).tls(tls);
     let client = client.connect().await.unwrap();
     let both = async |client: &Client| {
         let before = (plain.calls(RANGE), secure.calls(RANGE));

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use etcdkit::ErrorKind;
 use etcdkit::proto::etcdserverpb::StatusResponse;
-use etcdkit::{Client, ErrorKind};
 use etcdkit_testkit::etcd::Version;
 use etcdkit_testkit::peer::EtcdLike;
 
@@ -15,7 +15,7 @@ async fn reject_old_cluster() {
     for version in Version::available() {
         let _named = Named::new(version);
         let etcd = shared(version).await;
-        let client = Client::builder().endpoints([etcd.client_url()]).reject_old_cluster();
+        let client = tolerant().endpoints([etcd.client_url()]).reject_old_cluster();
         let outcome = client.connect().await;
         if version.at_least(3, 6) {
             outcome.unwrap().get("foo").await.unwrap();
@@ -61,7 +61,7 @@ async fn client_reject_old_cluster() {
             endpoints.push(etcd.endpoint());
             members.push(etcd);
         }
-        let client = Client::builder().endpoints(endpoints).reject_old_cluster();
+        let client = tolerant().endpoints(endpoints).reject_old_cluster();
         let outcome = client.connect_timeout(Duration::from_secs(20)).connect().await;
         match outcome {
             Ok(_) => assert!(fine, "{versions:?} are accepted"),

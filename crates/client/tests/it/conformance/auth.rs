@@ -307,7 +307,8 @@ async fn a_caller_that_leaves_does_not_take_the_token_along() {
     let guarded = Guarded::start().await;
     guarded.etcd.queue(AUTHENTICATE, Answer::Hang);
     let client = guarded.client();
-    let impatient = client.with_options(CallOptions::new().timeout(Duration::from_millis(100)));
+    soon("the member", client.wait_ready()).await.unwrap();
+    let impatient = client.with_options(CallOptions::new().timeout(Duration::from_millis(500)));
     let mut calls = JoinSet::new();
     calls.spawn(async move { impatient.put("k", "v").await.map(drop) });
     soon("the first to ask", guarded.etcd.wait_calls(AUTHENTICATE, 1)).await;

@@ -12,7 +12,8 @@ use tonic::Code;
 use super::subject::{Kind, Reference, Rpc, Subject};
 use super::support::{self, PUT, assert_says, soon, within};
 
-const DEADLINE: Duration = Duration::from_millis(500);
+/// For calls that wait until their deadline.
+const DEADLINE: Duration = Duration::from_millis(800);
 
 /// Whether a call that finds no member can be told to wait no longer.
 #[derive(Clone, Copy, PartialEq)]
@@ -31,15 +32,19 @@ async fn check(
     (wait, says): (Wait, &str),
     reference: Option<(Code, &str)>,
 ) {
-    let builder = builder.endpoints([&*endpoint]).timeout(DEADLINE);
+    let (deadline, calls) = match wait {
+        Wait::InVain => (support::PATIENCE, 2),
+        Wait::UntilTheDeadline => (DEADLINE, 1),
+    };
+    let builder = builder.endpoints([&*endpoint]).timeout(deadline);
     let error = soon(what, builder.clone().connect()).await.unwrap_err();
     assert_eq!(error.kind(), Unavailable, "{what}: {error}");
     assert_says(&error.to_string(), says);
     assert_eq!(error.endpoint(), Some(&*endpoint), "{what}");
 
     let client = builder.build().unwrap();
-    for _ in 0..2 {
-        let put = within(DEADLINE + Duration::from_secs(1), what, client.put("k", "v"));
+    for _ in 0..calls {
+        let put = within(deadline + Duration::from_secs(1), what, client.put("k", "v"));
         let error = put.await.unwrap_err();
         assert_eq!(error.kind(), Unavailable, "{what}: {error}");
         assert!(!error.maybe_applied(), "{what}: {error}");
@@ -52,7 +57,7 @@ async fn check(
     }
     if let Some((code, says)) = reference {
         let mut reference = Reference::new(&endpoint);
-        let put = reference.call(Rpc::Put, b"v", DEADLINE);
+        let put = reference.call(Rpc::Put, b"v", deadline);
         let failed = soon(what, put).await.unwrap_err();
         assert_eq!(failed.kind, Kind::Reference(code), "{what}: {}", failed.text);
         assert_says(&failed.text, says);
@@ -82,7 +87,8 @@ async fn what_is_no_http2_server_is_named() {
     let peer = Peer::silent().await;
     let reference = Some((Code::Cancelled, "Timeout"));
     let says = "not connected in time";
-    check("silent", plain(), peer.endpoint(), (UntilTheDeadline, says), reference).await;
+    let builder = plain().connect_timeout(support::CONNECT);
+    check("silent", builder, peer.endpoint(), (UntilTheDeadline, says), reference).await;
     assert!(peer.connections() > 0);
 
     let peer = Peer::garbage(b"220 mail.example.com ESMTP\r\n".as_slice()).await;
@@ -230,6 +236,7 @@ async fn a_grpc_server_that_is_no_etcd_is_named() {
     assert_eq!(error.kind(), Unsupported, "{error}");
 
     let mut reference = Reference::new(&other.endpoint());
-    let failed = soon("tonic", reference.call(Rpc::Put, b"v", DEADLINE)).await.unwrap_err();
+    let failed =
+        soon("tonic", reference.call(Rpc::Put, b"v", support::PATIENCE)).await.unwrap_err();
     assert_eq!(failed.kind, Kind::Reference(Code::Unimplemented));
 }

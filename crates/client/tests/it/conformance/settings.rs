@@ -1,9 +1,6 @@
 //! HTTP/2 below the calls: settings, windows, pings, and frames that nobody asked for.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use etcdkit::ErrorKind::{ResourceExhausted, Unavailable};
@@ -16,7 +13,7 @@ use tokio::task::JoinSet;
 use tonic::Code;
 
 use super::case::{Case, Then, answer, check, tonic, unknown};
-use super::support::{self, PUT, assert_says, put_answer, soon};
+use super::support::{self, PUT, ask, assert_says, put_answer, soon};
 
 /// Sends something before a good answer.
 macro_rules! before {
@@ -227,17 +224,6 @@ async fn calls_beyond_the_servers_limit_queue_and_run_in_turn() {
     soon("the end", peer.next_outcome()).await.unwrap();
 }
 
-/// Whether the future is over, after it was asked once.
-async fn ask<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Option<F::Output> {
-    poll_fn(|cx| {
-        Poll::Ready(match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Some(output),
-            Poll::Pending => None,
-        })
-    })
-    .await
-}
-
 #[tokio::test]
 async fn one_more_call_than_may_queue_fails_at_once() {
     const QUEUED: usize = 3;
@@ -356,7 +342,7 @@ async fn a_member_that_allows_no_streams_is_never_ready() {
         conn.handshake(&[(MAX_CONCURRENT_STREAMS, 0)]).await?;
         conn.wait_close().await
     });
-    let client = support::builder([peer.endpoint()]);
+    let client = support::builder([peer.endpoint()]).connect_timeout(support::CONNECT);
     let error = soon("connecting", client.clone().connect()).await.unwrap_err();
     assert_eq!(error.kind(), Unavailable);
     assert_says(&error.to_string(), "not connected in time");

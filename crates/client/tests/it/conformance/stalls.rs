@@ -7,7 +7,7 @@ use etcdkit::config::Liveness;
 use etcdkit::service::CallOptions;
 use etcdkit::{Cause, Client};
 use etcdkit_testkit::peer::frame::setting::INITIAL_WINDOW_SIZE;
-use etcdkit_testkit::peer::frame::{Frame, flag};
+use etcdkit_testkit::peer::frame::{Frame, FrameKind, flag};
 use etcdkit_testkit::peer::{Answer, EtcdLike, Peer, grpc_message};
 use tonic::Code;
 
@@ -15,7 +15,7 @@ use super::case::{Case, Then, check, fails, hangs, tonic, unknown};
 use super::support::{self, HEALTH, PUT, RANGE, assert_says, put_answer, soon, within};
 
 /// Long enough for a probe, which is sent after 500 ms of silence and answered here.
-const DEADLINE: Duration = Duration::from_millis(650);
+const DEADLINE: Duration = Duration::from_millis(1200);
 
 /// tonic's deadline holds until the headers are there, and for nothing that follows.
 #[tokio::test]
@@ -70,15 +70,17 @@ async fn a_call_without_an_end_is_over_by_its_deadline() {
                     let stream = id.to_be_bytes();
                     let block = [b"\x00\x00\x01\x01\x00".as_slice(), &stream, b"\x88"].concat();
                     conn.raw(block).await?;
-                    // Nothing else may be sent until the block is complete.
-                    conn.wait_reset(id).await?;
+                    // Nothing else may be sent, and so nothing answered, until the block is complete.
+                    let is_reset =
+                        |frame: &Frame| frame.kind == FrameKind::RstStream && frame.stream == id;
+                    while !is_reset(&conn.next_frame().await?) {}
                     conn.send_frame(&Frame::continuation(id, flag::END_HEADERS, "")).await?;
                     Ok(Then::Serve)
                 })
             },
             [unknown(Timeout, late), fails(Timeout, late), tonic(Code::Cancelled, "Timeout")],
         )
-        .deadline(Duration::from_millis(300)),
+        .deadline(Duration::from_millis(900)),
     ])
     .await;
 }
@@ -99,6 +101,7 @@ fn with_timeout(client: &Client, timeout: Duration) -> Client {
 async fn a_member_that_answers_probes_is_waited_for_until_the_deadline() {
     let etcd = support::etcd().await;
     let client = support::builder([etcd.endpoint()]).liveness(quick()).build().unwrap();
+    soon("the member", client.wait_ready()).await.unwrap();
     for _ in 0..2 {
         etcd.queue(PUT, Answer::Hang);
         let before = etcd.calls(HEALTH);
@@ -135,7 +138,7 @@ async fn freezing(calls: usize) -> Peer {
 
 #[tokio::test]
 async fn a_member_that_leaves_a_probe_unanswered_is_given_up_long_before_the_deadline() {
-    let liveness = || quick().probe_timeout(Duration::from_millis(100));
+    let liveness = || quick().probe_timeout(Duration::from_millis(500));
     // The health check and the introduction come before the first call.
     let peer = freezing(2).await;
     let client = support::builder([peer.endpoint()]).liveness(liveness()).build().unwrap();
@@ -168,6 +171,7 @@ async fn a_request_that_the_server_does_not_take_in_is_over_by_its_deadline() {
         }
     });
     let client = support::builder([peer.endpoint()]).build().unwrap();
+    soon("the member", client.wait_ready()).await.unwrap();
     let stalled = with_timeout(&client, Duration::from_millis(300));
     let put = within(Duration::from_millis(1300), "the put", stalled.put("k", vec![0; 20_000]));
     let error = put.await.unwrap_err();
@@ -198,7 +202,7 @@ async fn a_connection_that_takes_nothing_in_is_replaced() {
             }
         }
     });
-    let liveness = quick().probe_timeout(Duration::from_millis(100));
+    let liveness = quick().probe_timeout(Duration::from_millis(500));
     let client = support::builder([peer.endpoint()]).liveness(liveness).build().unwrap();
     let error = soon("the put", client.put("k", vec![0; 200_000])).await.unwrap_err();
     assert_eq!(error.attempts()[0].cause(), &Cause::Frozen, "{error}");

@@ -1,19 +1,20 @@
 //! Who is tested: our client, and tonic's as a reference.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
 use etcdkit::proto::etcdserverpb::{PutRequest, PutResponse, RangeRequest, RangeResponse};
 use etcdkit::service::CallOptions;
-use etcdkit::{Client, Error, ErrorKind};
+use etcdkit::{Client, Error, ErrorKind, GetResponse};
 use http::uri::PathAndQuery;
 use prost::Message;
 use tokio::task::JoinSet;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::{Channel, Endpoint};
 
-use super::support::{self, LIMIT, PUT, RANGE};
+use super::support::{self, HEALTH, LIMIT, PUT, RANGE, soon};
 
 /// A call that cases make: one that changes something, or one that does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,9 @@ pub(super) trait Subject: Sized {
     /// A client of one endpoint; it need not have connected yet.
     fn new(endpoint: &str) -> Self;
 
+    /// Connects.
+    fn connect(&mut self) -> impl Future<Output = ()> + Send;
+
     /// Makes one call, and returns the revision in the answer's header.
     fn call(
         &mut self,
@@ -68,6 +72,10 @@ impl Subject for Ours {
         Self(support::builder([endpoint]).limits(support::limits()).build().unwrap())
     }
 
+    async fn connect(&mut self) {
+        soon("the member", self.0.wait_ready()).await.unwrap();
+    }
+
     async fn call(&mut self, rpc: Rpc, value: &[u8], deadline: Duration) -> Result<i64, Failed> {
         let client = self.0.with_options(CallOptions::new().timeout(deadline));
         match rpc {
@@ -76,6 +84,41 @@ impl Subject for Ours {
         }
         .map(|revision| revision.get())
         .map_err(|error| Failed::from(&error))
+    }
+}
+
+/// etcdkit's client with other calls under way on the same connection, whose own task makes the calls then.
+pub(super) struct Busy {
+    client: Ours,
+    /// Calls that [`HELD`] makes the peer leave unanswered.
+    held: Vec<Pin<Box<dyn Future<Output = etcdkit::Result<GetResponse>> + Send>>>,
+}
+
+/// The key of such calls.
+pub(super) const HELD: &str = "held";
+/// More than callers make by themselves.
+const MANY: usize = 40;
+
+impl Subject for Busy {
+    const NAME: &'static str = "etcdkit, busy";
+
+    fn new(endpoint: &str) -> Self {
+        Self { client: Ours::new(endpoint), held: Vec::new() }
+    }
+
+    async fn connect(&mut self) {
+        self.client.connect().await;
+        for _ in 0..MANY {
+            let client = self.client.0.clone();
+            let mut call: Pin<Box<_>> = Box::pin(async move { client.get(HELD).await });
+            // Sends it; what becomes of it is of no interest.
+            assert!(support::ask(&mut call).await.is_none());
+            self.held.push(call);
+        }
+    }
+
+    async fn call(&mut self, rpc: Rpc, value: &[u8], deadline: Duration) -> Result<i64, Failed> {
+        self.client.call(rpc, value, deadline).await
     }
 }
 
@@ -97,11 +140,18 @@ impl Subject for Reference {
 
     fn new(endpoint: &str) -> Self {
         let endpoint = Endpoint::from_shared(endpoint.to_owned()).unwrap();
-        let channel = endpoint.connect_timeout(support::CONNECT).connect_lazy();
+        let channel = endpoint.connect_lazy();
         let grpc = tonic::client::Grpc::new(channel)
             .max_decoding_message_size(LIMIT)
             .max_encoding_message_size(LIMIT);
         Self(grpc)
+    }
+
+    async fn connect(&mut self) {
+        soon("tonic", self.0.ready()).await.unwrap();
+        let check = tonic::Request::new(Bytes::new());
+        let check = self.0.unary(check, PathAndQuery::from_static(HEALTH), Raw);
+        soon("tonic's health check", check).await.unwrap();
     }
 
     async fn call(&mut self, rpc: Rpc, value: &[u8], deadline: Duration) -> Result<i64, Failed> {

@@ -2,6 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,7 +30,7 @@ pub(super) const CLUSTER: u64 = 0xc1;
 /// The revision in the answers here.
 pub(super) const REVISION: i64 = 7;
 /// How long anything may take that ought to take milliseconds.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a connection may take in tests where it never comes up.
 pub(super) const CONNECT: Duration = Duration::from_millis(300);
 /// The message limit, each way, of clients under test.
@@ -57,7 +58,6 @@ where
 {
     Client::builder()
         .endpoints(endpoints)
-        .connect_timeout(CONNECT)
         .reconnect(Reconnect::new().first(Duration::from_millis(10)).max(Duration::from_millis(50)))
         .retry(quick_retry())
 }
@@ -172,4 +172,15 @@ pub(super) async fn until(client: &Client, wanted: impl Fn(&[EndpointState]) -> 
             return;
         }
     }
+}
+
+/// What the future is ready with, after it was asked once.
+pub(super) async fn ask<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Option<F::Output> {
+    poll_fn(|cx| {
+        Poll::Ready(match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
+    })
+    .await
 }

@@ -1,16 +1,15 @@
 //! Clients with TLS and without: `Example`, `ExampleConfig_withTLS` and `ExampleConfig_insecure`.
 
-use etcdkit::Client;
 use etcdkit::config::Tls;
 use etcdkit_testkit::certs::TestCa;
 use etcdkit_testkit::etcd::{Etcd, Tls as ServerTls, Version};
 
-use crate::kv::members::{Named, on_every_version};
+use crate::kv::members::{Named, on_every_version, tolerant};
 
 #[tokio::test]
 async fn example() {
     on_every_version(async |_, etcd| {
-        let client = Client::connect([etcd.client_url()]).await.unwrap();
+        let client = tolerant().endpoints([etcd.client_url()]).connect().await.unwrap();
         client.put("example/foo", "bar").await.unwrap();
         client.close().await;
     })
@@ -22,7 +21,7 @@ async fn example_config_insecure() {
     on_every_version(async |_, etcd| {
         // No scheme and no TLS configured: plain text.
         let endpoint = etcd.client_addr().to_string();
-        let client = Client::builder().endpoints([endpoint]).connect().await.unwrap();
+        let client = tolerant().endpoints([endpoint]).connect().await.unwrap();
         client.put("example_config_insecure/foo", "bar").await.unwrap();
     })
     .await;
@@ -40,7 +39,7 @@ async fn example_config_with_tls() {
         let tls = Tls::new()
             .ca_file(ca.cert_path())
             .client_certificate_files(own.cert_path(), own.key_path());
-        let client = Client::builder().endpoints([etcd.client_url()]).tls(tls);
+        let client = tolerant().endpoints([etcd.client_url()]).tls(tls);
         let client = client.connect().await.unwrap();
         client.put("foo", "bar").await.unwrap();
     }

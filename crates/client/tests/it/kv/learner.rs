@@ -5,6 +5,7 @@ use std::time::Duration;
 use etcdkit::{Client, Get, Put, ServerError, Txn};
 use etcdkit_testkit::cluster::Cluster;
 use etcdkit_testkit::etcd::Version;
+use etcdkit_testkit::wait::eventually;
 
 use super::members::*;
 
@@ -62,7 +63,10 @@ async fn kv_for_learner_and_balancer_support_learner() {
 async fn promoted(cluster: &Cluster, learner: usize, client: &Client) {
     cluster.promote(learner).await;
     client.set_endpoints([cluster[learner].client_url()]).await.unwrap();
-    let patient = client.with_options(within(DEADLINE));
-    patient.put("foo", "promoted").await.unwrap();
-    assert_eq!(value(&patient, "foo").await.as_deref(), Some("promoted"));
+    // The leader knows it first, and the promoted member a moment later: until then it refuses.
+    eventually("the member to know of its promotion", DEADLINE, async || {
+        client.put("foo", "promoted").await.ok()
+    })
+    .await;
+    assert_eq!(value(client, "foo").await.as_deref(), Some("promoted"));
 }

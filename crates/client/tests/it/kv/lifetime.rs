@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcdkit::{Client, ErrorKind, Get, Revision};
+use etcdkit::{ErrorKind, Get, Revision};
 use etcdkit_testkit::proxy::Proxy;
 
 use super::members::*;
@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(5);
 async fn kv_get_err_conn_closed() {
     on_every_version(async |_, etcd| {
         let proxy = Proxy::start(etcd.client_addr()).await;
-        let client = Client::connect([proxy.addr().to_string()]).await.unwrap();
+        let client = tolerant().endpoints([proxy.addr().to_string()]).connect().await.unwrap();
         // So that the answer can't come first.
         proxy.freeze();
         let both = async { tokio::join!(client.get("foo"), client.close()) };
@@ -68,7 +68,7 @@ async fn closing_is_seen_by_clones_and_streams() {
 async fn kv_get_cancel() {
     on_own_member(async |_, etcd| {
         let proxy = Proxy::start(etcd.client_addr()).await;
-        let client = Client::connect([proxy.addr().to_string()]).await.unwrap();
+        let client = tolerant().endpoints([proxy.addr().to_string()]).connect().await.unwrap();
         let now = client.put("foo", "bar").await.unwrap().revision();
         proxy.freeze();
         let dropped = tokio::time::timeout(Duration::from_millis(50), client.get("foo")).await;
@@ -86,7 +86,7 @@ async fn kv_get_cancel() {
 async fn dropping_the_last_clone_closes_connections() {
     on_every_version(async |_, etcd| {
         let proxy = Proxy::start(etcd.client_addr()).await;
-        let client = Client::connect([proxy.addr().to_string()]).await.unwrap();
+        let client = tolerant().endpoints([proxy.addr().to_string()]).connect().await.unwrap();
         let clone = client.clone();
         drop(client);
         clone.get("foo").await.unwrap();
@@ -108,7 +108,7 @@ async fn dropping_the_last_clone_closes_connections() {
 async fn dropped_calls_leave_nothing_behind() {
     on_every_version(async |_, etcd| {
         let proxy = Proxy::start(etcd.client_addr()).await;
-        let client = Client::connect([proxy.addr().to_string()]).await.unwrap();
+        let client = tolerant().endpoints([proxy.addr().to_string()]).connect().await.unwrap();
         for _ in 0..1000 {
             // Polled once, which sends it.
             let sent = tokio::time::timeout(Duration::ZERO, client.get("foo")).await;

@@ -3,11 +3,13 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use etcdkit::config::{Liveness, Timeouts};
 use etcdkit::proto::etcdserverpb::LeaseGrantRequest;
 use etcdkit::proto::method;
 use etcdkit::service::Service;
 use etcdkit::{
-    CallOptions, Client, ErrorKind, GetResponse, LeaseId, Result, Revision, ServerError, Streaming,
+    CallOptions, Client, ClientBuilder, ErrorKind, GetResponse, LeaseId, Result, Revision,
+    ServerError, Streaming,
 };
 use etcdkit_testkit::etcd::{Builder, Etcd, Version};
 use tokio::sync::OnceCell;
@@ -49,9 +51,18 @@ pub(crate) async fn on_own_member_with(
     }
 }
 
-/// A client of one member, with every default.
+/// A client of one member.
 pub(crate) async fn connect(etcd: &Etcd) -> Client {
-    Client::connect([etcd.client_url()]).await.expect("the member serves")
+    tolerant().endpoints([etcd.client_url()]).connect().await.expect("the member serves")
+}
+
+/// The default settings, but with patience for members that share two busy cores. What is about slow and frozen ones is
+/// tested with the defaults, elsewhere.
+pub(crate) fn tolerant() -> ClientBuilder {
+    let half = DEADLINE / 2;
+    Client::builder()
+        .liveness(Liveness::new().probe_timeout(half))
+        .timeouts(Timeouts::new().connect(half).read(half).write(half).admin(half))
 }
 
 /// Says, when a test fails, which version it failed on.

@@ -1,0 +1,4 @@
+//! placeholder
+pub mod bbolt;
+mod error;
+pub use error::{Defect, Error, ErrorKind, Result};
