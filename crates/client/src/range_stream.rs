@@ -38,7 +38,9 @@ async fn begin<T: Transport>(
         let response = channel.unary(get, options).await?;
         return Ok(Reading::Whole(Some(response)));
     }
-    let call = channel.prepare(method::kv::RANGE_STREAM.info(), Unary::serializable(&get), options);
+    let pool = channel.pool(options)?;
+    let call =
+        channel.prepare(&pool, method::kv::RANGE_STREAM.info(), Unary::serializable(&get), options);
     match channel.server_stream(method::kv::RANGE_STREAM, wire, &call).await {
         Ok(messages) => Ok(Reading::Streamed(messages)),
         Err(error) if streams_nowhere(&error, wire.serializable) => {
@@ -133,7 +135,9 @@ impl<T: Transport> Pages<T> {
 
     async fn ask(&self) -> Result<RangeResponse> {
         let serializable = self.request.serializable;
-        let call = self.channel.prepare(method::kv::RANGE.info(), serializable, &self.options);
+        let pool = self.channel.pool(&self.options)?;
+        let call =
+            self.channel.prepare(&pool, method::kv::RANGE.info(), serializable, &self.options);
         self.channel.exchange(&call, &self.request, !serializable).await
     }
 

@@ -32,7 +32,8 @@ impl<T: Transport> Client<Channel<T>> {
 impl<T: Transport> Channel<T> {
     async fn sync(&self, options: &CallOptions) -> Result<()> {
         let method = method::cluster::MEMBER_LIST;
-        let call = self.prepare(method.info(), false, options);
+        let pool = self.pool(options)?;
+        let call = self.prepare(&pool, method.info(), false, options);
         let request = MemberListRequest { linearizable: true };
         let answer: MemberListResponse = self.exchange(&call, &request, false).await?;
         let policy = MemberPolicy::new(&self.endpoints(), self.config().connect.tls_configured());

@@ -52,6 +52,13 @@ impl Endpoints {
         answer
     }
 
+    /// The same endpoints in an order of chance.
+    pub(crate) fn shuffled(&self, rng: &mut fastrand::Rng) -> Self {
+        let mut endpoints = self.0.clone();
+        rng.shuffle(&mut endpoints);
+        Self(endpoints)
+    }
+
     pub(crate) fn as_slice(&self) -> &[Endpoint] {
         &self.0
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::Endpoint;
 use crate::metadata::Metadata;
 
 /// How a call is to be made: its deadline, its retries and what it says to the server beside the request.
@@ -26,6 +27,7 @@ pub struct CallOptions {
     pub(crate) retry: Option<bool>,
     pub(crate) require_leader: bool,
     pub(crate) metadata: Metadata,
+    pub(crate) endpoint: Option<Endpoint>,
 }
 
 /// A caller's own deadline.
@@ -72,6 +74,17 @@ impl CallOptions {
     #[must_use]
     pub fn require_leader(mut self) -> Self {
         self.require_leader = true;
+        self
+    }
+
+    /// Sends the call to `endpoint` and nowhere else: to one of the client's, or to any other member of the cluster. The
+    /// connection is kept for further calls to it.
+    ///
+    /// For what concerns one member: its status, its hash, its defragmentation. The call fails once the endpoint could
+    /// not be connected to; a read that may be repeated is repeated there.
+    #[must_use]
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoint = Some(endpoint);
         self
     }
 

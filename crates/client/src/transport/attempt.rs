@@ -74,7 +74,7 @@ impl<T: Transport> Channel<T> {
     /// Makes one attempt on `link`.
     pub(super) async fn attempt<A: Attempting<T>>(
         &self,
-        call: &Call,
+        call: &Call<'_, T>,
         attempting: &A,
         link: Arc<Link<T::Connection>>,
         token: Option<&Token>,
@@ -108,7 +108,7 @@ impl<T: Transport> Channel<T> {
     /// Goes on waiting for `first`, and has other members answer too, one at a time.
     async fn hedge<A: Attempting<T>>(
         &self,
-        call: &Call,
+        call: &Call<'_, T>,
         attempting: &A,
         first: Pin<&mut (impl Future<Output = Result<A::Output, Failure>> + Send)>,
         mut link: Arc<Link<T::Connection>>,
@@ -129,7 +129,7 @@ impl<T: Transport> Channel<T> {
     /// when one of two fails, the other stays, and a third is made.
     async fn race_members<'a, A: Attempting<T>>(
         &'a self,
-        call: &'a Call,
+        call: &'a Call<'_, T>,
         attempting: &'a A,
         mut waiting: Waiting<'a, A::Output>,
         at: &mut Arc<Link<T::Connection>>,
@@ -171,23 +171,23 @@ impl<T: Transport> Channel<T> {
     /// A ready member other than that of `link`; rather one that this call has not failed at.
     fn another(
         &self,
-        call: &Call,
+        call: &Call<'_, T>,
         link: &Link<T::Connection>,
         progress: &Progress,
         now: Instant,
     ) -> Option<Arc<Link<T::Connection>>> {
         let want = progress.want(call);
-        let same = self.slots_of(&link.endpoint);
+        let same = call.pool.slots_of(&link.endpoint);
         let all: Vec<_> = want.avoid.iter().copied().chain(same.iter().copied()).collect();
         [all, same].iter().find_map(|avoid| {
-            let other = self.pick(Want { avoid, ..want }, now).ok()??;
+            let other = call.pool.pick(Want { avoid, ..want }, now).ok()??;
             (other.endpoint != link.endpoint).then_some(other)
         })
     }
 
     async fn on_link<A: Attempting<T>>(
         &self,
-        call: &Call,
+        call: &Call<'_, T>,
         attempting: &A,
         link: Arc<Link<T::Connection>>,
         token: Option<&Token>,

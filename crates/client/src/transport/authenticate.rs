@@ -24,7 +24,7 @@ impl<T: Transport> Channel<T> {
         let renewed = clock::until(deadline, renewed).await.unwrap_or_else(|| {
             Err(Error::new(ErrorKind::Timeout, "no auth token before the deadline")
                 .with_rpc(AUTHENTICATE.path())
-                .with_attempts(self.failures()))
+                .with_attempts(self.calls().failures()))
         });
         // A token more or less is nothing that the caller wrote.
         renewed.map_err(|error| error.with_maybe_applied(false))
@@ -41,6 +41,7 @@ impl<T: Transport> Channel<T> {
             };
             let request = AuthenticateRequest { name: name.into(), password: password.into() };
             let call = Call {
+                pool: self.calls(),
                 method: AUTHENTICATE.info(),
                 serializable: false,
                 started: clock::now(),

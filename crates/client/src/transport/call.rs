@@ -13,6 +13,7 @@ use super::balancer::{Candidates, SlotId, Want};
 use super::channel::Channel;
 use super::grpc;
 use super::link::Link;
+use super::pool::Pool;
 use super::retry::{self, Decision, Nature};
 use super::traits::{Failure, Status, Transport};
 use crate::clock::{self, Instant};
@@ -23,8 +24,9 @@ use crate::task::{Either, race};
 use crate::telemetry;
 
 /// A call, as far as it does not depend on the messages.
-#[derive(Debug)]
-pub(crate) struct Call {
+pub(crate) struct Call<'a, T: Transport> {
+    /// Where it goes.
+    pub(super) pool: &'a Pool<T>,
     pub(super) method: MethodInfo,
     /// Whether a learner may answer.
     pub(super) serializable: bool,
@@ -77,7 +79,7 @@ pub(super) enum Then {
 
 impl<T: Transport> Channel<T> {
     /// Makes `call` with the framed `message` and returns the answer's bytes.
-    pub(super) async fn run(&self, call: &Call, message: Bytes) -> Result<Bytes> {
+    pub(super) async fn run(&self, call: &Call<'_, T>, message: Bytes) -> Result<Bytes> {
         let started = telemetry::started(&call.method);
         let span = telemetry::span(&call.method);
         let outcome = self.attempts(call, &OneAnswer(message)).instrument(span.clone()).await;
@@ -92,7 +94,7 @@ impl<T: Transport> Channel<T> {
     /// Attempts `call` until one attempt succeeds, and returns what it brought and where.
     pub(super) async fn attempts<A: Attempting<T>>(
         &self,
-        call: &Call,
+        call: &Call<'_, T>,
         attempting: &A,
     ) -> Result<(A::Output, Arc<Link<T::Connection>>)> {
         let mut progress = Progress::default();
@@ -107,7 +109,7 @@ impl<T: Transport> Channel<T> {
                 Some(token) => token.generation,
                 None => self.tokens().generation(),
             };
-            let picked = self.pick(progress.want(call), now);
+            let picked = call.pool.pick(progress.want(call), now);
             let link = match picked.map_err(|error| progress.finish(error, call))? {
                 Some(link) => link,
                 None => {
@@ -142,7 +144,7 @@ impl<T: Transport> Channel<T> {
     /// Prepares the next attempt, or ends the call.
     async fn after_failure(
         &self,
-        call: &Call,
+        call: &Call<'_, T>,
         progress: &mut Progress,
         link: &Link<T::Connection>,
         failure: Failure,
@@ -153,8 +155,8 @@ impl<T: Transport> Channel<T> {
         if self.is_closed() {
             return Err(progress.finish(Error::closed(), call));
         }
-        if self.is_abandoned() {
-            return Err(progress.finish(super::channel::abandoned(), call));
+        if call.pool.is_abandoned() {
+            return Err(progress.finish(super::pool::abandoned(), call));
         }
         let mut decision = retry::decide(nature, &failure);
         if let Failure::Status(status) = &failure {
@@ -171,7 +173,7 @@ impl<T: Transport> Channel<T> {
             Decision::Authenticate if progress.renewals >= RENEWALS && !outdated(&failure) => {
                 decision = Decision::Fail;
             }
-            Decision::Elsewhere if !self.has_untried(progress.want(call)) => {
+            Decision::Elsewhere if !call.pool.has_untried(progress.want(call)) => {
                 decision = Decision::Fail;
             }
             // With retries off a call is still sent again where that is no repetition: with another token.
@@ -203,16 +205,21 @@ impl<T: Transport> Channel<T> {
     }
 
     /// Waits before the next attempt; not at all if a connection was lost and another member is there.
-    async fn pause(&self, call: &Call, progress: &mut Progress, failure: &Failure) -> Result<()> {
+    async fn pause(
+        &self,
+        call: &Call<'_, T>,
+        progress: &mut Progress,
+        failure: &Failure,
+    ) -> Result<()> {
         let lost = !matches!(failure, Failure::Status(_));
-        if lost && self.has_untried(progress.want(call)) {
+        if lost && call.pool.has_untried(progress.want(call)) {
             return Ok(());
         }
         let pause = self.next_pause(progress, failure);
         let wake = clock::now() + pause;
         let late = call.deadline.filter(|deadline| wake >= *deadline);
         let pausing = clock::sleep_until(late.unwrap_or(wake));
-        match race(pausing, self.closed()).await {
+        match race(pausing, call.pool.closed()).await {
             Either::Second(()) => Err(progress.finish(Error::closed(), call)),
             Either::First(()) if late.is_some() => {
                 Err(self.timed_out(call, std::mem::take(progress)))
@@ -235,7 +242,7 @@ impl<T: Transport> Channel<T> {
     /// Decides what follows when one of two attempts under way fails, and keeps how unless the call is to end with it.
     pub(super) fn after_one_of_two(
         &self,
-        call: &Call,
+        call: &Call<'_, T>,
         progress: &mut Progress,
         link: &Link<T::Connection>,
         failure: &Failure,
@@ -255,26 +262,27 @@ impl<T: Transport> Channel<T> {
     /// A ready connection that suits the call, waited for until the deadline.
     async fn wait_for_link_in_time(
         &self,
-        call: &Call,
+        call: &Call<'_, T>,
         progress: &Progress,
     ) -> Result<Arc<Link<T::Connection>>> {
-        clock::until(call.deadline, self.wait_for_link(progress.want(call)))
+        clock::until(call.deadline, call.pool.wait_for_link(progress.want(call)))
             .await
             .unwrap_or_else(|| {
-                let attempts = progress.attempts.iter().cloned().chain(self.failures()).collect();
+                let attempts =
+                    progress.attempts.iter().cloned().chain(call.pool.failures()).collect();
                 Err(Error::new(ErrorKind::Unavailable, "no member was ready before the deadline")
                     .with_attempts(attempts))
             })
             .map_err(|error| error.with_rpc(call.method.path).with_maybe_applied(progress.unknown))
     }
 
-    pub(super) fn frame(&self, message: &impl WireMessage, call: &Call) -> Result<Bytes> {
+    pub(super) fn frame(&self, message: &impl WireMessage, call: &Call<'_, T>) -> Result<Bytes> {
         grpc::frame(message, self.config().limits.max_send_message).map_err(|cause| {
             Error::new(ErrorKind::ResourceExhausted, cause.to_string()).with_rpc(call.method.path)
         })
     }
 
-    pub(super) fn decode<M: WireMessage>(&self, answer: Bytes, call: &Call) -> Result<M> {
+    pub(super) fn decode<M: WireMessage>(&self, answer: Bytes, call: &Call<'_, T>) -> Result<M> {
         M::decode(answer).map_err(|error| {
             Error::internal("the answer can't be decoded: is this an etcd server?")
                 .with_source(error)
@@ -283,7 +291,7 @@ impl<T: Transport> Channel<T> {
         })
     }
 
-    pub(super) fn nature(&self, call: &Call) -> Nature {
+    pub(super) fn nature(&self, call: &Call<'_, T>) -> Nature {
         Nature {
             class: call.method.class,
             require_leader: call.require_leader,
@@ -291,9 +299,9 @@ impl<T: Transport> Channel<T> {
         }
     }
 
-    fn timed_out(&self, call: &Call, progress: Progress) -> Error {
+    fn timed_out(&self, call: &Call<'_, T>, progress: Progress) -> Error {
         let mut attempts = progress.attempts;
-        attempts.extend(self.failures());
+        attempts.extend(call.pool.failures());
         Error::new(ErrorKind::Timeout, "the deadline passed")
             .with_rpc(call.method.path)
             .with_maybe_applied(progress.unknown)
@@ -303,7 +311,7 @@ impl<T: Transport> Channel<T> {
 
 impl Progress {
     /// What the next attempt needs of a connection.
-    pub(super) fn want(&self, call: &Call) -> Want<'_> {
+    pub(super) fn want<T: Transport>(&self, call: &Call<'_, T>) -> Want<'_> {
         Want { learner: call.serializable, avoid: &self.unlucky }
     }
 
@@ -318,7 +326,7 @@ impl Progress {
         self.unknown |= retry::leaves_unknown(nature, failure);
     }
 
-    fn finish(&mut self, error: Error, call: &Call) -> Error {
+    fn finish<T: Transport>(&mut self, error: Error, call: &Call<'_, T>) -> Error {
         error
             .with_rpc(call.method.path)
             .with_maybe_applied(self.unknown)
@@ -333,7 +341,7 @@ fn outdated(failure: &Failure) -> bool {
 }
 
 /// The error that a call ends with after `failure`.
-fn error_of(call: &Call, failure: &Failure) -> Error {
+fn error_of<T: Transport>(call: &Call<'_, T>, failure: &Failure) -> Error {
     match failure {
         Failure::Status(status) => of_status(status),
         Failure::NotProcessed(cause) | Failure::Unknown(cause) => {

@@ -7,25 +7,23 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use etcdkit_proto::method::{Class, Method, MethodInfo, Patience};
 use etcdkit_proto::{HasHeader, WireMessage};
-use tokio::sync::{mpsc, oneshot, watch};
 
-use super::balancer::{
-    Balancer, Candidates, EndpointState, EndpointStates, EndpointStatus, SlotId, Want,
-};
+use super::balancer::{EndpointState, EndpointStates, Want};
 use super::call::{self, Call};
-use super::driver::{Context, Driver, Event, Handles, PickerOf};
+use super::driver::Context;
 use super::grpc::H2;
 use super::identity::{self, Identity};
-use super::link::{self, Link};
+use super::link;
+use super::pool::{OnFailure, Pool, PoolRef};
 use super::retry::Budget;
 use super::token::Tokens;
 use super::traits::Transport;
-use crate::clock::{self, Instant};
+use crate::clock;
 use crate::config::{Balance, Config, Endpoint, Endpoints, RetryPolicy};
-use crate::error::{Attempt, Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::request::{Request, StreamRequest};
 use crate::response::ResponseHeader;
-use crate::service::{CallOptions, Service, Streaming, unfold};
+use crate::service::{CallOptions, Service, Streaming};
 use crate::sync;
 use crate::task::{self, Task};
 
@@ -73,15 +71,19 @@ pub struct Channel<T: Transport = H2> {
 pub(crate) struct Shared<T: Transport> {
     context: Arc<Context<T>>,
     budget: Budget,
-    events: mpsc::Sender<Event<T::Connection>>,
-    picker: watch::Receiver<Arc<PickerOf<T>>>,
-    /// The driver until it is started.
-    dormant: Mutex<Option<Driver<T>>>,
-    /// The driver and the synchronisation of endpoints, once started.
-    tasks: OnceLock<[Option<Task>; 2]>,
+    /// Where calls go.
+    calls: Pool<T>,
+    /// Where long-lived streams go.
+    streams: Pool<T>,
+    /// Where calls go that name their endpoint; the last used last.
+    visited: Mutex<Vec<(Endpoint, Arc<Pool<T>>)>>,
+    /// The synchronisation of endpoints, once started.
+    sync: OnceLock<Option<Task>>,
     endpoints: Mutex<Endpoints>,
-    closed: AtomicBool,
 }
+
+/// Endpoints that are addressed by name keep their connections, up to this many.
+const VISITED: usize = 32;
 
 impl<T: Transport> Clone for Channel<T> {
     fn clone(&self) -> Self {
@@ -98,34 +100,73 @@ impl<T: Transport> fmt::Debug for Channel<T> {
 impl<T: Transport> Channel<T> {
     /// A channel that has not connected yet.
     pub(crate) fn new(transport: T, config: Config) -> Result<Self> {
-        let balancer = Balancer::new(
-            &config.endpoints,
-            config.limits.connections_per_endpoint,
-            matches!(config.balance, Balance::PickFirst),
-            config.reconnect.clone(),
-            clock::rng(),
-        );
         let budget = Budget::new(&config.retry, clock::now());
-        let endpoints = Mutex::new(config.endpoints.clone());
+        let endpoints = config.endpoints.clone();
         let context = Arc::new(Context {
             transport,
             identity: Identity::default(),
             tokens: Tokens::new(config.credentials.clone())?,
+            closed: AtomicBool::new(false),
             config,
         });
-        let (driver, Handles { events, picker }) = Driver::new(Arc::clone(&context), balancer);
+        let connections = context.config.limits.connections_per_endpoint;
+        let balance = context.config.balance.clone();
+        let calls = Pool::new(&context, &endpoints, connections, balance, OnFailure::Wait);
+        // One member is enough for the streams; which one differs from client to client.
+        let streams = Pool::new(
+            &context,
+            &endpoints.shuffled(&mut clock::rng()),
+            1,
+            Balance::PickFirst,
+            OnFailure::Wait,
+        );
         Ok(Self {
             shared: Arc::new(Shared {
                 context,
                 budget,
-                events,
-                picker,
-                dormant: Mutex::new(Some(driver)),
-                tasks: OnceLock::new(),
-                endpoints,
-                closed: AtomicBool::new(false),
+                calls,
+                streams,
+                visited: Mutex::new(Vec::new()),
+                sync: OnceLock::new(),
+                endpoints: Mutex::new(endpoints),
             }),
         })
+    }
+
+    /// Where a call with these options goes.
+    pub(crate) fn pool(&self, options: &CallOptions) -> Result<PoolRef<'_, T>> {
+        self.start_sync();
+        match &options.endpoint {
+            None => Ok(PoolRef::Shared(&self.shared.calls)),
+            Some(endpoint) => self.visit(endpoint).map(PoolRef::Visited),
+        }
+    }
+
+    /// The connection to one endpoint by name.
+    fn visit(&self, endpoint: &Endpoint) -> Result<Arc<Pool<T>>> {
+        let mut visited = self.shared.visited.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed() {
+            return Err(Error::closed());
+        }
+        let pool = match visited.iter().position(|(known, _)| known == endpoint) {
+            Some(index) => visited.remove(index).1,
+            None => {
+                let only = Endpoints::new([endpoint.clone()])?;
+                self.config().check_endpoints(&only)?;
+                if visited.len() == VISITED {
+                    visited.remove(0);
+                }
+                Arc::new(Pool::new(
+                    &self.shared.context,
+                    &only,
+                    1,
+                    Balance::PickFirst,
+                    OnFailure::Tell,
+                ))
+            }
+        };
+        visited.push((endpoint.clone(), Arc::clone(&pool)));
+        Ok(pool)
     }
 
     /// The channel, if anyone still holds it.
@@ -144,7 +185,8 @@ impl<T: Transport> Channel<T> {
         Req: WireMessage,
         Res: WireMessage + HasHeader,
     {
-        let call = self.prepare(method.info(), false, options);
+        let pool = self.pool(options)?;
+        let call = self.prepare(&pool, method.info(), false, options);
         self.exchange(&call, request, false).await
     }
 
@@ -157,7 +199,8 @@ impl<T: Transport> Channel<T> {
         let serializable = request.serializable();
         let method =
             MethodInfo { class: request.class(), patience: request.patience(), ..R::METHOD.info() };
-        let call = self.prepare(method, serializable, options);
+        let pool = self.pool(options)?;
+        let call = self.prepare(&pool, method, serializable, options);
         // The revision in other answers' headers is that of the member, which may lag behind.
         let linearizable = !serializable && R::METHOD.info().service == "etcdserverpb.KV";
         let answer: R::Answer = self.exchange(&call, request.wire(), linearizable).await?;
@@ -169,7 +212,7 @@ impl<T: Transport> Channel<T> {
     /// Sends `request`, decodes the answer and checks whose it is.
     pub(crate) async fn exchange<Req: WireMessage, Res: WireMessage + HasHeader>(
         &self,
-        call: &Call,
+        call: &Call<'_, T>,
         request: &Req,
         linearizable: bool,
     ) -> Result<Res> {
@@ -189,12 +232,13 @@ impl<T: Transport> Channel<T> {
     }
 
     /// A call of `method`, with the deadline of its kind unless `options` say otherwise.
-    pub(crate) fn prepare(
+    pub(crate) fn prepare<'a>(
         &self,
+        pool: &'a Pool<T>,
         method: MethodInfo,
         serializable: bool,
         options: &CallOptions,
-    ) -> Call {
+    ) -> Call<'a, T> {
         let config = self.config();
         let default = match method.patience {
             Patience::Read => Some(config.timeouts.read),
@@ -205,6 +249,7 @@ impl<T: Transport> Channel<T> {
         };
         let started = clock::now();
         Call {
+            pool,
             method,
             serializable,
             started,
@@ -216,89 +261,20 @@ impl<T: Transport> Channel<T> {
         }
     }
 
-    /// A ready connection for a call, if there is one now.
-    pub(super) fn pick(
-        &self,
-        want: Want<'_>,
-        now: Instant,
-    ) -> Result<Option<Arc<Link<T::Connection>>>> {
-        let picker = self.shared.picker.borrow();
-        if picker.closed || self.is_closed() {
-            return Err(Error::closed());
+    /// Starts the synchronisation of endpoints, if that is asked for.
+    fn start_sync(&self) {
+        if let Some(interval) = self.config().auto_sync {
+            self.shared.sync.get_or_init(|| {
+                let shared = Arc::downgrade(&self.shared);
+                Some(task::spawn(sync::keep_synchronised(shared, interval)))
+            });
         }
-        Ok(picker.pick(want, now).cloned())
-    }
-
-    /// Waits until there is a ready connection for a call.
-    pub(super) async fn wait_for_link(&self, want: Want<'_>) -> Result<Arc<Link<T::Connection>>> {
-        let mut picker = self.shared.picker.clone();
-        loop {
-            picker.mark_unchanged();
-            if let Some(link) = self.pick(want, clock::now())? {
-                return Ok(link);
-            }
-            if let Some(error) = self.hopeless() {
-                return Err(error);
-            }
-            self.wake().await?;
-            if picker.changed().await.is_err() {
-                return Err(abandoned());
-            }
-        }
-    }
-
-    /// The ready connections to `endpoint`.
-    pub(super) fn slots_of(&self, endpoint: &Endpoint) -> Vec<SlotId> {
-        let picker = self.shared.picker.borrow();
-        let same = picker.links.iter().filter(|link| link.endpoint == *endpoint);
-        same.map(|link| link.slot).collect()
-    }
-
-    /// Whether a connection that a call was not unlucky with is ready.
-    pub(super) fn has_untried(&self, want: Want<'_>) -> bool {
-        let picker = self.shared.picker.borrow();
-        picker
-            .links
-            .iter()
-            .any(|link| !want.avoid.contains(&link.slot) && (want.learner || !link.is_learner()))
-    }
-
-    /// An error, if no amount of waiting will make a member ready: every endpoint fails for a reason that time does not
-    /// mend.
-    fn hopeless(&self) -> Option<Error> {
-        let picker = self.shared.picker.borrow();
-        if !picker.hopeless {
-            return None;
-        }
-        let kind = match picker.failures.first().map(Attempt::cause) {
-            Some(crate::error::Cause::OtherCluster(_)) => ErrorKind::ClusterChanged,
-            _ => ErrorKind::Unavailable,
-        };
-        Some(Error::new(kind, "no endpoint can be used").with_attempts(picker.failures.clone()))
-    }
-
-    /// Tells the driver, starting it if need be, that someone wants a connection.
-    async fn wake(&self) -> Result<()> {
-        self.start();
-        self.shared.events.send(Event::Wake).await.map_err(|_| abandoned())
-    }
-
-    fn start(&self) {
-        self.shared.tasks.get_or_init(|| {
-            let driver = self.shared.dormant.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let shared = Arc::downgrade(&self.shared);
-            [
-                driver.map(|driver| task::spawn(driver.run())),
-                self.config()
-                    .auto_sync
-                    .map(|interval| task::spawn(sync::keep_synchronised(shared, interval))),
-            ]
-        });
     }
 
     /// Waits for one ready member, a token if one is needed, and for members new enough if that is asked for.
     pub(crate) async fn connect(&self) -> Result<()> {
-        self.connected().await?;
+        self.start_sync();
+        self.shared.calls.connected().await?;
         let deadline = Some(clock::now() + self.config().timeouts.connect);
         if self.tokens().is_wanting() {
             self.renew_token(deadline, 0).await?;
@@ -311,10 +287,9 @@ impl<T: Transport> Channel<T> {
 
     /// Fails if a member that can be reached is older than the oldest that this client supports.
     async fn check_versions(&self) -> Result<()> {
-        self.all_tried().await;
-        let links = self.shared.picker.borrow().links.clone();
+        self.shared.calls.all_tried(self.config().timeouts.connect).await;
         let token = self.tokens().current();
-        for link in links {
+        for link in self.shared.calls.links() {
             let asked = link::introduce(&link.connection, token.as_ref().map(|token| &token.value));
             let deadline = Some(clock::now() + self.config().timeouts.connect);
             let (about, _) = clock::until(deadline, asked).await.unwrap_or_default();
@@ -330,79 +305,31 @@ impl<T: Transport> Channel<T> {
         Ok(())
     }
 
-    /// Waits until every endpoint is ready or has failed.
-    async fn all_tried(&self) {
-        let deadline = Some(clock::now() + self.config().timeouts.connect);
-        let mut picker = self.shared.picker.clone();
-        let tried = picker.wait_for(|picker| {
-            let tried = |state: &EndpointState| {
-                matches!(state.status(), EndpointStatus::Ready | EndpointStatus::Failed(_))
-            };
-            picker.closed || picker.states.iter().all(tried)
-        });
-        // What takes longer counts as out of reach.
-        let _ = clock::until(deadline, tried).await;
-    }
-
-    /// Waits for one ready member; fails once every endpoint has been tried in vain.
-    async fn connected(&self) -> Result<()> {
-        let deadline = Some(clock::now() + self.shared.context.config.timeouts.connect);
-        let mut picker = self.shared.picker.clone();
-        let wait = async {
-            self.wake().await?;
-            loop {
-                {
-                    let now = picker.borrow_and_update();
-                    if now.closed {
-                        return Err(Error::closed());
-                    }
-                    if !now.links.is_empty() {
-                        return Ok(());
-                    }
-                    if now.all_failed {
-                        return Err(Error::new(
-                            ErrorKind::Unavailable,
-                            "no endpoint could be connected to",
-                        )
-                        .with_attempts(now.failures.clone()));
-                    }
-                }
-                if picker.changed().await.is_err() {
-                    return Err(abandoned());
-                }
-            }
-        };
-        // A member that takes all of the time has not failed yet when it is over.
-        let grace = std::time::Duration::from_millis(100);
-        clock::until(deadline.map(|at| at + grace), wait).await.unwrap_or_else(|| {
-            Err(Error::new(ErrorKind::Unavailable, "no endpoint could be connected to in time")
-                .with_attempts(self.failures()))
-        })
-    }
-
     /// Waits until a member is ready, for as long as it takes.
     pub(crate) async fn ready(&self) -> Result<()> {
-        self.wait_for_link(Want { learner: true, avoid: &[] }).await.map(drop)
+        let want = Want { learner: true, avoid: &[] };
+        self.shared.calls.wait_for_link(want).await.map(drop)
     }
 
     /// Ends all calls and connections, and waits until they are gone.
     pub(crate) async fn close(&self) {
-        if self.shared.closed.swap(true, Ordering::AcqRel) {
+        if self.shared.context.closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.start();
-        let (done, gone) = oneshot::channel();
-        if self.shared.events.send(Event::Close(done)).await.is_ok() {
-            // The sender is dropped, never used, when it is done.
-            let _ = gone.await;
+        let visited = {
+            let mut visited = self.shared.visited.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *visited)
+        };
+        for (_, pool) in visited {
+            pool.close().await;
         }
+        self.shared.streams.close().await;
+        self.shared.calls.close().await;
     }
 
     /// Waits until the channel is closed.
     pub(crate) async fn closed(&self) {
-        let mut picker = self.shared.picker.clone();
-        // The driver ends only when this channel is closed or gone with its runtime.
-        let _ = picker.wait_for(|picker| picker.closed).await;
+        self.shared.calls.closed().await;
     }
 
     pub(crate) fn endpoints(&self) -> Endpoints {
@@ -411,37 +338,19 @@ impl<T: Transport> Channel<T> {
 
     pub(crate) async fn set_endpoints(&self, endpoints: Endpoints) -> Result<()> {
         self.config().check_endpoints(&endpoints)?;
-        self.start();
         *self.shared.endpoints.lock().unwrap_or_else(PoisonError::into_inner) = endpoints.clone();
-        let (done, taken_over) = oneshot::channel();
-        let event = Event::SetEndpoints(endpoints, done);
-        self.shared.events.send(event).await.map_err(|_| Error::closed())?;
-        // The sender is dropped, never used, when it is done.
-        let _ = taken_over.await;
-        Ok(())
+        self.shared.streams.set_endpoints(endpoints.shuffled(&mut clock::rng())).await?;
+        self.shared.calls.set_endpoints(endpoints).await
     }
 
     /// What is known of each endpoint now.
     pub(crate) fn states(&self) -> Vec<EndpointState> {
-        self.shared.picker.borrow().states.clone()
+        self.shared.calls.states()
     }
 
     /// The states now, and again after each change.
     pub(crate) fn watch_states(&self) -> EndpointStates {
-        let mut picker = self.shared.picker.clone();
-        picker.mark_changed();
-        EndpointStates::new(unfold(picker, |mut picker| async {
-            picker.changed().await.ok()?;
-            let (states, closed) = {
-                let now = picker.borrow_and_update();
-                (now.states.clone(), now.closed)
-            };
-            (!closed).then_some((states, picker))
-        }))
-    }
-
-    pub(super) fn failures(&self) -> Vec<Attempt> {
-        self.shared.picker.borrow().failures.clone()
+        self.shared.calls.watch_states()
     }
 
     /// How long a stream of data may be silent.
@@ -450,16 +359,15 @@ impl<T: Transport> Channel<T> {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.shared.closed.load(Ordering::Acquire)
-    }
-
-    /// Whether the tasks of this channel ended with the runtime that they ran in.
-    pub(super) fn is_abandoned(&self) -> bool {
-        !self.is_closed() && self.shared.picker.has_changed().is_err()
+        self.shared.context.is_closed()
     }
 
     pub(crate) fn config(&self) -> &Config {
         &self.shared.context.config
+    }
+
+    pub(super) fn calls(&self) -> &Pool<T> {
+        &self.shared.calls
     }
 
     pub(super) fn tokens(&self) -> &Tokens {
@@ -473,14 +381,6 @@ impl<T: Transport> Channel<T> {
     pub(super) fn retry_policy(&self) -> &RetryPolicy {
         &self.shared.context.config.retry
     }
-}
-
-/// The driver ended though the channel is not closed: its runtime is gone.
-pub(super) fn abandoned() -> Error {
-    Error::new(
-        ErrorKind::Closed,
-        "the runtime that this client was first used in has ended: make a client per runtime",
-    )
 }
 
 impl<T: Transport> Service for Channel<T> {

@@ -5,6 +5,7 @@
 //! end with this one, and this one ends with the channel.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::link::{self, Link};
 use super::token::Tokens;
 use super::traits::{Connection, Transport};
 use crate::clock;
-use crate::config::{Config, Endpoint, Endpoints};
+use crate::config::{Balance, Config, Endpoint, Endpoints};
 use crate::error::Cause;
 use crate::task::{self, Task};
 
@@ -29,6 +30,14 @@ pub(super) struct Context<T> {
     pub(super) config: Config,
     pub(super) identity: Identity,
     pub(super) tokens: Tokens,
+    pub(super) closed: AtomicBool,
+}
+
+impl<T> Context<T> {
+    /// Whether the client was closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
 }
 
 /// How long a new connection waits for the member to introduce itself, once it has shown that it is alive.
@@ -62,6 +71,7 @@ pub(super) struct Handles<T: Transport> {
 #[derive(Debug)]
 pub(super) struct Driver<T: Transport> {
     context: Arc<Context<T>>,
+    balance: Balance,
     balancer: Balancer,
     slots: HashMap<SlotId, Slot<T::Connection>>,
     /// Connections that were given up: calls under way finish on them.
@@ -79,15 +89,20 @@ struct Slot<C> {
 }
 
 impl<T: Transport> Driver<T> {
-    pub(super) fn new(context: Arc<Context<T>>, balancer: Balancer) -> (Self, Handles<T>) {
+    pub(super) fn new(
+        context: Arc<Context<T>>,
+        balancer: Balancer,
+        balance: Balance,
+    ) -> (Self, Handles<T>) {
         let (sender, events) = mpsc::channel(EVENTS);
-        let mut first = Picker::new(context.config.balance.clone(), clock::rng().usize(..));
+        let mut first = Picker::new(balance.clone(), clock::rng().usize(..));
         first.states = balancer.states();
         let (picker, receiver) = watch::channel(Arc::new(first));
         let handles = Handles { events: sender.clone(), picker: receiver };
         (
             Self {
                 context,
+                balance,
                 balancer,
                 slots: HashMap::new(),
                 draining: Vec::new(),
@@ -179,8 +194,7 @@ impl<T: Transport> Driver<T> {
     }
 
     fn publish(&self) {
-        let mut next =
-            Picker::new(self.context.config.balance.clone(), self.picker.borrow().cursor());
+        let mut next = Picker::new(self.balance.clone(), self.picker.borrow().cursor());
         next.links = self
             .balancer
             .ready_slots()
@@ -189,6 +203,7 @@ impl<T: Transport> Driver<T> {
         next.states = self.balancer.states();
         next.failures = self.balancer.failures();
         next.all_failed = self.balancer.all_failed();
+        next.connecting = self.balancer.is_connecting();
         next.hopeless = self.balancer.is_hopeless();
         self.picker.send_replace(Arc::new(next));
     }
@@ -198,7 +213,7 @@ impl<T: Transport> Driver<T> {
         for link in links.chain(self.draining.drain(..).filter_map(|link| link.upgrade())) {
             link.connection.shut_down(Cause::Disconnected("the client was closed".into()));
         }
-        let mut last = Picker::new(self.context.config.balance.clone(), 0);
+        let mut last = Picker::new(self.balance.clone(), 0);
         last.closed = true;
         self.picker.send_replace(Arc::new(last));
     }

@@ -16,6 +16,7 @@ mod grpc;
 mod identity;
 mod link;
 mod liveness;
+mod pool;
 mod retry;
 mod streams;
 mod token;

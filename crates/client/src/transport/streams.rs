@@ -66,7 +66,7 @@ impl<T: Transport> Channel<T> {
         &self,
         _method: Method<Req, Res>,
         request: &Req,
-        call: &Call,
+        call: &Call<'_, T>,
     ) -> Result<Messages<T, Res>> {
         let message = self.frame(request, call)?;
         let started = telemetry::started(&call.method);

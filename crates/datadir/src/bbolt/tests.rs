@@ -218,8 +218,9 @@ fn defects_are_named() {
         let error = report.into_result().expect_err(what);
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}");
     };
-    let put = |at: usize, bytes: &'static [u8]| {
-        move |file: &mut Vec<u8>| file[at..at + bytes.len()].copy_from_slice(bytes)
+    let put = |at: usize, bytes: &[u8]| {
+        let bytes = bytes.to_vec();
+        move |file: &mut Vec<u8>| file[at..at + bytes.len()].copy_from_slice(&bytes)
     };
     check("page number", &put(leaf, &[9]), &[Defect::PageIdMismatch]);
     check("page type", &put(leaf + 8, &[0x10]), &[Defect::WrongPageType]);

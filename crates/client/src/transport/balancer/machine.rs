@@ -263,6 +263,12 @@ impl Balancer {
         self.members.iter().all(|member| !member.is_ready() && member.last_failure.is_some())
     }
 
+    /// Whether a connection is being opened.
+    pub(in crate::transport) fn is_connecting(&self) -> bool {
+        let mut slots = self.members.iter().flat_map(|member| &member.slots);
+        slots.any(|slot| slot.state == State::Connecting)
+    }
+
     /// Whether no endpoint can become ready, however long anyone waits: each fails for a reason that time does not mend.
     ///
     /// What was ready and then broke the protocol, say, deserves another attempt first.

@@ -37,6 +37,8 @@ pub(in crate::transport) struct Picker<L> {
     pub(in crate::transport) failures: Vec<Attempt>,
     /// Whether every endpoint has been tried in vain.
     pub(in crate::transport) all_failed: bool,
+    /// Whether one is being tried now.
+    pub(in crate::transport) connecting: bool,
     /// Whether each failed for a reason that time does not mend.
     pub(in crate::transport) hopeless: bool,
     pub(in crate::transport) closed: bool,
@@ -51,6 +53,7 @@ impl<L: Candidates> Picker<L> {
             states: Vec::new(),
             failures: Vec::new(),
             all_failed: false,
+            connecting: false,
             hopeless: false,
             closed: false,
             balance,

@@ -1,0 +1,289 @@
+//! Connections to a set of endpoints, and the one that serves the next call.
+//!
+//! A pool is the caller's end of a [`Driver`]: it starts it, tells it what is wanted, and reads what it publishes. A
+//! channel has one for its calls, one for its long-lived streams, so that large answers can't starve them, and one for
+//! each endpoint that somebody addressed by name.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::balancer::{
+    Balancer, Candidates, EndpointState, EndpointStates, EndpointStatus, SlotId, Want,
+};
+use super::driver::{Context, Driver, Event, Handles, PickerOf};
+use super::link::Link;
+use super::traits::Transport;
+use crate::clock::{self, Instant};
+use crate::config::{Balance, Endpoint, Endpoints};
+use crate::error::{Attempt, Cause, Error, ErrorKind, Result};
+use crate::service::unfold;
+use crate::task::{self, Task};
+
+/// The pool for a call.
+pub(crate) enum PoolRef<'a, T: Transport> {
+    Shared(&'a Pool<T>),
+    Visited(Arc<Pool<T>>),
+}
+
+impl<T: Transport> Deref for PoolRef<'_, T> {
+    type Target = Pool<T>;
+
+    fn deref(&self) -> &Pool<T> {
+        match self {
+            Self::Shared(pool) => pool,
+            Self::Visited(pool) => pool,
+        }
+    }
+}
+
+/// What a call does that finds every endpoint failing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnFailure {
+    /// It waits until its deadline: a member may come back.
+    Wait,
+    /// It says so, once each has failed while it waited.
+    Tell,
+}
+
+/// Connections to a set of endpoints. Its task ends with it.
+pub(crate) struct Pool<T: Transport> {
+    context: Arc<Context<T>>,
+    events: mpsc::Sender<Event<T::Connection>>,
+    picker: watch::Receiver<Arc<PickerOf<T>>>,
+    /// The driver until it is started.
+    dormant: Mutex<Option<Driver<T>>>,
+    task: OnceLock<Option<Task>>,
+    on_failure: OnFailure,
+}
+
+impl<T: Transport> Pool<T> {
+    /// A pool that has not connected yet.
+    pub(super) fn new(
+        context: &Arc<Context<T>>,
+        endpoints: &Endpoints,
+        connections: usize,
+        balance: Balance,
+        on_failure: OnFailure,
+    ) -> Self {
+        let balancer = Balancer::new(
+            endpoints,
+            connections,
+            matches!(balance, Balance::PickFirst),
+            context.config.reconnect.clone(),
+            clock::rng(),
+        );
+        let (driver, handles) = Driver::new(Arc::clone(context), balancer, balance);
+        let Handles { events, picker } = handles;
+        Self {
+            context: Arc::clone(context),
+            events,
+            picker,
+            dormant: Mutex::new(Some(driver)),
+            task: OnceLock::new(),
+            on_failure,
+        }
+    }
+
+    /// A ready connection for a call, if there is one now.
+    pub(super) fn pick(
+        &self,
+        want: Want<'_>,
+        now: Instant,
+    ) -> Result<Option<Arc<Link<T::Connection>>>> {
+        let picker = self.picker.borrow();
+        if picker.closed || self.context.is_closed() {
+            return Err(Error::closed());
+        }
+        Ok(picker.pick(want, now).cloned())
+    }
+
+    /// Waits until there is a ready connection for a call.
+    pub(super) async fn wait_for_link(&self, want: Want<'_>) -> Result<Arc<Link<T::Connection>>> {
+        let mut picker = self.picker.clone();
+        let mut woken = false;
+        loop {
+            picker.mark_unchanged();
+            if let Some(link) = self.pick(want, clock::now())? {
+                return Ok(link);
+            }
+            if let Some(error) = self.hopeless() {
+                return Err(error);
+            }
+            if woken && self.on_failure == OnFailure::Tell {
+                let now = self.picker.borrow();
+                if now.all_failed && !now.connecting {
+                    let message = "the endpoint can't be connected to";
+                    return Err(Error::new(ErrorKind::Unavailable, message)
+                        .with_attempts(now.failures.clone()));
+                }
+            }
+            self.wake().await?;
+            woken = true;
+            if picker.changed().await.is_err() {
+                return Err(abandoned());
+            }
+        }
+    }
+
+    /// The ready connections to `endpoint`.
+    pub(super) fn slots_of(&self, endpoint: &Endpoint) -> Vec<SlotId> {
+        let picker = self.picker.borrow();
+        let same = picker.links.iter().filter(|link| link.endpoint == *endpoint);
+        same.map(|link| link.slot).collect()
+    }
+
+    /// Whether a connection that a call was not unlucky with is ready.
+    pub(super) fn has_untried(&self, want: Want<'_>) -> bool {
+        let picker = self.picker.borrow();
+        picker
+            .links
+            .iter()
+            .any(|link| !want.avoid.contains(&link.slot) && (want.learner || !link.is_learner()))
+    }
+
+    /// The connections that are ready now.
+    pub(super) fn links(&self) -> Vec<Arc<Link<T::Connection>>> {
+        self.picker.borrow().links.clone()
+    }
+
+    /// An error, if no amount of waiting will make a member ready: every endpoint fails for a reason that time does not
+    /// mend.
+    fn hopeless(&self) -> Option<Error> {
+        let picker = self.picker.borrow();
+        if !picker.hopeless {
+            return None;
+        }
+        let kind = match picker.failures.first().map(Attempt::cause) {
+            Some(Cause::OtherCluster(_)) => ErrorKind::ClusterChanged,
+            _ => ErrorKind::Unavailable,
+        };
+        Some(Error::new(kind, "no endpoint can be used").with_attempts(picker.failures.clone()))
+    }
+
+    /// Tells the driver, starting it if need be, that someone wants a connection.
+    async fn wake(&self) -> Result<()> {
+        self.start();
+        self.events.send(Event::Wake).await.map_err(|_| abandoned())
+    }
+
+    fn start(&self) {
+        self.task.get_or_init(|| {
+            let driver = self.dormant.lock().unwrap_or_else(PoisonError::into_inner).take();
+            driver.map(|driver| task::spawn(driver.run()))
+        });
+    }
+
+    /// Waits until every endpoint is ready or has failed; what takes longer than `patience` counts as out of reach.
+    pub(super) async fn all_tried(&self, patience: Duration) {
+        let mut picker = self.picker.clone();
+        let tried = picker.wait_for(|picker| {
+            let tried = |state: &EndpointState| {
+                matches!(state.status(), EndpointStatus::Ready | EndpointStatus::Failed(_))
+            };
+            picker.closed || picker.states.iter().all(tried)
+        });
+        let _ = clock::until(Some(clock::now() + patience), tried).await;
+    }
+
+    /// Waits for one ready member; fails once every endpoint has been tried in vain.
+    pub(super) async fn connected(&self) -> Result<()> {
+        let mut picker = self.picker.clone();
+        let wait = async {
+            self.wake().await?;
+            loop {
+                {
+                    let now = picker.borrow_and_update();
+                    if now.closed {
+                        return Err(Error::closed());
+                    }
+                    if !now.links.is_empty() {
+                        return Ok(());
+                    }
+                    if now.all_failed {
+                        let message = "no endpoint could be connected to";
+                        return Err(Error::new(ErrorKind::Unavailable, message)
+                            .with_attempts(now.failures.clone()));
+                    }
+                }
+                if picker.changed().await.is_err() {
+                    return Err(abandoned());
+                }
+            }
+        };
+        // A member that takes all of the time has not failed yet when it is over.
+        let grace = Duration::from_millis(100);
+        let deadline = clock::now() + self.context.config.timeouts.connect + grace;
+        clock::until(Some(deadline), wait).await.unwrap_or_else(|| {
+            Err(Error::new(ErrorKind::Unavailable, "no endpoint could be connected to in time")
+                .with_attempts(self.failures()))
+        })
+    }
+
+    /// Ends all connections, and waits until they are gone.
+    pub(super) async fn close(&self) {
+        self.start();
+        let (done, gone) = oneshot::channel();
+        if self.events.send(Event::Close(done)).await.is_ok() {
+            // The sender is dropped, never used, when it is done.
+            let _ = gone.await;
+        }
+    }
+
+    /// Waits until the pool is closed.
+    pub(super) async fn closed(&self) {
+        let mut picker = self.picker.clone();
+        // The driver ends only when this is closed or gone with its runtime.
+        let _ = picker.wait_for(|picker| picker.closed).await;
+    }
+
+    /// Replaces the endpoints; no call goes to the old ones any more when this returns.
+    pub(super) async fn set_endpoints(&self, endpoints: Endpoints) -> Result<()> {
+        self.start();
+        let (done, taken_over) = oneshot::channel();
+        let event = Event::SetEndpoints(endpoints, done);
+        self.events.send(event).await.map_err(|_| Error::closed())?;
+        // The sender is dropped, never used, when it is done.
+        let _ = taken_over.await;
+        Ok(())
+    }
+
+    /// What is known of each endpoint now.
+    pub(super) fn states(&self) -> Vec<EndpointState> {
+        self.picker.borrow().states.clone()
+    }
+
+    /// The states now, and again after each change.
+    pub(super) fn watch_states(&self) -> EndpointStates {
+        let mut picker = self.picker.clone();
+        picker.mark_changed();
+        EndpointStates::new(unfold(picker, |mut picker| async {
+            picker.changed().await.ok()?;
+            let (states, closed) = {
+                let now = picker.borrow_and_update();
+                (now.states.clone(), now.closed)
+            };
+            (!closed).then_some((states, picker))
+        }))
+    }
+
+    /// How the endpoints that are not ready failed.
+    pub(super) fn failures(&self) -> Vec<Attempt> {
+        self.picker.borrow().failures.clone()
+    }
+
+    /// Whether the task ended with the runtime that it ran in.
+    pub(super) fn is_abandoned(&self) -> bool {
+        !self.context.is_closed() && self.picker.has_changed().is_err()
+    }
+}
+
+/// The driver ended though the channel is not closed: its runtime is gone.
+pub(super) fn abandoned() -> Error {
+    Error::new(
+        ErrorKind::Closed,
+        "the runtime that this client was first used in has ended: make a client per runtime",
+    )
+}
