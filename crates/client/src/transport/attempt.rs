@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use etcdkit_proto::ServerError;
 use etcdkit_proto::method::{Class, Patience};
 
 use super::balancer::Want;
@@ -17,7 +18,7 @@ use super::call::{Call, Progress, Then};
 use super::channel::Channel;
 use super::link::Link;
 use super::token::Token;
-use super::traits::{Connection, Failure, Head, Transport};
+use super::traits::{Connection, Failure, Head, Status, Transport};
 use crate::clock::{self, Instant};
 use crate::config;
 use crate::error::Cause;
@@ -203,8 +204,16 @@ impl<T: Transport> Channel<T> {
         let in_flight = link.liveness.begin(now);
         let ended = attempting.attempt(&link, head).await;
         drop(in_flight);
-        if matches!(ended, Ok(_) | Err(Failure::Status(_))) {
-            link.liveness.answered(clock::now());
+        match &ended {
+            Ok(_) => link.liveness.answered(clock::now()),
+            Err(Failure::Status(status)) => {
+                let now = clock::now();
+                link.liveness.answered(now);
+                if is_out_of_touch(status) {
+                    link.liveness.troubled(now);
+                }
+            }
+            Err(_) => {}
         }
         ended
     }
@@ -224,6 +233,22 @@ impl<T: Transport> Channel<T> {
             )))
         })
     }
+}
+
+/// Whether a member says that it can't reach a leader, or enough of the others.
+fn is_out_of_touch(status: &Status) -> bool {
+    use ServerError as S;
+    matches!(
+        ServerError::from_message(&status.message),
+        Some(
+            S::NoLeader
+                | S::LeaderChanged
+                | S::Timeout
+                | S::TimeoutDueToLeaderFail
+                | S::TimeoutDueToConnectionLost
+                | S::TimeoutWaitAppliedIndex
+        )
+    )
 }
 
 /// When a read is sent to a second member too: after half of its time at the latest, so that a short deadline leaves the

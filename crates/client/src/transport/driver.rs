@@ -235,7 +235,7 @@ async fn connect_and_watch<T: Transport>(
             let link = Arc::new(link);
             // The driver is gone only if all of this is about to end as well.
             let _ = events.send(Event::Ready(Arc::clone(&link), about)).await;
-            link.supervise(&context.config.liveness).await
+            link.supervise().await
         }
         Err(cause) => cause,
     };
@@ -266,7 +266,7 @@ async fn connect<T: Transport>(
         let returned = link::reaches_leader(&connection, token.as_ref().map(|token| &token.value));
         clock::until(Some(clock::now() + RETURN), returned).await.unwrap_or(Ok(()))?;
     }
-    let doubt_after = context.config.liveness.doubt_after;
-    let link = Link::new(id, endpoint.clone(), connection, about.learner, doubt_after);
+    let settings = context.config.liveness.clone();
+    let link = Link::new(id, endpoint.clone(), connection, about.learner, settings);
     Ok((link, about))
 }

@@ -1,7 +1,6 @@
 //! A connection that is up, with what is known of the member behind it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use etcdkit_proto::WireMessage;
 use etcdkit_proto::etcdserverpb::{RangeRequest, StatusRequest, StatusResponse};
@@ -11,7 +10,7 @@ use http::HeaderValue;
 
 use super::balancer::{About, Candidates, SlotId};
 use super::grpc;
-use super::liveness::{Liveness, Sample, Verdict, Watchdog};
+use super::liveness::{Doubt, Liveness, Sample, Verdict, Watchdog};
 use super::traits::{Connection, Failure, Head};
 use crate::clock::{self, Instant};
 use crate::config::{self, Endpoint};
@@ -26,7 +25,7 @@ pub(super) struct Link<C> {
     pub(super) connection: C,
     pub(super) liveness: Liveness,
     learner: AtomicBool,
-    doubt_after: Duration,
+    settings: config::Liveness,
 }
 
 impl<C: Connection> Link<C> {
@@ -35,7 +34,7 @@ impl<C: Connection> Link<C> {
         endpoint: Endpoint,
         connection: C,
         learner: bool,
-        doubt_after: Duration,
+        settings: config::Liveness,
     ) -> Self {
         Self {
             slot,
@@ -43,7 +42,7 @@ impl<C: Connection> Link<C> {
             connection,
             liveness: Liveness::new(clock::now()),
             learner: AtomicBool::new(learner),
-            doubt_after,
+            settings,
         }
     }
 
@@ -66,8 +65,8 @@ impl<C: Connection> Link<C> {
     }
 
     /// Watches over the connection until it is lost, and says why.
-    pub(super) async fn supervise(&self, settings: &config::Liveness) -> Cause {
-        match crate::task::race(self.connection.closed(), self.watch(settings)).await {
+    pub(super) async fn supervise(&self) -> Cause {
+        match crate::task::race(self.connection.closed(), self.watch()).await {
             crate::task::Either::First(cause) => cause,
             crate::task::Either::Second(cause) => {
                 self.connection.shut_down(cause.clone());
@@ -76,15 +75,15 @@ impl<C: Connection> Link<C> {
         }
     }
 
-    async fn watch(&self, settings: &config::Liveness) -> Cause {
-        let mut watchdog = Watchdog::new(settings.probe_after, clock::now());
+    async fn watch(&self) -> Cause {
+        let mut watchdog = Watchdog::new(self.settings.probe_after, clock::now());
         loop {
             match watchdog.observe(self.sample(), clock::now()) {
                 Verdict::Idle => self.liveness.wait_for_calls().await,
                 Verdict::Look(at) => clock::sleep_until(at).await,
                 Verdict::Probe => {
                     let before = self.connection.received();
-                    let deadline = clock::now() + settings.probe_timeout;
+                    let deadline = clock::now() + self.settings.probe_timeout;
                     let answer = clock::until(Some(deadline), alive(&self.connection)).await;
                     match answer {
                         Some(Ok(())) => {}
@@ -116,8 +115,8 @@ impl<C: Connection> Candidates for Link<C> {
         self.liveness.in_flight()
     }
 
-    fn is_doubtful(&self, now: Instant) -> bool {
-        self.liveness.is_doubtful(now, self.doubt_after)
+    fn doubt(&self, now: Instant) -> Doubt {
+        self.liveness.doubt(now, &self.settings)
     }
 }
 

@@ -12,6 +12,20 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::clock::Instant;
+use crate::config;
+
+/// Whether another member had better serve the next call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Doubt {
+    None,
+    /// Calls wait for longer than usual, or the member has lost touch with the others.
+    Slight,
+    /// Calls wait for so long that the member is being probed.
+    Grave,
+}
+
+/// How long a member counts as out of touch that said so: about an election.
+const TROUBLE: Duration = Duration::from_secs(2);
 
 /// What calls leave behind on a connection.
 #[derive(Debug)]
@@ -21,6 +35,8 @@ pub(super) struct Liveness {
     answers: AtomicU64,
     /// Nanoseconds from `born` to the last answer, or to the moment a call began when none was outstanding.
     progress: AtomicU64,
+    /// Nanoseconds from `born` until which the member counts as cut off from the others.
+    trouble_until: AtomicU64,
     /// Set while the watchdog waits for the first call.
     parked: AtomicBool,
     wake: Notify,
@@ -33,6 +49,7 @@ impl Liveness {
             in_flight: AtomicUsize::new(0),
             answers: AtomicU64::new(0),
             progress: AtomicU64::new(0),
+            trouble_until: AtomicU64::new(0),
             parked: AtomicBool::new(false),
             wake: Notify::new(),
         }
@@ -65,13 +82,25 @@ impl Liveness {
         self.answers.load(Ordering::Relaxed)
     }
 
-    /// Whether calls have been waiting for longer than `patience` without any answer: reason enough to prefer another
-    /// member, not to give this one up.
-    pub(super) fn is_doubtful(&self, now: Instant, patience: Duration) -> bool {
-        self.in_flight() > 0 && {
-            let progress = Duration::from_nanos(self.progress.load(Ordering::Relaxed));
-            now.saturating_duration_since(self.born).saturating_sub(progress) > patience
+    /// The member said that it can't reach the others: calls that need them had better go elsewhere for a while.
+    pub(super) fn troubled(&self, now: Instant) {
+        self.trouble_until.store(self.stamp(now + TROUBLE), Ordering::Relaxed);
+    }
+
+    /// How much speaks for preferring another member; none of it is reason to give this one up.
+    pub(super) fn doubt(&self, now: Instant, settings: &config::Liveness) -> Doubt {
+        let at = self.stamp(now);
+        if self.in_flight() > 0 {
+            let silent = at.saturating_sub(self.progress.load(Ordering::Relaxed));
+            let silent = Duration::from_nanos(silent);
+            if silent > settings.probe_after {
+                return Doubt::Grave;
+            }
+            if silent > settings.doubt_after {
+                return Doubt::Slight;
+            }
         }
+        if at < self.trouble_until.load(Ordering::Relaxed) { Doubt::Slight } else { Doubt::None }
     }
 
     /// Waits until a call is outstanding.
@@ -214,18 +243,30 @@ mod tests {
     fn doubt_comes_and_goes_with_answers() {
         let start = clock::now();
         let at = |ms| start + Duration::from_millis(ms);
-        let patience = Duration::from_millis(100);
+        let settings = config::Liveness::new();
         let liveness = Liveness::new(start);
-        assert!(!liveness.is_doubtful(at(1000), patience));
+        let doubt = |ms| liveness.doubt(at(ms), &settings);
+        assert_eq!(doubt(1000), Doubt::None);
         let first = liveness.begin(at(1000));
         let second = liveness.begin(at(1050));
-        assert!(!liveness.is_doubtful(at(1100), patience));
-        assert!(liveness.is_doubtful(at(1101), patience));
-        liveness.answered(at(1200));
+        assert_eq!(doubt(1100), Doubt::None);
+        assert_eq!(doubt(1101), Doubt::Slight);
+        assert_eq!(doubt(1501), Doubt::Grave);
+        liveness.answered(at(1600));
         drop(first);
-        assert!(!liveness.is_doubtful(at(1300), patience));
-        assert!(liveness.is_doubtful(at(1301), patience));
+        assert_eq!(doubt(1700), Doubt::None);
+        assert_eq!(doubt(1701), Doubt::Slight);
         drop(second);
-        assert!(!liveness.is_doubtful(at(9000), patience));
+        assert_eq!(doubt(9000), Doubt::None);
+    }
+
+    #[test]
+    fn a_member_out_of_touch_is_left_alone_for_a_while() {
+        let start = clock::now();
+        let liveness = Liveness::new(start);
+        let settings = config::Liveness::new();
+        liveness.troubled(start);
+        assert_eq!(liveness.doubt(start + TROUBLE / 2, &settings), Doubt::Slight);
+        assert_eq!(liveness.doubt(start + TROUBLE, &settings), Doubt::None);
     }
 }

@@ -8,6 +8,7 @@ use super::state::EndpointState;
 use crate::clock::Instant;
 use crate::config::{Balance, Candidate, Endpoint};
 use crate::error::Attempt;
+use crate::transport::liveness::Doubt;
 
 /// What a call needs of a member.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +25,8 @@ pub(in crate::transport) trait Candidates: Send + Sync {
     fn endpoint(&self) -> &Endpoint;
     fn is_learner(&self) -> bool;
     fn in_flight(&self) -> usize;
-    /// Whether calls have been waiting there for suspiciously long.
-    fn is_doubtful(&self, now: Instant) -> bool;
+    /// How much speaks for preferring another.
+    fn doubt(&self, now: Instant) -> Doubt;
 }
 
 /// The connections that are up, and how to choose among them.
@@ -83,7 +84,8 @@ impl<L: Candidates> Picker<L> {
             if link.is_learner() && !want.learner {
                 return None;
             }
-            Some(u8::from(want.avoid.contains(&link.slot())) << 1 | u8::from(link.is_doubtful(now)))
+            let avoided = want.avoid.contains(&link.slot());
+            Some(u8::from(avoided) << 2 | link.doubt(now) as u8)
         };
         match &self.balance {
             Balance::RoundRobin => {

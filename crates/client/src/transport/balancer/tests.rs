@@ -1,5 +1,6 @@
 //! The machine under any schedule of events, and the picker's choices.
 
+use crate::transport::liveness::Doubt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -314,7 +315,7 @@ struct Fake {
     endpoint: Endpoint,
     learner: bool,
     in_flight: usize,
-    doubtful: bool,
+    doubt: Doubt,
 }
 
 impl Candidates for Fake {
@@ -334,8 +335,8 @@ impl Candidates for Fake {
         self.in_flight
     }
 
-    fn is_doubtful(&self, _now: Instant) -> bool {
-        self.doubtful
+    fn doubt(&self, _now: Instant) -> Doubt {
+        self.doubt
     }
 }
 
@@ -350,7 +351,7 @@ fn picker(balance: Balance, change: impl Fn(&mut [Fake])) -> Picker<Fake> {
         .into_iter()
         .map(|action| match action {
             Action::Connect(slot, endpoint) => {
-                Fake { slot, endpoint, learner: false, in_flight: 0, doubtful: false }
+                Fake { slot, endpoint, learner: false, in_flight: 0, doubt: Doubt::None }
             }
             Action::Drop(_) => panic!("nothing is dropped"),
         })
@@ -378,14 +379,29 @@ fn round_robin_is_fair_whoever_is_left_out() {
         assert_eq!(shares(&picker(Balance::RoundRobin, change), learner, avoid, 1200), expected);
     };
     check(|_| {}, false, &[], [300; 4]);
-    check(|links| links[1].doubtful = true, false, &[], [400, 0, 400, 400]);
+    check(|links| links[1].doubt = Doubt::Slight, false, &[], [400, 0, 400, 400]);
+    // Where all are slow, the one that is being probed is still the last choice.
+    check(
+        |links| {
+            links.iter_mut().for_each(|link| link.doubt = Doubt::Slight);
+            links[1].doubt = Doubt::Grave;
+        },
+        false,
+        &[],
+        [400, 0, 400, 400],
+    );
     check(|links| links[3].learner = true, false, &[], [400, 400, 400, 0]);
     check(|links| links[3].learner = true, true, &[], [300; 4]);
     check(|_| {}, false, &[0, 2], [0, 600, 0, 600]);
     // Doubt weighs less than a failure of this very call.
-    check(|links| links[1].doubtful = true, false, &[0, 2, 3], [0, 1200, 0, 0]);
+    check(|links| links[1].doubt = Doubt::Slight, false, &[0, 2, 3], [0, 1200, 0, 0]);
     // Where all are alike in doubt, or have failed, each gets its turn again.
-    check(|links| links.iter_mut().for_each(|link| link.doubtful = true), false, &[], [300; 4]);
+    check(
+        |links| links.iter_mut().for_each(|link| link.doubt = Doubt::Slight),
+        false,
+        &[],
+        [300; 4],
+    );
     check(|_| {}, false, &[0, 1, 2, 3], [300; 4]);
 }
 
@@ -395,7 +411,7 @@ fn pick_first_takes_the_first_that_will_do() {
         assert_eq!(shares(&picker(Balance::PickFirst, change), false, &[], 10), expected);
     };
     check(|_| {}, [10, 0, 0, 0]);
-    check(|links| links[0].doubtful = true, [0, 10, 0, 0]);
+    check(|links| links[0].doubt = Doubt::Slight, [0, 10, 0, 0]);
     check(|links| links[0].learner = true, [0, 10, 0, 0]);
 }
 
@@ -405,7 +421,7 @@ fn least_in_flight_takes_the_least_of_those_that_will_do() {
         for (link, in_flight) in links.iter_mut().zip([5, 1, 3, 0]) {
             link.in_flight = in_flight;
         }
-        links[3].doubtful = true;
+        links[3].doubt = Doubt::Slight;
     };
     let picker = picker(Balance::LeastInFlight, change);
     assert_eq!(shares(&picker, false, &[], 10), [0, 10, 0, 0]);
@@ -424,7 +440,7 @@ fn a_custom_policy_sees_the_best_and_may_be_wrong() {
         }
     }
     let change = |links: &mut [Fake]| {
-        links[0].doubtful = true;
+        links[0].doubt = Doubt::Slight;
         links[3].learner = true;
     };
     let picker = picker(Balance::custom(Wrong), change);
