@@ -12,6 +12,7 @@ use serde_json::Value;
 const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     ("etcdkit-proto", &[], &[]),
     ("etcdkit", &["etcdkit-proto"], &["etcdkit-testkit"]),
+    ("etcdkit-v2", &[], &["etcdkit-testkit"]),
     ("etcdkit-testkit", &["etcdkit-proto"], &[]),
     ("etcdkit-examples", &["etcdkit", "etcdkit-testkit"], &[]),
     ("etcdkit-bench", &["etcdkit", "etcdkit-proto"], &["etcdkit-testkit"]),
@@ -54,7 +55,7 @@ fn only_what_is_meant_to_be_is_published() {
         .filter(|package| package["publish"].is_null())
         .map(|package| package["name"].as_str().expect("a name").to_owned())
         .collect();
-    assert_eq!(published, ["etcdkit", "etcdkit-proto"].map(str::to_owned).into());
+    assert_eq!(published, ["etcdkit", "etcdkit-proto", "etcdkit-v2"].map(str::to_owned).into());
 }
 
 fn metadata() -> Value {

@@ -26,8 +26,10 @@ pub(crate) fn json<T: DeserializeOwned>(answer: &Answer, expected: &[u16]) -> Re
         return Err(Error::internal("the answer has no body"));
     }
     serde_json::from_slice(&answer.body).map_err(|error| {
-        Error::internal(format!("the answer is not the JSON that etcd writes (is this etcd?): {error}"))
-            .with_source(error)
+        Error::internal(format!(
+            "the answer is not the JSON that etcd writes (is this etcd?): {error}"
+        ))
+        .with_source(error)
     })
 }
 

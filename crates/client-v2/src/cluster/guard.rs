@@ -75,7 +75,8 @@ impl Cluster {
             Sign::Life => self.config.timeouts.probe,
             Sign::Health => self.config.timeouts.probe * 2,
         };
-        match within(limit, self.http.request(endpoint, &outgoing, manner)).await {
+        let request = Box::pin(self.http.request(endpoint, &outgoing, manner));
+        match within(limit, request).await {
             None => Err(Cause::Frozen),
             Some(Err(Failure { cause, .. })) => match (sign, cause) {
                 (_, Cause::ConnectTimeout | Cause::HeaderTimeout) => Err(Cause::Frozen),

@@ -40,7 +40,9 @@ pub(crate) struct Timeouts {
 
 /// Who is told each request in curl's words.
 #[derive(Clone, Default)]
-pub(crate) struct DebugSink(pub(crate) Option<Arc<dyn Fn(&str) + Send + Sync>>);
+pub(crate) struct DebugSink(pub(crate) Option<Arc<Sink>>);
+
+type Sink = dyn Fn(&str) + Send + Sync;
 
 /// A password. `Debug` shows that there is one and never what it is.
 #[derive(Clone)]
@@ -97,6 +99,14 @@ impl ClientBuilder {
                 }
             }
         }
+        self
+    }
+
+    /// The same settings for one endpoint alone.
+    pub(crate) fn with_only(mut self, endpoint: Endpoint) -> Self {
+        self.endpoints = vec![endpoint];
+        self.bad_endpoint = None;
+        self.auto_sync = None;
         self
     }
 
@@ -215,7 +225,8 @@ impl ClientBuilder {
                 return Err(Error::invalid(format!("the {name} is zero")));
             }
         }
-        let authorization = self.user.map(|(user, password)| basic(&user, &password)).transpose()?;
+        let authorization =
+            self.user.map(|(user, password)| basic(&user, &password)).transpose()?;
         let config = Config {
             authorization,
             tls: Arc::new(TlsLoader::new(self.tls)),

@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn what_is_no_url_is_refused_without_showing_a_password() {
-        for text in ["", "a", "a:1", "ftp://a", "http://", "http://a:99999", "http://a/?b", ":bad"] {
+        for text in ["", "a", "a:1", "ftp://a", "http://", "http://a:99999", "http://a/?b", ":bad"]
+        {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
         }
         let error = "http://root:secret@a:1".parse::<Endpoint>().unwrap_err().to_string();

@@ -11,7 +11,7 @@ pub use endpoint::Endpoint;
 pub(crate) use endpoint::Origin;
 pub use tls::Tls;
 
-pub(crate) use builder::{Config, DebugSink};
+pub(crate) use builder::Config;
 pub(crate) use tls::TlsLoader;
 
 /// Which endpoint a client turns to first, after its endpoints were set or [synchronised](crate::Client::sync).

@@ -8,8 +8,8 @@ use tokio_rustls::TlsConnector;
 
 use super::connection::Connection;
 use super::io::Stream;
-use crate::config::TlsLoader;
 use crate::config::Origin;
+use crate::config::TlsLoader;
 use crate::error::Cause;
 
 /// Connects to `origin`, resolving its name anew.

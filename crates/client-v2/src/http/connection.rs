@@ -17,8 +17,10 @@ use crate::error::Cause;
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// hyper's half that moves the bytes, until it ends.
-    driver: Option<Pin<Box<http1::Connection<Stream, Full<Bytes>>>>>,
+    driver: Option<Pin<Box<Driver>>>,
 }
+
+type Driver = http1::Connection<Stream, Full<Bytes>>;
 
 /// A request that got no answer.
 pub(super) struct Unanswered {

@@ -184,7 +184,9 @@ impl Http {
                 }
             }
         }
-        let connecting = within(self.config.timeouts.connect, connect(origin, &self.config.tls));
+        // Boxed: this state is large, and the futures above it would all carry it.
+        let connecting = Box::pin(connect(origin, &self.config.tls));
+        let connecting = within(self.config.timeouts.connect, connecting);
         let mut connection = connecting.await.unwrap_or(Err(Cause::ConnectTimeout))?;
         match self.answered(&mut connection, request, manner).await {
             Ok(response) => Ok((connection, response)),

@@ -50,13 +50,17 @@ pub struct Keys {
     prefix: String,
 }
 
-/// A request to the key space: [`Get`], [`Set`], [`CreateInOrder`], [`Delete`].
-pub trait Request: private::Encode {}
+/// A request to the key space: [`Get`], [`Set`], [`CreateInOrder`], [`Delete`]. It can't be implemented outside.
+pub trait Request:
+    private::Encode + Clone + std::fmt::Debug + PartialEq + Send + Sync + 'static
+{
+}
 
 mod private {
     use super::Wire;
     use crate::error::Result;
 
+    #[expect(unnameable_types, reason = "the supertrait that keeps `Request` closed")]
     pub trait Encode {
         /// What goes on the wire, if the request makes sense.
         fn encode(&self) -> Result<Wire>;
@@ -67,6 +71,7 @@ pub(crate) use private::Encode;
 
 /// A request to the key space, without the prefix.
 #[derive(Debug)]
+#[expect(unnameable_types, reason = "what the hidden supertrait of `Request` returns")]
 pub struct Wire {
     pub(crate) method: Method,
     pub(crate) key: String,

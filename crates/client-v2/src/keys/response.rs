@@ -280,7 +280,9 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-fn date_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
+fn date_or_none<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SystemTime>, D::Error> {
     let text: Option<String> = Option::deserialize(deserializer)?;
     match text {
         None => Ok(None),

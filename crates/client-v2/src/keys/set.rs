@@ -54,11 +54,9 @@ impl Ttl {
         match self {
             Self::Unset => Ok(None),
             Self::Removed => Ok(Some(String::new())),
-            Self::For(ttl) if ttl.subsec_nanos() != 0 || ttl.is_zero() => {
-                Err(Error::invalid(format!(
-                    "a TTL of {ttl:?}: etcd's v2 API counts in whole seconds, one or more"
-                )))
-            }
+            Self::For(ttl) if ttl.subsec_nanos() != 0 || ttl.is_zero() => Err(Error::invalid(
+                format!("a TTL of {ttl:?}: etcd's v2 API counts in whole seconds, one or more"),
+            )),
             Self::For(ttl) => Ok(Some(ttl.as_secs().to_string())),
         }
     }

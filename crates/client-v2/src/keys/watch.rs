@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::response::{self, Response};
-use super::{Get, Keys, Wire};
+use super::{Get, Keys, Node, Wire};
 use crate::clock::{now, sleep, within};
 use crate::error::{Error, ErrorCode, Result};
 use crate::http::Outgoing;
@@ -110,7 +110,7 @@ pub struct Watcher {
 
 /// How a poll ended.
 enum Polled {
-    Event(Response),
+    Event(Box<Response>),
     /// Without an event up to an index of the store.
     Nothing(Option<u64>),
 }
@@ -137,9 +137,9 @@ impl Watcher {
             let begin = now();
             match self.poll().await {
                 Ok(Polled::Event(event)) => {
-                    let index = event.node().map_or(event.index(), |node| node.modified_index());
+                    let index = event.node().map_or_else(|| event.index(), Node::modified_index);
                     self.advance(index.saturating_add(1));
-                    return Ok(event);
+                    return Ok(*event);
                 }
                 Ok(Polled::Nothing(seen)) => {
                     if let Some(seen) = seen {
@@ -187,20 +187,15 @@ impl Watcher {
         };
         let limit = client.cluster().config.timeouts.watch_poll;
         let waiting = client.wait(&outgoing, self.watch.require_leader, &on_head);
-        let answer = match within(limit, waiting).await {
-            Some(answer) => Some(answer?),
-            None => None,
-        };
-        match answer {
-            Some(answer) if !(answer.status == 200 && answer.body.is_empty()) => {
-                Ok(Polled::Event(response::decode(&answer)?))
-            }
+        // A poll that is begun anew proves nothing: an event may have been lost on its way, and is asked for again.
+        let Some(answer) = within(limit, waiting).await else { return Ok(Polled::Nothing(None)) };
+        let answer = answer?;
+        if answer.status == 200 && answer.body.is_empty() {
             // A member looks into its history before it waits, and says up to where that went: nothing was there.
-            _ => {
-                let seen = seen.into_inner();
-                Ok(Polled::Nothing((seen != 0).then_some(seen)))
-            }
+            let seen = seen.into_inner();
+            return Ok(Polled::Nothing((seen != 0).then_some(seen)));
         }
+        Ok(Polled::Event(Box::new(response::decode(&answer)?)))
     }
 
     fn outgoing(&self) -> Result<Outgoing> {

@@ -10,7 +10,9 @@ use crate::error::{Error, Result};
 /// A member can freeze with its connections up: a stopped process, a stalled machine, a network that swallows packets.
 /// TCP notices after minutes. Each connection is therefore watched while requests wait on it:
 ///
-/// 1. After [`doubt_after`](Self::doubt_after) without any answer, new calls go to another member, if one is ready.
+/// 1. When a request waits for eight times as long as answers from that member usually take, 20 ms at least and
+///    [`doubt_after`](Self::doubt_after) at most, and no other has been answered since, new calls go to another member,
+///    if one is ready.
 /// 2. After [`probe_after`](Self::probe_after) without a byte received, the member is asked for a sign of life: the
 ///    standard gRPC health check, which needs neither disk nor quorum, so that a slow cluster is not taken for a frozen
 ///    process.
@@ -53,8 +55,8 @@ impl Liveness {
         Self::default()
     }
 
-    /// How long a request may wait, with no answer to any since, before new calls prefer another member. Default 100
-    /// ms: a healthy write takes 1–30 ms, and being wrong only means that another member serves the next call.
+    /// How long a request may wait at most, with no answer to any since, before new calls prefer another member. Default
+    /// 100 ms: a healthy write takes 1–30 ms, and being wrong only means that another member serves the next call.
     #[must_use]
     pub fn doubt_after(mut self, duration: Duration) -> Self {
         self.doubt_after = duration;

@@ -205,7 +205,13 @@ impl<T: Transport> Channel<T> {
         let ended = attempting.attempt(&link, head).await;
         drop(in_flight);
         match &ended {
-            Ok(_) => link.liveness.answered(clock::now()),
+            Ok(_) => {
+                let ended = clock::now();
+                link.liveness.answered(ended);
+                if matches!(call.method.patience, Patience::Read | Patience::Write) {
+                    link.liveness.took(ended.saturating_duration_since(now));
+                }
+            }
             Err(Failure::Status(status)) => {
                 let now = clock::now();
                 link.liveness.answered(now);

@@ -74,8 +74,8 @@ pub(super) struct Driver<T: Transport> {
     balance: Balance,
     balancer: Balancer,
     slots: HashMap<SlotId, Slot<T::Connection>>,
-    /// Connections that were given up: calls under way finish on them.
-    draining: Vec<Weak<Link<T::Connection>>>,
+    /// Connections that were given up, on which calls under way finish, watched over by a task each.
+    draining: Vec<(Weak<Link<T::Connection>>, Task)>,
     events: mpsc::Receiver<Event<T::Connection>>,
     sender: mpsc::Sender<Event<T::Connection>>,
     picker: watch::Sender<Arc<PickerOf<T>>>,
@@ -188,8 +188,11 @@ impl<T: Transport> Driver<T> {
     /// Calls under way keep the link and finish on it; nothing new finds it.
     fn give_up(&mut self, id: SlotId) -> bool {
         let Some(slot) = self.slots.remove(&id) else { return false };
-        self.draining.retain(|link| link.strong_count() > 0);
-        self.draining.extend(slot.link.as_ref().map(Arc::downgrade));
+        self.draining.retain(|(link, _)| link.strong_count() > 0);
+        if let Some(link) = slot.link {
+            let left = Arc::downgrade(&link);
+            self.draining.push((left, task::spawn(async move { link.drain().await })));
+        }
         true
     }
 
@@ -210,7 +213,7 @@ impl<T: Transport> Driver<T> {
 
     fn close(&mut self) {
         let links = self.slots.drain().filter_map(|(_, slot)| slot.link);
-        for link in links.chain(self.draining.drain(..).filter_map(|link| link.upgrade())) {
+        for link in links.chain(self.draining.drain(..).filter_map(|(link, _)| link.upgrade())) {
             link.connection.shut_down(Cause::Disconnected("the client was closed".into()));
         }
         let mut last = Picker::new(self.balance.clone(), 0);

@@ -1,6 +1,7 @@
 //! A connection that is up, with what is known of the member behind it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use etcdkit_proto::WireMessage;
 use etcdkit_proto::etcdserverpb::{RangeRequest, StatusRequest, StatusResponse};
@@ -16,6 +17,7 @@ use crate::clock::{self, Instant};
 use crate::config::{self, Endpoint};
 use crate::error::Cause;
 use crate::metadata::Metadata;
+use crate::task::{Either, race};
 
 /// One usable connection.
 #[derive(Debug)]
@@ -66,37 +68,71 @@ impl<C: Connection> Link<C> {
 
     /// Watches over the connection until it is lost, and says why.
     pub(super) async fn supervise(&self) -> Cause {
-        match crate::task::race(self.connection.closed(), self.watch()).await {
-            crate::task::Either::First(cause) => cause,
-            crate::task::Either::Second(cause) => {
+        match race(self.connection.closed(), self.silence(WhenIdle::Wait)).await {
+            Either::First(cause) => cause,
+            Either::Second(cause) => {
+                let cause = cause.unwrap_or(Cause::Frozen);
                 self.connection.shut_down(cause.clone());
                 cause
             }
         }
     }
 
-    async fn watch(&self) -> Cause {
+    /// Watches over the calls that are left on a connection which gets no new ones, until they are over.
+    pub(super) async fn drain(&self) {
+        if let Some(cause) = self.silence(WhenIdle::Leave).await {
+            self.connection.shut_down(cause);
+        }
+    }
+
+    /// Waits until the member does not answer any more, and says how; `None` if there is nothing left to answer.
+    async fn silence(&self, when_idle: WhenIdle) -> Option<Cause> {
         let mut watchdog = Watchdog::new(self.settings.probe_after, clock::now());
         loop {
             match watchdog.observe(self.sample(), clock::now()) {
+                Verdict::Idle if when_idle == WhenIdle::Leave => return None,
                 Verdict::Idle => self.liveness.wait_for_calls().await,
                 Verdict::Look(at) => clock::sleep_until(at).await,
                 Verdict::Probe => {
-                    let before = self.connection.received();
-                    let deadline = clock::now() + self.settings.probe_timeout;
-                    let answer = clock::until(Some(deadline), alive(&self.connection)).await;
-                    match answer {
-                        Some(Ok(())) => {}
-                        Some(Err(cause)) => return cause,
-                        // A slow line may hold the answer back, but then other bytes come in.
-                        None if self.connection.received() != before => {}
-                        None => return Cause::Frozen,
+                    if let Err(cause) = self.probe().await {
+                        return Some(cause);
                     }
                 }
             }
         }
     }
+
+    /// Has the member give a sign of life.
+    ///
+    /// Whoever judges must have had the time to listen: when this machine was too busy to keep the deadline, the answer
+    /// may lie unread, and the member gets another chance.
+    async fn probe(&self) -> Result<(), Cause> {
+        let before = self.connection.received();
+        for _ in 0..PROBES_OF_A_BUSY_MACHINE {
+            let deadline = clock::now() + self.settings.probe_timeout;
+            match clock::until(Some(deadline), alive(&self.connection)).await {
+                Some(answer) => return answer,
+                // A slow line may hold the answer back, but then other bytes come in.
+                None if self.connection.received() != before => return Ok(()),
+                None if clock::now() > deadline + LATE => {}
+                None => return Err(Cause::Frozen),
+            }
+        }
+        Err(Cause::Frozen)
+    }
 }
+
+/// What a watch does on a connection without calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WhenIdle {
+    Wait,
+    Leave,
+}
+
+/// A timer that is later than this shows that this machine, not the member, is slow.
+const LATE: Duration = Duration::from_millis(50);
+/// How often a machine that is too busy asks again.
+const PROBES_OF_A_BUSY_MACHINE: u32 = 4;
 
 impl<C: Connection> Candidates for Link<C> {
     fn slot(&self) -> SlotId {

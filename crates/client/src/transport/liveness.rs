@@ -24,6 +24,8 @@ pub(super) enum Doubt {
     Grave,
 }
 
+/// A garbage collection or a disk's flush takes about as long as this.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(20);
 /// How long a member counts as out of touch that said so: about an election.
 const TROUBLE: Duration = Duration::from_secs(2);
 
@@ -35,6 +37,8 @@ pub(super) struct Liveness {
     answers: AtomicU64,
     /// Nanoseconds from `born` to the last answer, or to the moment a call began when none was outstanding.
     progress: AtomicU64,
+    /// How long answers usually take, in nanoseconds: a moving average; 0 before the first.
+    usual: AtomicU64,
     /// Nanoseconds from `born` until which the member counts as cut off from the others.
     trouble_until: AtomicU64,
     /// Set while the watchdog waits for the first call.
@@ -49,6 +53,7 @@ impl Liveness {
             in_flight: AtomicUsize::new(0),
             answers: AtomicU64::new(0),
             progress: AtomicU64::new(0),
+            usual: AtomicU64::new(0),
             trouble_until: AtomicU64::new(0),
             parked: AtomicBool::new(false),
             wake: Notify::new(),
@@ -70,6 +75,24 @@ impl Liveness {
     pub(super) fn answered(&self, now: Instant) {
         self.answers.fetch_add(1, Ordering::Relaxed);
         self.progress.store(self.stamp(now), Ordering::Relaxed);
+    }
+
+    /// Notes how long an answer took that takes about as long every time. A lost update between two of them does no harm.
+    pub(super) fn took(&self, time: Duration) {
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let usual = self.usual.load(Ordering::Relaxed);
+        let next = if usual == 0 { time } else { usual - usual / 8 + time / 8 };
+        self.usual.store(next, Ordering::Relaxed);
+    }
+
+    /// After which silence another member is preferred: when an answer takes eight times as long as usual.
+    fn patience(&self, settings: &config::Liveness) -> Duration {
+        match self.usual.load(Ordering::Relaxed) {
+            0 => settings.doubt_after,
+            usual => Duration::from_nanos(usual.saturating_mul(8))
+                .max(SHORTEST_PATIENCE)
+                .min(settings.doubt_after),
+        }
     }
 
     /// Calls that wait for an answer.
@@ -96,7 +119,7 @@ impl Liveness {
             if silent > settings.probe_after {
                 return Doubt::Grave;
             }
-            if silent > settings.doubt_after {
+            if silent > self.patience(settings) {
                 return Doubt::Slight;
             }
         }
@@ -258,6 +281,23 @@ mod tests {
         assert_eq!(doubt(1701), Doubt::Slight);
         drop(second);
         assert_eq!(doubt(9000), Doubt::None);
+    }
+
+    #[test]
+    fn a_quick_member_is_doubted_sooner() {
+        let start = clock::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let settings = config::Liveness::new();
+        let doubted_after = |usual: &[u64]| {
+            let liveness = Liveness::new(start);
+            usual.iter().for_each(|ms| liveness.took(Duration::from_millis(*ms)));
+            let _call = liveness.begin(start);
+            (0..1000).find(|ms| liveness.doubt(at(*ms), &settings) == Doubt::Slight)
+        };
+        assert_eq!(doubted_after(&[]), Some(101));
+        assert_eq!(doubted_after(&[1; 50]), Some(21));
+        assert_eq!(doubted_after(&[5; 50]), Some(41));
+        assert_eq!(doubted_after(&[500; 50]), Some(101));
     }
 
     #[test]

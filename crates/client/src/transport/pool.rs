@@ -218,7 +218,7 @@ impl<T: Transport> Pool<T> {
         let deadline = clock::now() + self.context.config.timeouts.connect + grace;
         clock::until(Some(deadline), wait).await.unwrap_or_else(|| {
             Err(Error::new(ErrorKind::Unavailable, "no endpoint could be connected to in time")
-                .with_attempts(self.failures()))
+                .with_attempts(self.unreached()))
         })
     }
 
@@ -272,6 +272,17 @@ impl<T: Transport> Pool<T> {
     /// How the endpoints that are not ready failed.
     pub(super) fn failures(&self) -> Vec<Attempt> {
         self.picker.borrow().failures.clone()
+    }
+
+    /// How each endpoint failed so far, and which ones are still being connected to.
+    fn unreached(&self) -> Vec<Attempt> {
+        let states = self.states();
+        let pending = states.iter().filter(|state| {
+            matches!(state.status(), EndpointStatus::Idle | EndpointStatus::Connecting)
+        });
+        let pending =
+            pending.map(|state| Attempt::new(Arc::clone(&state.endpoint), Cause::ConnectTimeout));
+        self.failures().into_iter().chain(pending).collect()
     }
 
     /// Whether the task ended with the runtime that it ran in.

@@ -331,9 +331,33 @@ impl<'a, R: Read + Seek> Cursor<'a, R> {
         match header {
             Some(header) if header.flags == LEAF => {
                 self.count = header.count.into();
-                Ok(())
+                self.within_bounds()
             }
             _ => Err(self.fault((Defect::WrongPageType, "no leaf".to_owned()))),
         }
+    }
+
+    /// The branches' keys on the way to a leaf lie between the last key before it and its first one.
+    fn within_bounds(&self) -> Result<()> {
+        if self.count == 0 || self.branches.is_empty() {
+            return Ok(());
+        }
+        let element = self.element(0)?;
+        let first = slice(&self.leaf, element.key);
+        for branch in &self.branches {
+            let bound = branch_element(&branch.page, branch.count, branch.index)
+                .map_err(|(defect, message)| Error::corrupt(defect, message).at_page(branch.id))?;
+            let bound = slice(&branch.page, bound.key);
+            if first < bound {
+                let message = format!("its first key is less than page {} says", branch.id);
+                return Err(self.fault((Defect::KeyOutOfRange, message)));
+            }
+            if branch.index > 0 && self.before.as_deref().is_some_and(|before| before >= bound) {
+                let message =
+                    format!("the page before has keys that page {} says are here", branch.id);
+                return Err(self.fault((Defect::KeyOutOfRange, message)));
+            }
+        }
+        Ok(())
     }
 }

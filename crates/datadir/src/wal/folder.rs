@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use etcdkit_proto::raftpb::HardState;
 use etcdkit_proto::walpb;
-use prost::encoding::{DecodeContext, WireType, decode_key, encode_key, encode_varint, skip_field, uint64};
+use prost::encoding::{
+    DecodeContext, WireType, decode_key, encode_key, encode_varint, skip_field, uint64,
+};
 
 use super::{Reader, Record, Tail};
 use crate::error::{Defect, Error, ErrorKind, Result};
@@ -135,14 +137,12 @@ pub fn segments(folder: &Path) -> Result<Vec<PathBuf>> {
 /// # Errors
 ///
 /// What [`segments`], [`Reader::next_record`] and `each` return.
-pub fn for_each_record(
-    folder: &Path,
-    mut each: impl FnMut(Record) -> Result<()>,
-) -> Result<Tail> {
+pub fn for_each_record(folder: &Path, mut each: impl FnMut(Record) -> Result<()>) -> Result<Tail> {
     let segments = segments(folder)?;
     let (mut crc, mut tail) = (0, Tail::Clean);
     for (index, path) in segments.iter().enumerate() {
-        let file = File::open(path).map_err(|error| Error::io("cannot open", error).in_file(path))?;
+        let file =
+            File::open(path).map_err(|error| Error::io("cannot open", error).in_file(path))?;
         let is_last = index + 1 == segments.len();
         let mut reader = Reader::segment(BufReader::with_capacity(1 << 16, file), crc, is_last);
         while let Some(record) = reader.next_record().map_err(|error| error.in_file(path))? {

@@ -132,8 +132,8 @@ impl<R: Read> Reader<R> {
         if (data.len() as u64) < total {
             return self.torn("a record is cut off");
         }
-        data.truncate(usize::try_from(record_len).unwrap_or(usize::MAX));
         let torn = self.has_empty_sector(&data);
+        data.truncate(usize::try_from(record_len).unwrap_or(usize::MAX));
         let record = match walpb::Record::decode(Bytes::from(data)) {
             Ok(record) => record,
             Err(_) if torn => return self.torn("a record has a sector of zeros"),
@@ -146,7 +146,8 @@ impl<R: Read> Reader<R> {
         if kind == CRC {
             // It starts a segment and must agree with the one before. The first one of all is zero.
             if self.crc != 0 && self.crc != stored {
-                let message = format!("the segment goes on from {stored:08x}, not {:08x}", self.crc);
+                let message =
+                    format!("the segment goes on from {stored:08x}, not {:08x}", self.crc);
                 return Err(Error::corrupt(Defect::WalChecksum, message));
             }
             self.crc = stored;

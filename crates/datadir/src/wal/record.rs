@@ -68,9 +68,7 @@ impl Record {
         };
         match kind {
             METADATA => Ok(Self::Metadata(data)),
-            ENTRY => {
-                Entry::decode(data).map(Self::Entry).map_err(|error| invalid("entry", error))
-            }
+            ENTRY => Entry::decode(data).map(Self::Entry).map_err(|error| invalid("entry", error)),
             STATE => {
                 HardState::decode(data).map(Self::State).map_err(|error| invalid("state", error))
             }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::client::Resumption;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -141,6 +142,8 @@ impl Material {
             }
         };
         config.alpn_protocols = vec![b"h2".to_vec()];
+        // A resumed session shows no certificates: a rotated or revoked one would not be noticed, on either side.
+        config.resumption = Resumption::disabled();
         Ok(config)
     }
 

@@ -1,0 +1,64 @@
+//! One pass over a whole etcd database: every entry once, and every page checked on the way.
+
+use std::io::{Read, Seek};
+
+use crate::bbolt::{Bbolt, Bucket, Entry, Value};
+use crate::error::{Defect, Error, ErrorKind, Result};
+
+/// What a root with so many names is, is not etcd's.
+const MAX_BUCKETS: usize = 10_000;
+
+/// What visits a database. Buckets come in the order of their names, entries in the order of their keys.
+pub(crate) trait Visitor {
+    fn bucket(&mut self, name: &[u8]) -> Result<()>;
+    fn entry(&mut self, entry: &Entry<'_>) -> Result<()>;
+}
+
+/// Visits everything. A page that is reached twice, on whichever way, is an error.
+///
+/// Where the structure is damaged, the error tells how many defects there are.
+pub(crate) fn walk<R: Read + Seek>(db: &mut Bbolt<R>, visitor: &mut impl Visitor) -> Result<()> {
+    db.begin_walk();
+    let result = visit(db, visitor);
+    db.end_walk();
+    match result {
+        Err(error) if error.kind() == ErrorKind::Corrupt && error.page().is_some() => {
+            // The whole story; if it has no other chapter than this one, this one it is.
+            db.check()?.into_result()?;
+            Err(error)
+        }
+        Err(error) => Err(error),
+        Ok(()) if db.meta().freelist.is_some() => db.check()?.into_result().map(drop),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn visit<R: Read + Seek>(db: &mut Bbolt<R>, visitor: &mut impl Visitor) -> Result<()> {
+    for (name, bucket) in buckets(db)? {
+        visitor.bucket(&name)?;
+        let mut entries = db.entries(&bucket);
+        while let Some(entry) = entries.next_entry()? {
+            visitor.entry(&entry)?;
+        }
+    }
+    Ok(())
+}
+
+/// The buckets in the root.
+pub(crate) fn buckets<R: Read + Seek>(db: &mut Bbolt<R>) -> Result<Vec<(Vec<u8>, Bucket)>> {
+    let root = db.root();
+    let mut buckets = Vec::new();
+    let mut entries = db.entries(&root);
+    while let Some(entry) = entries.next_entry()? {
+        let Value::Bucket(bucket) = entry.value else {
+            let message = format!("{} in the root is no bucket", entry.key.escape_ascii());
+            return Err(Error::corrupt(Defect::InvalidBucket, message));
+        };
+        if buckets.len() >= MAX_BUCKETS {
+            let message = format!("more than {MAX_BUCKETS} buckets");
+            return Err(Error::new(ErrorKind::LimitExceeded, message));
+        }
+        buckets.push((entry.key.to_vec(), bucket));
+    }
+    Ok(buckets)
+}
