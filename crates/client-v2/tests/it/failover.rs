@@ -37,7 +37,8 @@ fn write_or_read(client: &Client, write: bool) -> impl Future<Output = etcdkit_v
 #[tokio::test]
 async fn http_cluster_client_do() {
     let good = Reply::key("v", 7);
-    let missing = Reply::status(404, r#"{"errorCode":100,"message":"Key not found","cause":"/k","index":1}"#);
+    let missing =
+        Reply::status(404, r#"{"errorCode":100,"message":"Key not found","cause":"/k","index":1}"#);
     let teapot = Reply::status(418, "");
     let broken = Reply::status(502, "");
     let leaderless = Reply::status(503, "");
@@ -56,8 +57,7 @@ async fn http_cluster_client_do() {
         (&leaderless, &good, true, Err(ErrorKind::NoLeader), 0, 1),
         (&Reply::Close, &good, true, Err(ErrorKind::Unavailable), 0, 1),
     ] {
-        let servers =
-            [Server::always(first.clone()).await, Server::always(second.clone()).await];
+        let servers = [Server::always(first.clone()).await, Server::always(second.clone()).await];
         let client = ordered(&[servers[0].url(), servers[1].url()]).await;
         let scenario = format!("{first:?}, {second:?}, write: {write}");
         let outcome = write_or_read(&client, write).await;

@@ -11,34 +11,41 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Long enough that only a defect reaches it.
-pub const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// What a client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Received {
-    pub method: String,
-    pub target: String,
+pub(crate) struct Received {
+    pub(crate) method: String,
+    pub(crate) target: String,
     /// Names in lower case.
-    pub headers: Vec<(String, String)>,
-    pub body: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Received {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.target)
     }
 }
 
 /// What a server does with a request.
 #[derive(Clone, Debug)]
-pub enum Reply {
-    Answer { status: u16, headers: Vec<(&'static str, String)>, body: String },
+pub(crate) enum Reply {
+    Answer {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: String,
+    },
     /// The head, part of a body that goes on, and then nothing.
-    Part { headers: Vec<(&'static str, String)>, body: String },
+    Part {
+        headers: Vec<(&'static str, String)>,
+        body: String,
+    },
     /// Nothing, for as long as the client waits.
     Silence,
     /// The end of the connection.
@@ -48,20 +55,20 @@ pub enum Reply {
 }
 
 impl Reply {
-    pub fn status(status: u16, body: impl Into<String>) -> Self {
+    pub(crate) fn status(status: u16, body: impl Into<String>) -> Self {
         Self::Answer { status, headers: Vec::new(), body: body.into() }
     }
 
-    pub fn ok(body: impl Into<String>) -> Self {
+    pub(crate) fn ok(body: impl Into<String>) -> Self {
         Self::status(200, body)
     }
 
     /// A key with a value at an index.
-    pub fn key(value: &str, index: u64) -> Self {
+    pub(crate) fn key(value: &str, index: u64) -> Self {
         Self::ok(event("get", value, index)).with("X-Etcd-Index", index)
     }
 
-    pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         match &mut self {
             Self::Answer { headers, .. } | Self::Part { headers, .. } => {
                 headers.push((name, value.to_string()));
@@ -71,12 +78,12 @@ impl Reply {
         self
     }
 
-    pub fn redirect(location: impl ToString) -> Self {
+    pub(crate) fn redirect(location: impl ToString) -> Self {
         Self::status(307, "").with("Location", location)
     }
 }
 
-pub fn event(action: &str, value: &str, index: u64) -> String {
+pub(crate) fn event(action: &str, value: &str, index: u64) -> String {
     format!(
         r#"{{"action":"{action}","node":{{"key":"/k","value":"{value}","modifiedIndex":{index},"createdIndex":1}}}}"#
     )
@@ -85,7 +92,7 @@ pub fn event(action: &str, value: &str, index: u64) -> String {
 type Handler = dyn Fn(&Received) -> Reply + Send + Sync;
 
 /// It answers until it is dropped.
-pub struct Server {
+pub(crate) struct Server {
     url: String,
     received: Arc<Mutex<Vec<Received>>>,
     /// How many connections were accepted, and how many of them the client has closed.
@@ -94,7 +101,9 @@ pub struct Server {
 }
 
 impl Server {
-    pub async fn start(handler: impl Fn(&Received) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        handler: impl Fn(&Received) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let received = Arc::new(Mutex::new(Vec::new()));
@@ -118,12 +127,12 @@ impl Server {
     }
 
     /// Always the same reply.
-    pub async fn always(reply: Reply) -> Self {
+    pub(crate) async fn always(reply: Reply) -> Self {
         Self::start(move |_| reply.clone()).await
     }
 
     /// One reply after the other; the last one again and again.
-    pub async fn replies(replies: impl IntoIterator<Item = Reply>) -> Self {
+    pub(crate) async fn replies(replies: impl IntoIterator<Item = Reply>) -> Self {
         let replies: Vec<Reply> = replies.into_iter().collect();
         let next = AtomicUsize::new(0);
         Self::start(move |_| {
@@ -133,28 +142,28 @@ impl Server {
         .await
     }
 
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    pub fn endpoint(&self) -> Endpoint {
+    pub(crate) fn endpoint(&self) -> Endpoint {
         self.url.parse().unwrap()
     }
 
-    pub fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
     }
 
-    pub fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.received().iter().map(Received::line).collect()
     }
 
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.borrow().0
     }
 
     /// Waits until so many connections have ended.
-    pub async fn wait_closed(&self, number: usize) {
+    pub(crate) async fn wait_closed(&self, number: usize) {
         let mut connections = self.connections.clone();
         let closed = connections.wait_for(|(_, closed)| *closed >= number);
         tokio::time::timeout(SOON, closed).await.expect("connections end").unwrap();
@@ -162,7 +171,7 @@ impl Server {
 }
 
 /// A URL that nobody listens at.
-pub async fn refusing() -> String {
+pub(crate) async fn refusing() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
@@ -233,6 +242,6 @@ async fn receive(stream: &mut BufReader<TcpStream>) -> Option<Received> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests measure time")]
-pub fn now() -> tokio::time::Instant {
+pub(crate) fn now() -> tokio::time::Instant {
     tokio::time::Instant::now()
 }

@@ -126,8 +126,10 @@ impl Frame {
 }
 
 impl<R: Read + Seek> Check<'_, R> {
-    fn find(&mut self, page: u64, (defect, message): Fault) {
-        if self.report.findings.len() < MAX_FINDINGS {
+    fn find(&mut self, page: u64, fault: impl Into<Option<Fault>>) {
+        if let Some((defect, message)) = fault.into()
+            && self.report.findings.len() < MAX_FINDINGS
+        {
             self.report.findings.push(Finding { defect, page, message });
         }
     }
@@ -228,13 +230,16 @@ impl<R: Read + Seek> Check<'_, R> {
         if frame.is_leaf {
             let element = match leaf_element(&frame.page, frame.count, index) {
                 Ok(element) => element,
-                Err(fault) => return Ok(self.find(id, fault)),
+                Err(fault) => {
+                    self.find(id, fault);
+                    return Ok(());
+                }
             };
             let bucket =
                 element.is_bucket.then(|| Bucket::parse(slice(&frame.page, element.value)));
             let fault = order(frame, element.key);
             frame.previous = Some(element.key);
-            fault.map(|fault| self.find(id, fault));
+            self.find(id, fault);
             match bucket {
                 None => self.report.entries += 1,
                 Some(Ok(bucket)) => {
@@ -249,13 +254,16 @@ impl<R: Read + Seek> Check<'_, R> {
         }
         let element = match branch_element(&frame.page, frame.count, index) {
             Ok(element) => element,
-            Err(fault) => return Ok(self.find(id, fault)),
+            Err(fault) => {
+                self.find(id, fault);
+                return Ok(());
+            }
         };
         let fault = order(frame, element.key);
         frame.previous = Some(element.key);
         let low = Some(slice(&frame.page, element.key).to_vec());
         let high = frame.branch_key(index + 1).or_else(|| frame.high.clone());
-        fault.map(|fault| self.find(id, fault));
+        self.find(id, fault);
         self.enter_page(element.child, (low, high), depth + 1)
     }
 
@@ -270,13 +278,17 @@ impl<R: Read + Seek> Check<'_, R> {
         let header = match self.db.source.page(id, &mut page) {
             Ok(header) => header,
             Err(error) => match error.defect() {
-                Some(_) => return Ok(self.find(id, (Defect::InvalidFreelist, error.to_string()))),
+                Some(_) => {
+                    self.find(id, (Defect::InvalidFreelist, error.to_string()));
+                    return Ok(());
+                }
                 None => return Err(error),
             },
         };
         if header.flags != FREELIST {
             let message = format!("its flags {:#x} are no freelist's", header.flags);
-            return Ok(self.find(id, (Defect::InvalidFreelist, message)));
+            self.find(id, (Defect::InvalidFreelist, message));
+            return Ok(());
         }
         for part in id..=id + u64::from(header.overflow) {
             if !self.reached.insert(part) {
@@ -288,7 +300,8 @@ impl<R: Read + Seek> Check<'_, R> {
         }
         let Some(body) = free_body(&page, &header) else {
             let message = "its list reaches out of the page".to_owned();
-            return Ok(self.find(id, (Defect::InvalidFreelist, message)));
+            self.find(id, (Defect::InvalidFreelist, message));
+            return Ok(());
         };
         for bytes in body.chunks_exact(8) {
             let free = u64_at(bytes, 0).unwrap_or_default();

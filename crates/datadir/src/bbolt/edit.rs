@@ -56,10 +56,6 @@ impl<F: Read + Write + Seek> Editor<F> {
         Ok(Self { db, sink, root: buckets, fill: page_size * 9 / 10 })
     }
 
-    pub(crate) const fn db(&mut self) -> &mut Bbolt<F> {
-        &mut self.db
-    }
-
     /// All entries of a small bucket; none if it does not exist.
     pub(crate) fn read(&mut self, name: &[u8]) -> Result<Entries> {
         let mut all = Entries::new();

@@ -145,7 +145,7 @@ fn nested_buckets_and_sequences() {
     let mut bucket = db.root();
     for depth in 0..20_u8 {
         bucket = db.bucket_in(&bucket, &[depth + 1]).expect("sound").expect("written");
-        assert_eq!(bucket.sequence(), depth.into());
+        assert_eq!(bucket.sequence(), u64::from(depth));
     }
     assert_eq!(db.get(&bucket, b"deep").expect("sound"), Some(b"down".to_vec()));
     let mut text = Vec::new();
