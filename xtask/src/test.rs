@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every test, every doctest and every example, against every etcd that can be had.
 
+use std::env;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Write};
 use std::ops::AddAssign;
@@ -31,6 +32,11 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     }
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
+
+/// What the test programs read how many tests they run at once from.
+const THREADS: &str = "RUST_TEST_THREADS";
+/// Most tests wait, for servers and for faults to be found out: twice as many as the smallest machine has cores.
+const WAITING_TESTS: &str = "4";
 
 /// How the tests of all test programs ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +74,9 @@ impl fmt::Display for Counts {
 /// Runs `cargo test`, passes its output on and counts.
 pub(crate) fn cargo_test(arguments: &[&str]) -> Result<(Result<(), String>, Counts), String> {
     let mut command = cargo(["test"].iter().chain(arguments));
+    if env::var_os(THREADS).is_none() {
+        command.env(THREADS, WAITING_TESTS);
+    }
     let line = line(&command);
     println!("$ {line}");
     let failed = |error: io::Error| format!("`{line}`: {error}");
