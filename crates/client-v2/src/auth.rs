@@ -24,6 +24,9 @@ use crate::members::{json, list, request, segment, written};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Dropping the future of a call aborts it, see [`Client`](crate::Client#cancellation); a change may have been made
+/// nonetheless.
 #[derive(Clone, Debug)]
 pub struct Auth {
     client: Client,

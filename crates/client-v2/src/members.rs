@@ -21,6 +21,9 @@ use crate::http::{Answer, Outgoing, encode};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Dropping the future of a call aborts it, see [`Client`](crate::Client#cancellation); a change may have been made
+/// nonetheless.
 #[derive(Clone, Debug)]
 pub struct Members {
     client: Client,

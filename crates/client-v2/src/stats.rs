@@ -20,6 +20,8 @@ use crate::members::request;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Dropping the future of a call aborts it.
 #[derive(Clone, Debug)]
 pub struct Stats {
     client: Client,

@@ -6,14 +6,15 @@
 //! leave. What waits for long is [waited for](Cluster::wait) at one endpoint, which is asked whether it still lives.
 
 mod guard;
+mod plan;
 mod roster;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::guard::Sign;
+use self::plan::Plan;
 use self::roster::Roster;
 use crate::clock::{maybe_within, rng};
 use crate::config::{Config, Endpoint, Selection};
@@ -80,32 +81,33 @@ impl Cluster {
     /// Makes a request that may be repeated.
     async fn read(&self, scope: &Scope, outgoing: &Outgoing) -> Result<Answer> {
         type Attempts<'a> = Vec<(Endpoint, Boxed<'a, Result<Answer, Failure>>)>;
-        // Each is tried twice if it stays silent: the second time on a new connection, and maybe there is a leader then.
-        let order = self.order(scope);
-        let again = order.iter().map(|endpoint| (endpoint.clone(), true));
-        let mut waiting: VecDeque<(Endpoint, bool)> =
-            order.iter().map(|endpoint| (endpoint.clone(), false)).chain(again).collect();
+        let mut plan = Plan::new(self.order(scope));
         let mut running: Attempts<'_> = Vec::new();
         let mut failures = Vec::new();
+        let mut sent = false;
+        // A write that may be repeated is one that may have been applied.
+        let applied = |sent| sent && outgoing.is_write();
         loop {
-            if let Some((endpoint, fresh)) = waiting.pop_front() {
+            if let Some((endpoint, fresh)) = plan.next() {
                 let attempt = Box::pin(self.attempt(endpoint.clone(), outgoing, fresh));
                 running.push((endpoint, attempt));
             } else if running.is_empty() {
-                return Err(Error::from_attempts(failures, false));
+                return Err(Error::from_attempts(failures, applied(sent)));
             }
-            let limit = (!waiting.is_empty()).then_some(self.config.hedge_after);
-            match maybe_within(limit, task::first(&mut running)).await {
+            match maybe_within(plan.pause(self.config.hedge_after), task::first(&mut running)).await
+            {
                 Some((endpoint, Ok(answer))) => {
                     self.serve(scope, &endpoint, running.iter().map(|(silent, _)| silent));
                     return Ok(answer);
                 }
                 Some((endpoint, Err(Failure { cause: cause @ Cause::TooLarge(_), .. }))) => {
-                    return Err(Error::from_attempts(vec![Attempt::new(endpoint, cause)], false));
+                    let attempts = vec![Attempt::new(endpoint, cause)];
+                    return Err(Error::from_attempts(attempts, applied(true)));
                 }
                 Some((endpoint, Err(failure))) => {
-                    waiting.retain(|(other, _)| *other != endpoint);
+                    plan.remove(&endpoint);
                     self.leave(&endpoint, &failure.cause);
+                    sent |= failure.sent;
                     failures.push(Attempt::new(endpoint, failure.cause));
                 }
                 None => {}

@@ -144,8 +144,8 @@ impl ClientBuilder {
         self
     }
 
-    /// After how long without an answer a read is sent to the next endpoint as well; the first answer counts. Default
-    /// 500 ms. A frozen member costs a read this much.
+    /// After how long without an answer a read is sent to the next endpoint as well, or to the only one on another
+    /// connection; the first answer counts. Default 500 ms. A frozen member costs a read this much.
     pub fn hedge_after(mut self, silence: Duration) -> Self {
         self.hedge_after = silence;
         self

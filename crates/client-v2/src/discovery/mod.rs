@@ -1,6 +1,6 @@
 //! Finding a cluster: by DNS, or by a discovery service.
 //!
-//! [`srv`] looks up the SRV records of a domain and returns endpoints. [`Discovery`] is a client of a discovery service,
+//! [`srv()`] looks up the SRV records of a domain and returns endpoints. [`Discovery`] is a client of a discovery service,
 //! by which members that are about to form a cluster find each other.
 
 mod dns;

@@ -22,6 +22,9 @@ use crate::members::request;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Dropping the future of a call aborts it, see [`Client`](crate::Client#cancellation); a change may have been made
+/// nonetheless.
 #[derive(Clone, Debug)]
 pub struct Discovery {
     keys: Keys,

@@ -29,6 +29,8 @@ pub async fn srv(domain: impl Into<String>) -> Result<Vec<Endpoint>> {
 /// # Ok(())
 /// # }
 /// ```
+///
+/// Dropping the future of a look-up ends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "nothing is asked before `endpoints`"]
 pub struct SrvLookup {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION};
 use http::uri::{PathAndQuery, Uri};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
 
@@ -89,14 +89,20 @@ impl Http {
         let mut origin = endpoint.origin().clone();
         let mut target = format!("{}{}", endpoint.path(), outgoing.target);
         for _ in 0..=self.config.max_redirects {
-            // Whoever redirects has not acted upon the request.
-            manner.sent.store(false, Ordering::Relaxed);
             let trusted = origin == *endpoint.origin();
             let request = self.build(&origin, &target, outgoing, trusted).map_err(failure)?;
             self.show(&origin, &target, outgoing);
             let (connection, response) =
                 self.head(&origin, request, outgoing.repeatable, manner).await.map_err(failure)?;
             if response.status().is_redirection() {
+                if response.status() == StatusCode::SEE_OTHER && outgoing.is_write() {
+                    // It says that the write was made, and where to look at what became of it.
+                    return Err(failure(Cause::Redirect(
+                        "303 as the answer to a write".to_owned(),
+                    )));
+                }
+                // Whoever redirects otherwise has not acted upon the request.
+                manner.sent.store(false, Ordering::Relaxed);
                 let next = redirected(&origin, response.headers()).map_err(failure)?;
                 tracing::debug!(from = %origin, to = %next.0, "redirected");
                 (origin, target) = next;
@@ -116,7 +122,6 @@ impl Http {
                 _ => Ok(answer),
             };
         }
-        manner.sent.store(false, Ordering::Relaxed);
         Err(failure(Cause::Redirect(format!("more than {}", self.config.max_redirects))))
     }
 
@@ -256,6 +261,13 @@ fn redirected(origin: &Origin, headers: &HeaderMap) -> Result<(Origin, String), 
         return Err(refuse(format!("`{shown}` leads from TLS to plain text")));
     }
     Ok((next, target))
+}
+
+impl Outgoing {
+    /// Whether it changes anything.
+    pub(crate) fn is_write(&self) -> bool {
+        self.method != Method::GET
+    }
 }
 
 impl Answer {

@@ -177,7 +177,7 @@ impl Keys {
         let answer = self.client.call(&outgoing).await?;
         let decoded = response::decode(&answer);
         // A write whose answer can't be read was made all the same, if it was one of success.
-        let written = !outgoing.repeatable && answer.status < 300;
+        let written = outgoing.is_write() && answer.status < 300;
         decoded.map_err(|error| error.with_maybe_applied(written))
     }
 

@@ -65,6 +65,24 @@ async fn a_failed_redirect_has_the_next_endpoint_tried() {
 }
 
 #[tokio::test]
+async fn a_write_is_not_sent_to_where_its_outcome_is() {
+    let server = Server::always(Reply::status(303, "").with("Location", "/there")).await;
+    let other = Server::always(Reply::key("v", 7)).await;
+    let client = Client::new([server.url()]).unwrap();
+    let error = client.keys().create_in_order("/k", "v").await.unwrap_err();
+    assert!(error.maybe_applied() && error.to_string().contains("303"), "{error}");
+    assert_eq!(server.received().len(), 1);
+
+    // One that leads nowhere certainly was not made: the next endpoint may be tried.
+    let server = Server::always(Reply::status(307, "")).await;
+    let client = Client::new([server.url(), other.url()]).unwrap();
+    for _ in 0..4 {
+        client.keys().create_in_order("/k", "v").await.unwrap();
+    }
+    assert_eq!(other.received().len(), 4);
+}
+
+#[tokio::test]
 async fn credentials_are_not_sent_to_a_redirect_target_on_another_host() {
     let target = Server::always(Reply::key("v", 7)).await;
     let location = format!("{}/v2/keys/k", target.url());

@@ -177,6 +177,23 @@ async fn credentials_are_sent_as_basic_authentication() {
 }
 
 #[test]
+fn futures_can_be_sent_to_other_threads() {
+    fn check<T: Send + Sync>(_: &T) {}
+    fn sendable<T: Send>(_: T) {}
+    let client = Client::new(["http://127.0.0.1:1"]).unwrap();
+    let keys = client.keys();
+    let mut watcher = keys.watch("/k");
+    check(&client);
+    check(&watcher);
+    sendable(keys.set("/k", "v"));
+    sendable(keys.get("/k"));
+    sendable(watcher.next());
+    sendable(client.sync());
+    sendable(client.stats().leader());
+    sendable(client.auth().users());
+}
+
+#[test]
 fn configurations_that_make_no_sense_are_refused() {
     let builder = || Client::builder().endpoints(["http://127.0.0.1:1"]);
     for (builder, text) in [

@@ -122,6 +122,9 @@ impl KeepAlive {
             )));
         }
         check::not_zero("the keep-alive timeout", timeout)?;
+        let day = ("a day", Duration::from_secs(86_400));
+        check::ordered(("the keep-alive interval", interval), day)?;
+        check::ordered(("the keep-alive timeout", timeout), day)?;
         Ok(Self { interval, timeout })
     }
 }

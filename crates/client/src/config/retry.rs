@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetryPolicy {
+    pub(crate) is_on: bool,
     pub(crate) max_attempts: u32,
     pub(crate) first_backoff: Duration,
     pub(crate) max_backoff: Duration,
@@ -35,6 +36,7 @@ pub struct RetryPolicy {
 impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
+            is_on: true,
             max_attempts: 10,
             first_backoff: Duration::from_millis(25),
             max_backoff: Duration::from_secs(1),
@@ -51,10 +53,10 @@ impl RetryPolicy {
         Self::default()
     }
 
-    /// Every call is attempted once.
+    /// Every call is attempted once, unless [`CallOptions::retry`](crate::service::CallOptions::retry) says otherwise.
     #[must_use]
     pub fn off() -> Self {
-        Self::default().max_attempts(1)
+        Self { is_on: false, ..Self::default() }
     }
 
     /// How often a call is attempted at most, the first attempt included. Default 10: with the default backoff that spans

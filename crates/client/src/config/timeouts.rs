@@ -113,6 +113,10 @@ impl Timeouts {
         check::not_zero("the write timeout", self.write)?;
         check::not_zero("the admin timeout", self.admin)?;
         check::not_zero("the long timeout", self.long)?;
-        check::not_zero("the stream idle timeout", self.stream_idle)
+        check::not_zero("the stream idle timeout", self.stream_idle)?;
+        // The clock can't add what is longer than its own range.
+        let day = ("a day", Duration::from_secs(86_400));
+        check::ordered(("the connect timeout", self.connect), day)?;
+        check::ordered(("the stream idle timeout", self.stream_idle), day)
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use etcdkit_proto::etcdserverpb::{self, RequestOp, TxnRequest, request_op};
-use etcdkit_proto::method::{self, Class, Method};
+use etcdkit_proto::method::{self, Class, Method, Patience};
 
 use super::range::check_key;
 use super::{Compare, Op};
@@ -161,6 +161,19 @@ impl Unary for Txn {
 
     fn class(&self) -> Class {
         if self.is_read_only() { Class::Read } else { Self::METHOD.class() }
+    }
+
+    fn patience(&self) -> Patience {
+        if self.is_read_only() { Patience::Read } else { Self::METHOD.patience() }
+    }
+
+    /// A member answers a transaction from its own state, which may lag behind, if no operation needs more: if each is a
+    /// serializable get, or if there is none.
+    fn linearizable(&self) -> bool {
+        let mut ops = self.0.success.iter().chain(&self.0.failure);
+        ops.any(
+            |op| !matches!(&op.request, Some(request_op::Request::Range(get)) if get.serializable),
+        )
     }
 
     fn decode(answer: etcdserverpb::TxnResponse) -> Result<TxnResponse> {

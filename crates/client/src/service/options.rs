@@ -44,7 +44,8 @@ impl CallOptions {
         Self::default()
     }
 
-    /// Ends the call with [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) after `timeout`, all attempts together.
+    /// Ends the call with [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) after `timeout`, all attempts together; with
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if no member was ready by then.
     ///
     /// Also sent to the server as `grpc-timeout`. Without it the default of the request's class holds, see
     /// [`Timeouts`](crate::config::Timeouts).

@@ -17,6 +17,7 @@ use crate::error::Result;
 ///
 /// Dropping it cancels the request on the server. [`next`](Self::next) is cancel-safe: no item is lost when its future
 /// is dropped.
+#[must_use = "a stream does nothing unless it is read, and is cancelled when it is dropped"]
 pub struct Streaming<T, C = ()> {
     items: Pin<Box<dyn Stream<Item = Result<T>> + Send>>,
     control: C,

@@ -86,11 +86,13 @@ impl<T: Transport> Channel<T> {
             return Outcome::Failed(full, link);
         }
         let mut first = pin!(self.on_link(call, attempting, Arc::clone(&link), token, now));
-        if call.method.class == Class::Read && call.method.patience == Patience::Read {
+        if call.retry && call.method.class == Class::Read && call.method.patience == Patience::Read
+        {
             let hedge_at = hedge_at(&self.config().liveness, call.deadline, now);
             if call.deadline.is_none_or(|deadline| hedge_at < deadline) {
                 match clock::until(Some(hedge_at), first.as_mut()).await {
                     Some(ended) => return outcome(ended, link),
+                    None if !self.budget().take(clock::now()) => {}
                     None => {
                         return self.hedge(call, attempting, first, link, token, progress).await;
                     }

@@ -180,7 +180,8 @@ impl<T: Transport> Channel<T> {
             Decision::Retry | Decision::Elsewhere if !call.retry => decision = Decision::Fail,
             _ => {}
         }
-        if progress.attempts.len() >= self.retry_policy().max_attempts as usize && call.retry {
+        let spent = progress.attempts.len() >= self.retry_policy().max_attempts as usize;
+        if spent && decision != Decision::Authenticate {
             decision = Decision::Fail;
         }
         match decision {
@@ -212,7 +213,7 @@ impl<T: Transport> Channel<T> {
         failure: &Failure,
     ) -> Result<()> {
         let lost = !matches!(failure, Failure::Status(_));
-        if lost && call.pool.has_untried(progress.want(call)) {
+        if lost && call.pool.has_untried(progress.want(call)) && self.may_repeat(failure) {
             return Ok(());
         }
         let pause = self.next_pause(progress, failure);
@@ -232,11 +233,16 @@ impl<T: Transport> Channel<T> {
         let policy = self.retry_policy();
         let pause = policy.pause(progress.pauses, clock::rng().f64());
         progress.pauses += 1;
-        if !matches!(failure, Failure::NotProcessed(_)) && !self.budget().take(clock::now()) {
+        if !self.may_repeat(failure) {
             // Too much of the traffic is retries: from here on the slowest pace, rather than none.
             return pause.max(policy.max_backoff);
         }
         pause
+    }
+
+    /// Takes a repetition out of the budget, unless nothing was processed that would be done again.
+    fn may_repeat(&self, failure: &Failure) -> bool {
+        matches!(failure, Failure::NotProcessed(_)) || self.budget().take(clock::now())
     }
 
     /// Decides what follows when one of two attempts under way fails, and keeps how unless the call is to end with it.
@@ -248,10 +254,25 @@ impl<T: Transport> Channel<T> {
         failure: &Failure,
     ) -> Then {
         let nature = self.nature(call);
-        if retry::decide(nature, failure) != Decision::Retry {
+        let waits = match failure {
+            // It is this member that can't: the other may.
+            Failure::Status(status) => matches!(
+                ServerError::from_message(&status.message),
+                Some(
+                    ServerError::FutureRevision
+                        | ServerError::NoLeader
+                        | ServerError::NotSupportedForLearner
+                )
+            ),
+            _ => false,
+        };
+        if !waits && retry::decide(nature, failure) != Decision::Retry {
             return Then::End;
         }
         progress.note(nature, link, failure);
+        if waits {
+            return Then::Wait;
+        }
         let spent = progress.attempts.len() + 1 >= self.retry_policy().max_attempts as usize;
         if spent || !call.retry {
             return Then::Wait;

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use etcdkit_proto::method::{Class, Method, MethodInfo, Patience};
@@ -12,7 +11,7 @@ use super::balancer::{EndpointState, EndpointStates, Want};
 use super::call::{self, Call};
 use super::driver::Context;
 use super::grpc::H2;
-use super::identity::{self, Identity};
+use super::identity;
 use super::link;
 use super::pool::{OnFailure, Pool, PoolRef};
 use super::retry::Budget;
@@ -54,6 +53,12 @@ pub(crate) trait Unary: Request {
     /// Whether any member, a learner too, may answer from its own state.
     fn serializable(&self) -> bool {
         false
+    }
+
+    /// Whether its answer shows a state that is at least as new as any that was seen before it was asked for.
+    fn linearizable(&self) -> bool {
+        // The revision in the headers of other services is that of the member, which may lag behind.
+        !self.serializable() && Self::METHOD.info().service == "etcdserverpb.KV"
     }
 
     fn decode(answer: Self::Answer) -> Result<Self::Response>;
@@ -102,13 +107,8 @@ impl<T: Transport> Channel<T> {
     pub(crate) fn new(transport: T, config: Config) -> Result<Self> {
         let budget = Budget::new(&config.retry, clock::now());
         let endpoints = config.endpoints.clone();
-        let context = Arc::new(Context {
-            transport,
-            identity: Identity::default(),
-            tokens: Tokens::new(config.credentials.clone())?,
-            closed: AtomicBool::new(false),
-            config,
-        });
+        let tokens = Tokens::new(config.credentials.clone())?;
+        let context = Arc::new(Context::new(transport, config, tokens));
         let connections = context.config.limits.connections_per_endpoint;
         let balance = context.config.balance.clone();
         let calls = Pool::new(&context, &endpoints, connections, balance, OnFailure::Wait);
@@ -201,8 +201,7 @@ impl<T: Transport> Channel<T> {
             MethodInfo { class: request.class(), patience: request.patience(), ..R::METHOD.info() };
         let pool = self.pool(options)?;
         let call = self.prepare(&pool, method, serializable, options);
-        // The revision in other answers' headers is that of the member, which may lag behind.
-        let linearizable = !serializable && R::METHOD.info().service == "etcdserverpb.KV";
+        let linearizable = request.linearizable();
         let answer: R::Answer = self.exchange(&call, request.wire(), linearizable).await?;
         R::decode(answer).map_err(|error| {
             error.with_rpc(R::METHOD.path()).with_maybe_applied(call.method.class != Class::Read)
@@ -254,7 +253,7 @@ impl<T: Transport> Channel<T> {
             serializable,
             started,
             deadline: call::deadline(options.timeout, default, started),
-            retry: options.retry.unwrap_or(config.retry.max_attempts > 1),
+            retry: options.retry.unwrap_or(config.retry.is_on),
             require_leader: options.require_leader || config.require_leader,
             metadata: config.metadata.joined(&options.metadata),
             authenticated: true,
@@ -311,25 +310,23 @@ impl<T: Transport> Channel<T> {
         self.shared.calls.wait_for_link(want).await.map(drop)
     }
 
-    /// Ends all calls and connections, and waits until they are gone.
+    /// Ends all calls and connections, and waits until they are given up.
     pub(crate) async fn close(&self) {
-        if self.shared.context.closed.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let visited = {
-            let mut visited = self.shared.visited.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *visited)
-        };
-        for (_, pool) in visited {
-            pool.close().await;
-        }
-        self.shared.streams.close().await;
-        self.shared.calls.close().await;
+        self.shared.context.close();
+        self.closed().await;
     }
 
     /// Waits until the channel is closed.
     pub(crate) async fn closed(&self) {
         self.shared.calls.closed().await;
+        self.shared.streams.closed().await;
+        let visited = {
+            let mut visited = self.shared.visited.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *visited)
+        };
+        for (_, pool) in visited {
+            pool.closed().await;
+        }
     }
 
     pub(crate) fn endpoints(&self) -> Endpoints {

@@ -19,7 +19,7 @@ use super::traits::{Connection, Transport};
 use crate::clock;
 use crate::config::{Balance, Config, Endpoint, Endpoints};
 use crate::error::Cause;
-use crate::task::{self, Task};
+use crate::task::{self, Either, Task, race};
 
 pub(super) type PickerOf<T> = Picker<Link<<T as Transport>::Connection>>;
 
@@ -30,13 +30,37 @@ pub(super) struct Context<T> {
     pub(super) config: Config,
     pub(super) identity: Identity,
     pub(super) tokens: Tokens,
-    pub(super) closed: AtomicBool,
+    closed: AtomicBool,
+    closing: watch::Sender<bool>,
 }
 
 impl<T> Context<T> {
+    pub(super) fn new(transport: T, config: Config, tokens: Tokens) -> Self {
+        Self {
+            transport,
+            config,
+            identity: Identity::default(),
+            tokens,
+            closed: AtomicBool::new(false),
+            closing: watch::channel(false).0,
+        }
+    }
+
     /// Whether the client was closed.
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+
+    /// Has every driver end its connections. Nothing takes it back.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.closing.send_replace(true);
+    }
+
+    /// Waits until the client is closed.
+    pub(super) async fn closing(&self) {
+        // The sender lives as long as this.
+        let _ = self.closing.subscribe().wait_for(|closed| *closed).await;
     }
 }
 
@@ -55,8 +79,6 @@ pub(super) enum Event<C> {
     Wake,
     /// Other endpoints; the sender is dropped when no call goes to the old ones any more.
     SetEndpoints(Endpoints, oneshot::Sender<()>),
-    /// End everything; the sender is dropped when it is done.
-    Close(oneshot::Sender<()>),
     Ready(Arc<Link<C>>, About),
     Failed(SlotId, Cause),
 }
@@ -125,15 +147,15 @@ impl<T: Transport> Driver<T> {
             if changed {
                 self.publish();
             }
-            match clock::until(next, self.events.recv()).await {
-                None => {}
-                Some(None) => return,
-                Some(Some(Event::Close(done))) => {
+            let context = Arc::clone(&self.context);
+            match race(context.closing(), clock::until(next, self.events.recv())).await {
+                Either::First(()) => {
                     self.close();
-                    drop(done);
                     return;
                 }
-                Some(Some(event)) => self.take_in(event, &mut actions),
+                Either::Second(None) => {}
+                Either::Second(Some(None)) => return,
+                Either::Second(Some(Some(event))) => self.take_in(event, &mut actions),
             }
         }
     }
@@ -162,8 +184,6 @@ impl<T: Transport> Driver<T> {
                     self.publish();
                 }
             }
-            // Handled where it ends the loop.
-            Event::Close(_) => {}
         }
     }
 
@@ -238,11 +258,13 @@ async fn connect_and_watch<T: Transport>(
             let link = Arc::new(link);
             // The driver is gone only if all of this is about to end as well.
             let _ = events.send(Event::Ready(Arc::clone(&link), about)).await;
-            link.supervise().await
+            let cause = link.supervise().await;
+            tracing::warn!(%endpoint, %cause, "lost");
+            cause
         }
         Err(cause) => cause,
     };
-    tracing::warn!(%endpoint, %cause, "not ready");
+    tracing::debug!(%endpoint, %cause, "not ready");
     let _ = events.send(Event::Failed(id, cause)).await;
 }
 

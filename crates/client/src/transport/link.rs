@@ -107,6 +107,10 @@ impl<C: Connection> Link<C> {
     /// Whoever judges must have had the time to listen: when this machine was too busy to keep the deadline, the answer
     /// may lie unread, and the member gets another chance.
     async fn probe(&self) -> Result<(), Cause> {
+        if self.liveness.in_flight() >= self.connection.capacity() {
+            // The probe would wait behind the calls that the server does not allow yet.
+            return Ok(());
+        }
         let before = self.connection.received();
         for _ in 0..PROBES_OF_A_BUSY_MACHINE {
             let deadline = clock::now() + self.settings.probe_timeout;

@@ -62,10 +62,11 @@ impl Liveness {
 
     /// Counts a call as outstanding until the guard is dropped.
     pub(super) fn begin(&self, now: Instant) -> InFlight<'_> {
-        if self.in_flight.fetch_add(1, Ordering::AcqRel) == 0 {
+        if self.in_flight.fetch_add(1, Ordering::SeqCst) == 0 {
             self.progress.store(self.stamp(now), Ordering::Relaxed);
         }
-        if self.parked.load(Ordering::Acquire) {
+        // In one order with the two in `wait_for_calls`: either this sees it parked, or it sees this call.
+        if self.parked.load(Ordering::SeqCst) {
             self.wake.notify_one();
         }
         InFlight(self)
@@ -129,8 +130,8 @@ impl Liveness {
     /// Waits until a call is outstanding.
     pub(super) async fn wait_for_calls(&self) {
         loop {
-            self.parked.store(true, Ordering::Release);
-            if self.in_flight.load(Ordering::Acquire) > 0 {
+            self.parked.store(true, Ordering::SeqCst);
+            if self.in_flight.load(Ordering::SeqCst) > 0 {
                 break;
             }
             self.wake.notified().await;

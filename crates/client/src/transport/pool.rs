@@ -97,6 +97,12 @@ impl<T: Transport> Pool<T> {
         if picker.closed || self.context.is_closed() {
             return Err(Error::closed());
         }
+        if picker.is_custom() {
+            // A user's policy may look at the states of the endpoints, which takes the same lock.
+            let snapshot = Arc::clone(&picker);
+            drop(picker);
+            return Ok(snapshot.pick(want, now).cloned());
+        }
         Ok(picker.pick(want, now).cloned())
     }
 
@@ -110,6 +116,8 @@ impl<T: Transport> Pool<T> {
                 return Ok(link);
             }
             if let Some(error) = self.hopeless() {
+                // The next call may find that it was mended.
+                self.wake().await?;
                 return Err(error);
             }
             if woken && self.on_failure == OnFailure::Tell {
@@ -222,21 +230,13 @@ impl<T: Transport> Pool<T> {
         })
     }
 
-    /// Ends all connections, and waits until they are gone.
-    pub(super) async fn close(&self) {
-        self.start();
-        let (done, gone) = oneshot::channel();
-        if self.events.send(Event::Close(done)).await.is_ok() {
-            // The sender is dropped, never used, when it is done.
-            let _ = gone.await;
-        }
-    }
-
-    /// Waits until the pool is closed.
+    /// Waits until the client is closed and this pool has ended its connections.
     pub(super) async fn closed(&self) {
-        let mut picker = self.picker.clone();
-        // The driver ends only when this is closed or gone with its runtime.
-        let _ = picker.wait_for(|picker| picker.closed).await;
+        self.context.closing().await;
+        if self.task.get().is_some() {
+            // It ends so, or with its runtime.
+            let _ = self.picker.clone().wait_for(|picker| picker.closed).await;
+        }
     }
 
     /// Replaces the endpoints; no call goes to the old ones any more when this returns.

@@ -70,7 +70,16 @@ impl<T: Transport> Channel<T> {
     ) -> Result<Messages<T, Res>> {
         let message = self.frame(request, call)?;
         let started = telemetry::started(&call.method);
-        let ((source, first), link) = match self.attempts(call, &FirstAnswer(message)).await {
+        let first_answer = FirstAnswer(message);
+        // Boxed: opening is rare, and the future large.
+        let opening = Box::pin(self.attempts(call, &first_answer));
+        let deadline = clock::now().checked_add(self.stream_idle());
+        let opened = clock::until(deadline, opening).await.unwrap_or_else(|| {
+            Err(Error::new(ErrorKind::Timeout, "the stream had no first answer in time")
+                .with_rpc(call.method.path)
+                .with_attempts(call.pool.failures()))
+        });
+        let ((source, first), link) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 telemetry::finished(started, Some(&error));

@@ -67,6 +67,11 @@ impl<L: Candidates> Picker<L> {
         self.cursor.load(Ordering::Relaxed)
     }
 
+    /// Whether a policy of the user's decides.
+    pub(in crate::transport) fn is_custom(&self) -> bool {
+        matches!(self.balance, Balance::Custom(_))
+    }
+
     /// The connection for a call, or `None` if no suitable member is ready.
     ///
     /// Members that this call has not failed on come first, then those that answer; within the best such class the

@@ -12,7 +12,7 @@ use http::uri::{Authority, Scheme};
 use tokio::sync::{oneshot, watch};
 
 use super::answer::read_answer;
-use super::failure::{HEADERS, cause_of, failure_of};
+use super::failure::{HEADERS, cause_of};
 use super::head::Template;
 use super::keep_alive::{self, OpenStreams};
 use super::meter::Metered;
@@ -20,7 +20,7 @@ use super::mux::{self, Job, Queue};
 use super::stream::{H2Sink, H2Source};
 use crate::config::{Endpoint, KeepAlive};
 use crate::error::Cause;
-use crate::task::{self, Either, Task, race};
+use crate::task::{self, Task, race};
 use crate::transport::connector::Established;
 use crate::transport::traits::{Connection, Failure, Head};
 
@@ -97,16 +97,15 @@ impl H2Connection {
             let pinging = async {
                 match pings {
                     Some((settings, pings)) => {
-                        keep_alive::keep_alive(pings, pinged, settings).await
+                        let cause = keep_alive::keep_alive(pings, pinged, settings).await;
+                        decide(&report, cause);
                     }
                     None => std::future::pending().await,
                 }
             };
             let driving = mux::run(connection, sender, &jobs, &report, receive_limit);
-            let cause = match race(driving, pinging).await {
-                Either::First(cause) | Either::Second(cause) => cause,
-            };
-            decide(&report, cause);
+            // Whichever ends first has decided why.
+            let _ = race(driving, pinging).await;
         });
         Ok(Self {
             send,
@@ -167,10 +166,6 @@ impl H2Connection {
             (failure, _) => failure,
         }
     }
-
-    fn failure(&self, error: &h2::Error) -> Failure {
-        failure_of(error, self.fate())
-    }
 }
 
 /// Counts the calls that are under way.
@@ -215,7 +210,8 @@ impl Connection for H2Connection {
             return self.by_task(request, message).await;
         }
         let (response, mut sending) = self.begin(request).await?;
-        sending.send_data(message, true).map_err(|error| self.failure(&error))?;
+        // Without its message the request can't have been processed.
+        sending.send_data(message, true).map_err(|error| self.not_sent(&error))?;
         read_answer(response, sending, self.receive_limit)
             .await
             .map_err(|failure| self.by_fate(failure))

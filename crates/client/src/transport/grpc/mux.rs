@@ -8,6 +8,7 @@
 //! On a connection with little to do the detour through the task would cost a wake-up more; there, callers make their
 //! calls themselves. [`H2Connection`](super::H2Connection) decides.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,7 +24,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::answer::read_answer;
 use super::connection::decide;
-use super::failure::{cause_of, failure_of};
+use super::failure::cause_of;
 use crate::error::Cause;
 use crate::transport::traits::Failure;
 
@@ -41,7 +42,7 @@ pub(super) struct Queue(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
-    jobs: Vec<Job>,
+    jobs: VecDeque<Job>,
     /// The connection's task, while it sleeps.
     task: Option<Waker>,
     closed: bool,
@@ -55,7 +56,7 @@ impl Queue {
             if waiting.closed {
                 return false;
             }
-            waiting.jobs.push(job);
+            waiting.jobs.push_back(job);
             waiting.task.take()
         };
         if let Some(task) = task {
@@ -64,11 +65,19 @@ impl Queue {
         true
     }
 
-    /// Exchanges what has gathered for an empty list, and asks to be woken by the next call.
-    fn take(&self, jobs: &mut Vec<Job>, cx: &Context<'_>) {
+    /// Moves what may be sent now to `jobs`, and asks to be woken by the next call. What the server does not allow yet
+    /// stays here, where it is known not to have been sent.
+    fn take(&self, jobs: &mut Vec<Job>, room: impl FnOnce() -> usize, cx: &Context<'_>) {
         let mut waiting = self.lock();
-        std::mem::swap(&mut waiting.jobs, jobs);
+        if !waiting.jobs.is_empty() {
+            let ready = waiting.jobs.len().min(room());
+            jobs.extend(waiting.jobs.drain(..ready));
+        }
         waiting.task.get_or_insert_with(|| cx.waker().clone());
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().jobs.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -77,12 +86,17 @@ impl Queue {
 }
 
 /// Closes the queue when the connection's task ends, in whichever way. Calls that were not sent yet are told so.
-struct Closing<'a>(&'a Queue);
+struct Closing<'a> {
+    queue: &'a Queue,
+    fate: &'a watch::Sender<Option<Cause>>,
+}
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
+        // Unless it is known why: a panic in the task ends the connection like anything else.
+        decide(self.fate, Cause::Disconnected("the connection's task ended".into()));
         let left = {
-            let mut waiting = self.0.lock();
+            let mut waiting = self.queue.lock();
             waiting.closed = true;
             std::mem::take(&mut waiting.jobs)
         };
@@ -93,49 +107,59 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// Drives a connection, and the calls left in `queue`, until the connection is over; says why it is.
+/// Drives a connection, and the calls left in `queue`, until the connection is over, and decides its fate.
 pub(super) async fn run<S>(
     mut connection: Connection<S, Bytes>,
     mut send: SendRequest<Bytes>,
     queue: &Queue,
     fate: &watch::Sender<Option<Cause>>,
     limit: usize,
-) -> Cause
-where
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let _closing = Closing(queue);
+    let closing = Closing { queue, fate };
     let mut jobs = Vec::new();
     let mut calls = FuturesUnordered::new();
     let ended = poll_fn(|cx| {
-        queue.take(&mut jobs, cx);
-        for job in jobs.drain(..).filter(|job| !job.answer.is_closed()) {
-            match begin(&mut send, job.request, job.message, cx) {
-                Ok((response, sending)) => {
-                    calls.push(make(response, sending, limit, job.answer));
-                }
-                Err(failure) => {
-                    if let Failure::NotProcessed(cause) = &failure {
-                        // No more calls, though those under way may finish: the server is going away.
-                        decide(fate, cause.clone());
+        loop {
+            let room = || send.current_max_send_streams().saturating_sub(calls.len());
+            queue.take(&mut jobs, room, cx);
+            for job in jobs.drain(..).filter(|job| !job.answer.is_closed()) {
+                match begin(&mut send, job.request, job.message, cx) {
+                    Ok((response, sending)) => {
+                        calls.push(make(response, sending, limit, job.answer));
                     }
-                    answer(job.answer, Err(failure));
+                    Err(failure) => {
+                        if let Failure::NotProcessed(cause) = &failure {
+                            // No more calls, though those under way may finish: the server is going away.
+                            decide(fate, cause.clone());
+                        }
+                        answer(job.answer, Err(failure));
+                    }
                 }
             }
+            // Writes what was begun, and reads what has come; then the calls that it woke go on.
+            let ended = Pin::new(&mut connection).poll(cx);
+            let mut finished = false;
+            while let Poll::Ready(Some(())) = Pin::new(&mut calls).poll_next(cx) {
+                finished = true;
+            }
+            // What has finished made room for what waits.
+            if ended.is_ready() || !finished || queue.is_empty() {
+                return ended;
+            }
         }
-        // Writes what was begun, and reads what has come; then the calls that it woke go on.
-        let ended = Pin::new(&mut connection).poll(cx);
-        while let Poll::Ready(Some(())) = Pin::new(&mut calls).poll_next(cx) {}
-        ended
     })
     .await;
     // The calls still open have their errors from h2 by now, if it is not that they are being dropped with this.
     drop(connection);
     while poll_fn(|cx| Pin::new(&mut calls).poll_next(cx)).await.is_some() {}
-    match ended {
+    let cause = match ended {
         Ok(()) => Cause::Disconnected("the server closed the connection".into()),
         Err(error) => cause_of(&error),
-    }
+    };
+    decide(fate, cause);
+    drop(closing);
 }
 
 fn begin(
@@ -153,7 +177,8 @@ fn begin(
     let (response, mut sending) = send
         .send_request(request, false)
         .map_err(|error| Failure::NotProcessed(cause_of(&error)))?;
-    sending.send_data(message, true).map_err(|error| failure_of(&error, None))?;
+    // Without its message the request can't have been processed.
+    sending.send_data(message, true).map_err(|error| Failure::NotProcessed(cause_of(&error)))?;
     Ok((response, sending))
 }
 
