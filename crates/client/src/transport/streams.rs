@@ -3,24 +3,28 @@
 //! Opening counts as done when the first message is there: until then a failure is retried like that of a read. After
 //! it, a failure is the stream's last item, and what to do about it is for whoever reads the stream.
 
+use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use etcdkit_proto::WireMessage;
-use etcdkit_proto::method::Method;
+use etcdkit_proto::method::{Method, MethodInfo};
 
 use super::attempt::Attempting;
 use super::call::{self, Call};
 use super::channel::Channel;
-use super::link::Link;
+use super::link::{self, Link};
 use super::traits::{Connection, Failure, Head, Sink, Source, Transport};
 use crate::clock;
+use crate::config::Endpoint;
 use crate::error::{Attempt, Cause, Error, ErrorKind, Result};
+use crate::service::CallOptions;
 use crate::telemetry;
 
 type SourceOf<T> = <<T as Transport>::Connection as Connection>::Source;
+type SinkOf<T> = <<T as Transport>::Connection as Connection>::Sink;
 
 /// The messages of a server's stream.
 pub(crate) struct Messages<T: Transport, Res> {
@@ -156,5 +160,59 @@ impl<T: Transport, Res: WireMessage> Messages<T, Res> {
             }
         }
         .with_rpc(self.rpc)
+    }
+}
+
+/// Opens a stream, and leaves the talking to whoever asked for it.
+struct Opening;
+
+impl<T: Transport> Attempting<T> for Opening {
+    type Output = (SinkOf<T>, SourceOf<T>);
+
+    fn attempt(
+        &self,
+        link: &Link<T::Connection>,
+        head: Head<'_>,
+    ) -> impl Future<Output = Result<Self::Output, Failure>> + Send {
+        link.connection.open(head)
+    }
+}
+
+/// A stream in both directions, on a connection that carries nothing but such streams.
+pub(crate) struct Duplex<T: Transport> {
+    pub(crate) sink: SinkOf<T>,
+    pub(crate) source: SourceOf<T>,
+    pub(super) link: Arc<Link<T::Connection>>,
+    /// Which token it was opened with: what to renew if the server refuses it.
+    pub(crate) token: u64,
+}
+
+impl<T: Transport> Duplex<T> {
+    /// The endpoint of the member that it goes to.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.link.endpoint
+    }
+
+    /// Asks the member for a sign of life, which a resting stream gives none of.
+    pub(crate) async fn probe(&self) -> Result<(), Cause> {
+        link::alive(&self.link.connection).await
+    }
+
+    /// Gives the whole connection up: the next stream goes to another member, if there is one.
+    pub(crate) fn leave(&self, cause: Cause) {
+        self.link.connection.shut_down(cause);
+    }
+}
+
+impl<T: Transport> Channel<T> {
+    /// Opens a stream in both directions. That the server accepts it shows only in its first answer.
+    pub(crate) async fn duplex(
+        &self,
+        method: MethodInfo,
+        options: &CallOptions,
+    ) -> Result<Duplex<T>> {
+        let call = self.prepare(self.streams(), method, false, options);
+        let ((sink, source), link) = self.attempts(&call, &Opening).await?;
+        Ok(Duplex { sink, source, link, token: self.tokens().generation() })
     }
 }
