@@ -58,7 +58,8 @@ impl<C: Connection> Link<C> {
 
     fn sample(&self) -> Sample {
         Sample {
-            in_flight: self.liveness.in_flight(),
+            expecting: self.liveness.expecting(),
+            resting: self.liveness.resting(),
             answers: self.liveness.answers(),
             received: self.connection.received(),
         }
@@ -81,6 +82,10 @@ impl<C: Connection> Link<C> {
             match watchdog.observe(self.sample(), clock::now()) {
                 Verdict::Idle => self.liveness.wait_for_calls().await,
                 Verdict::Look(at) => clock::sleep_until(at).await,
+                Verdict::Rest(at) => {
+                    let called = self.liveness.wait_for_expecting();
+                    crate::task::race(clock::sleep_until(at), called).await;
+                }
                 Verdict::Probe => {
                     let before = self.connection.received();
                     let deadline = clock::now() + self.settings.probe_timeout;

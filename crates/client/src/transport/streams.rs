@@ -16,8 +16,10 @@ use super::attempt::Attempting;
 use super::call::{self, Call};
 use super::channel::Channel;
 use super::link::{self, Link};
+use super::liveness::Waiting;
+use super::pool::{Pool, PoolRef};
 use super::traits::{Connection, Failure, Head, Sink, Source, Transport};
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::config::Endpoint;
 use crate::error::{Attempt, Cause, Error, ErrorKind, Result};
 use crate::service::CallOptions;
@@ -35,7 +37,13 @@ pub(crate) struct Messages<T: Transport, Res> {
     /// Keeps the connections up as long as the stream is read.
     channel: Channel<T>,
     rpc: &'static str,
-    idle: Duration,
+    /// How long it may be silent; `None` if its messages wait for somebody else.
+    idle: Option<Duration>,
+    /// When it has to be over.
+    deadline: Option<Instant>,
+    waiting: Waiting,
+    /// The connections to an endpoint by name, which must not go while the stream is read.
+    _visited: Option<Arc<Pool<T>>>,
     /// For the metrics: the call until it is over.
     started: Option<telemetry::Started>,
     _response: PhantomData<fn() -> Res>,
@@ -81,6 +89,7 @@ impl<T: Transport> Channel<T> {
                 return Err(error);
             }
         };
+        let waiting = call.waiting();
         Ok(Messages {
             started: Some(started),
             source,
@@ -88,13 +97,23 @@ impl<T: Transport> Channel<T> {
             link,
             channel: self.clone(),
             rpc: call.method.path,
-            idle: self.stream_idle(),
+            idle: (waiting == Waiting::ForMember).then(|| self.stream_idle()),
+            deadline: call.deadline,
+            waiting,
+            _visited: None,
             _response: PhantomData,
         })
     }
 }
 
 impl<T: Transport, Res: WireMessage> Messages<T, Res> {
+    /// Keeps the connections of `pool` up as long as the stream is read, even if it is an endpoint's that nobody calls by
+    /// name any more.
+    pub(crate) fn on(mut self, pool: &PoolRef<'_, T>) -> Self {
+        self._visited = pool.visited();
+        self
+    }
+
     /// The next message; `None` when the server has ended the stream.
     ///
     /// # Errors
@@ -125,8 +144,10 @@ impl<T: Transport, Res: WireMessage> Messages<T, Res> {
             Some(first) => first,
             None => {
                 let now = clock::now();
-                let outstanding = self.link.liveness.begin(now);
-                let next = clock::until(now.checked_add(self.idle), self.source.next()).await;
+                let idle = self.idle.and_then(|idle| now.checked_add(idle));
+                let until = [idle, self.deadline].into_iter().flatten().min();
+                let outstanding = self.link.liveness.begin(self.waiting, now);
+                let next = clock::until(until, self.source.next()).await;
                 drop(outstanding);
                 let next = next.unwrap_or(Err(Failure::Unknown(Cause::Deadline)));
                 if matches!(next, Ok(_) | Err(Failure::Status(_))) {
@@ -143,6 +164,10 @@ impl<T: Transport, Res: WireMessage> Messages<T, Res> {
         })
     }
 
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| clock::now() >= deadline)
+    }
+
     fn error(&self, failure: Failure) -> Error {
         if self.channel.is_closed() {
             return Error::closed().with_rpc(self.rpc);
@@ -151,6 +176,9 @@ impl<T: Transport, Res: WireMessage> Messages<T, Res> {
             Failure::Status(status) => call::of_status(&status),
             Failure::NotProcessed(cause) | Failure::Unknown(cause) => {
                 let (kind, message) = match cause {
+                    Cause::Deadline if self.is_late() => {
+                        (ErrorKind::Timeout, "the stream's deadline passed")
+                    }
                     Cause::Deadline => (ErrorKind::Timeout, "the stream was silent for too long"),
                     Cause::Limit(_) => (ErrorKind::ResourceExhausted, "the stream broke a limit"),
                     _ => (ErrorKind::Unavailable, "the stream broke off"),
