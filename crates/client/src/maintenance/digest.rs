@@ -77,7 +77,7 @@ mod plain {
     ];
 
     #[derive(Debug)]
-    pub(super) struct Sha256 {
+    pub(in crate::maintenance) struct Sha256 {
         state: [u32; 8],
         /// Bytes that do not fill a block yet.
         rest: Vec<u8>,

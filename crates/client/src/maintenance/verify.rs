@@ -80,8 +80,11 @@ mod tests {
         0x47, 0x21,
     ];
 
+    /// What comes: a blob, and how much is left after it.
+    type Stream<'a> = &'a [(&'a [u8], u64)];
+
     /// What becomes of a stream of messages: the backend, or why not.
-    fn run(messages: &[(&[u8], u64)]) -> Result<Vec<u8>, String> {
+    fn run(messages: Stream<'_>) -> Result<Vec<u8>, String> {
         let mut verifier = Verifier::new();
         let mut backend = Vec::new();
         for (blob, remaining) in messages {
@@ -100,7 +103,7 @@ mod tests {
 
     #[test]
     fn whole_ones_pass() {
-        let table: [&[(&[u8], u64)]; 5] = [
+        let table: [Stream<'_>; 5] = [
             &[(b"abc", 3), (b"def", 0), (&ABCDEF, 0)],
             &[(b"abcdef", 0), (&ABCDEF, 0)],
             // An empty message where the backend ends at a full buffer.
@@ -118,7 +121,7 @@ mod tests {
         let mut flipped = ABCDEF;
         flipped[31] ^= 1;
         let more = [&ABCDEF[..], b"x"].concat();
-        let table: [(&[(&[u8], u64)], &str); 9] = [
+        let table: [(Stream<'_>, &str); 9] = [
             (&[], "ends after 0 of 0 bytes and 0 of 32"),
             (&[(b"abc", 3)], "ends after 3 of 6 bytes and 0 of 32"),
             (&[(b"abc", 3), (b"def", 0)], "ends after 6 of 6 bytes and 0 of 32"),

@@ -176,9 +176,8 @@ impl<T: Transport, Res: WireMessage> Messages<T, Res> {
             Failure::Status(status) => call::of_status(&status),
             Failure::NotProcessed(cause) | Failure::Unknown(cause) => {
                 let (kind, message) = match cause {
-                    Cause::Deadline if self.is_late() => {
-                        (ErrorKind::Timeout, "the stream's deadline passed")
-                    }
+                    // The server knows the deadline too, and resets the stream of a slow reader then.
+                    _ if self.is_late() => (ErrorKind::Timeout, "the stream's deadline passed"),
                     Cause::Deadline => (ErrorKind::Timeout, "the stream was silent for too long"),
                     Cause::Limit(_) => (ErrorKind::ResourceExhausted, "the stream broke a limit"),
                     _ => (ErrorKind::Unavailable, "the stream broke off"),
