@@ -27,7 +27,9 @@
 //!
 //! # Where things are
 //!
-//! [`Client`] makes requests: [`Get`], [`Put`], [`Delete`], [`Txn`], [`Compact`], plain values all. [`config`] says how.
+//! [`Client`] makes requests: [`Get`], [`Put`], [`Delete`], [`Txn`], [`Compact`], plain values all; those for whoever runs
+//! a cluster are in [`auth`], [`cluster`] and [`maintenance`], and etcd's own locks and elections in [`lock`] and
+//! [`election`]. [`config`] says how.
 //! [`service`] is the door that all requests go through: for layers, mocks and tests. [`Error`] is the only error.
 //!
 //! # Features
@@ -40,12 +42,17 @@
 //! | `metrics` | RPC counters through the `metrics` facade, see [`telemetry`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod auth;
 mod byte_string;
 mod client;
 mod clock;
+pub mod cluster;
 pub mod config;
+pub mod election;
 mod error;
 mod kv;
+pub mod lock;
+pub mod maintenance;
 pub mod metadata;
 mod range_stream;
 mod request;
@@ -56,6 +63,7 @@ mod sync;
 mod task;
 pub mod telemetry;
 pub mod transport;
+mod version;
 
 pub use byte_string::ByteString;
 pub use client::Client;
@@ -69,8 +77,8 @@ pub use request::{
     StreamRequest, Txn, prefix_end,
 };
 pub use response::{
-    CompactResponse, DeleteResponse, GetResponse, KeyValue, PutResponse, ResponseHeader,
-    TxnResponse,
+    CompactResponse, DeleteResponse, GetResponse, HeaderResponse, KeyValue, PutResponse,
+    ResponseHeader, TxnResponse, cluster::MemberId,
 };
 pub use revision::{LeaseId, Revision};
 pub use service::{CallOptions, Service, Streaming};

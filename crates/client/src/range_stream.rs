@@ -42,7 +42,7 @@ async fn begin<T: Transport>(
     let call =
         channel.prepare(&pool, method::kv::RANGE_STREAM.info(), Unary::serializable(&get), options);
     match channel.server_stream(method::kv::RANGE_STREAM, wire, &call).await {
-        Ok(messages) => Ok(Reading::Streamed(messages)),
+        Ok(messages) => Ok(Reading::Streamed(messages.on(&pool))),
         Err(error) if streams_nowhere(&error, wire.serializable) => {
             let pages = Pages::begin(channel.clone(), wire.clone(), options.clone()).await?;
             Ok(Reading::Paged(pages))

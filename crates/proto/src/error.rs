@@ -295,6 +295,10 @@ impl ServerError {
         }
         match message {
             "auth: revision in header is old" => Some(Self::AuthOldRevision),
+            // What older members answer to requests for maintenance.
+            "auth: permission denied" => Some(Self::PermissionDenied),
+            "auth: user name is empty" => Some(Self::UserEmpty),
+            "auth: invalid auth token" => Some(Self::InvalidAuthToken),
             "context deadline exceeded" => Some(Self::DeadlineExceeded),
             "context canceled" => Some(Self::Canceled),
             _ => Self::from_exact(message),

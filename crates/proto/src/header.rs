@@ -1,6 +1,7 @@
 //! The header that answers have in common.
 
 use crate::etcdserverpb::{RangeStreamResponse, ResponseHeader};
+use crate::grpc_health_v1::HealthCheckResponse;
 
 /// An answer that may carry a [`ResponseHeader`].
 ///
@@ -24,5 +25,12 @@ pub trait HasHeader {
 impl HasHeader for RangeStreamResponse {
     fn header(&self) -> Option<&ResponseHeader> {
         self.range_response.as_ref().and_then(HasHeader::header)
+    }
+}
+
+/// etcd's part of the standard health service carries none.
+impl HasHeader for HealthCheckResponse {
+    fn header(&self) -> Option<&ResponseHeader> {
+        None
     }
 }

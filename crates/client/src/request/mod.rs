@@ -4,14 +4,46 @@
 //! match on ([`AnyRequest`], [`AnyResponse`]). A request holds the very message that goes on the wire, so sending one
 //! converts nothing. Nothing here knows of connections: [`Service`] says what becomes of a request.
 
+/// How a request is sent that is nothing but its message: an implementation of `Unary`, with whatever differs from the
+/// method table in braces.
+macro_rules! unary {
+    ($request:ident: $wire:ty => $answer:ty, $method:expr $(, { $($more:tt)* })?) => {
+        impl $crate::transport::Unary for $request {
+            type Wire = $wire;
+            type Answer = $answer;
+            const METHOD: etcdkit_proto::method::Method<$wire, $answer> = $method;
+
+            fn wire(&self) -> &$wire {
+                &self.0
+            }
+
+            fn decode(
+                answer: $answer,
+            ) -> $crate::error::Result<<Self as $crate::request::Request>::Response> {
+                Ok(answer.into())
+            }
+
+            $($($more)*)?
+        }
+    };
+}
+
+pub(crate) mod cluster;
 mod compact;
 mod compare;
 mod delete;
+pub(crate) mod election;
 mod get;
+pub(crate) mod lock;
+pub(crate) mod maintenance;
 mod op;
+mod peer_url;
 mod put;
 mod range;
+pub(crate) mod roles;
+pub(crate) mod snapshot;
 mod txn;
+pub(crate) mod users;
 
 pub use compact::Compact;
 pub use compare::{Compare, CompareProperty};
@@ -25,8 +57,21 @@ pub use txn::Txn;
 use std::fmt::Debug;
 use std::future::Future;
 
+use self::cluster::*;
+use self::election::*;
+use self::lock::*;
+use self::maintenance::*;
+use self::roles::*;
+use self::snapshot::Snapshot;
+use self::users::*;
 use crate::error::Result;
-use crate::response::{CompactResponse, DeleteResponse, GetResponse, PutResponse, TxnResponse};
+use crate::response::auth::*;
+use crate::response::cluster::*;
+use crate::response::election::*;
+use crate::response::maintenance::*;
+use crate::response::{
+    CompactResponse, DeleteResponse, GetResponse, HeaderResponse, PutResponse, TxnResponse,
+};
 use crate::service::{CallOptions, Service, Streaming};
 use crate::transport::{Channel, Transport};
 
@@ -148,6 +193,41 @@ requests! {
     Txn => TxnResponse by Channel::unary,
     Compact => CompactResponse by Channel::unary,
     Op => OpResponse by op::execute,
+    AuthEnable => HeaderResponse by Channel::unary,
+    AuthDisable => HeaderResponse by Channel::unary,
+    AuthStatus => AuthStatusResponse by Channel::unary,
+    UserAdd => HeaderResponse by Channel::unary,
+    UserDelete => HeaderResponse by Channel::unary,
+    UserChangePassword => HeaderResponse by Channel::unary,
+    UserGet => UserGetResponse by Channel::unary,
+    UserList => UserListResponse by Channel::unary,
+    UserGrantRole => HeaderResponse by Channel::unary,
+    UserRevokeRole => HeaderResponse by Channel::unary,
+    RoleAdd => HeaderResponse by Channel::unary,
+    RoleDelete => HeaderResponse by Channel::unary,
+    RoleGet => RoleGetResponse by Channel::unary,
+    RoleList => RoleListResponse by Channel::unary,
+    RoleGrantPermission => HeaderResponse by Channel::unary,
+    RoleRevokePermission => HeaderResponse by Channel::unary,
+    MemberList => MemberListResponse by Channel::unary,
+    MemberAdd => MemberAddResponse by Channel::unary,
+    MemberRemove => MemberListResponse by Channel::unary,
+    MemberUpdate => MemberListResponse by Channel::unary,
+    MemberPromote => MemberListResponse by Channel::unary,
+    Status => StatusResponse by Channel::unary,
+    Alarm => AlarmResponse by Channel::unary,
+    Defragment => HeaderResponse by Channel::unary,
+    Hash => HashResponse by Channel::unary,
+    HashKv => HashKvResponse by Channel::unary,
+    MoveLeader => HeaderResponse by crate::maintenance::move_leader,
+    Downgrade => DowngradeResponse by Channel::unary,
+    Health => HealthResponse by Channel::unary,
+    Lock => LockResponse by Channel::unary,
+    Unlock => HeaderResponse by Channel::unary,
+    Campaign => CampaignResponse by Channel::unary,
+    Proclaim => HeaderResponse by Channel::unary,
+    Resign => HeaderResponse by Channel::unary,
+    Leader => LeaderResponse by Channel::unary,
 }
 
 macro_rules! stream_requests {
@@ -208,4 +288,6 @@ macro_rules! stream_requests {
 
 stream_requests! {
     GetStream => GetResponse, (), by get::open_stream;
+    Snapshot => SnapshotPiece, (), by crate::maintenance::open_snapshot;
+    Observe => LeaderResponse, (), by crate::election::open_observe;
 }

@@ -68,3 +68,58 @@ impl From<Option<etcdserverpb::ResponseHeader>> for ResponseHeader {
         wire.map_or_else(Self::default, Self::from)
     }
 }
+
+/// The answer to a request that has nothing to tell but who did it, and when.
+///
+/// ```
+/// use etcdkit::{HeaderResponse, ResponseHeader};
+///
+/// assert_eq!(HeaderResponse::new(ResponseHeader::at(7)).header().revision.get(), 7);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeaderResponse {
+    header: ResponseHeader,
+}
+
+impl HeaderResponse {
+    /// An answer.
+    #[must_use]
+    pub fn new(header: ResponseHeader) -> Self {
+        Self { header }
+    }
+
+    /// Who answered, and when. Everything in it is 0 where etcd fills none: a defragmentation, a change of leader.
+    #[must_use]
+    pub fn header(&self) -> ResponseHeader {
+        self.header
+    }
+}
+
+macro_rules! only_header {
+    ($($wire:path),* $(,)?) => {$(
+        impl From<$wire> for HeaderResponse {
+            fn from(wire: $wire) -> Self {
+                Self::new(wire.header.into())
+            }
+        }
+    )*};
+}
+
+only_header! {
+    etcdserverpb::AuthEnableResponse,
+    etcdserverpb::AuthDisableResponse,
+    etcdserverpb::AuthUserAddResponse,
+    etcdserverpb::AuthUserDeleteResponse,
+    etcdserverpb::AuthUserChangePasswordResponse,
+    etcdserverpb::AuthUserGrantRoleResponse,
+    etcdserverpb::AuthUserRevokeRoleResponse,
+    etcdserverpb::AuthRoleAddResponse,
+    etcdserverpb::AuthRoleDeleteResponse,
+    etcdserverpb::AuthRoleGrantPermissionResponse,
+    etcdserverpb::AuthRoleRevokePermissionResponse,
+    etcdserverpb::DefragmentResponse,
+    etcdserverpb::MoveLeaderResponse,
+    etcdkit_proto::v3lockpb::UnlockResponse,
+    etcdkit_proto::v3electionpb::ProclaimResponse,
+    etcdkit_proto::v3electionpb::ResignResponse,
+}

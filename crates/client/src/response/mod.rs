@@ -3,18 +3,22 @@
 //! Every request has one, and most hold keys ([`KeyValue`]) that share the buffer of the answer. They can be made by
 //! hand too, each with `new` and a few `with_…`, as mocks and layers have to. Nothing here decides anything.
 
+pub(crate) mod auth;
+pub(crate) mod cluster;
 mod compact;
 mod delete;
+pub(crate) mod election;
 mod get;
 mod header;
 mod key_value;
+pub(crate) mod maintenance;
 mod put;
 mod txn;
 
 pub use compact::CompactResponse;
 pub use delete::DeleteResponse;
 pub use get::GetResponse;
-pub use header::ResponseHeader;
+pub use header::{HeaderResponse, ResponseHeader};
 pub use key_value::KeyValue;
 pub use put::PutResponse;
 pub use txn::TxnResponse;

@@ -203,7 +203,7 @@ impl<T: Transport> Channel<T> {
             require_leader: call.require_leader,
             metadata: &call.metadata,
         };
-        let in_flight = link.liveness.begin(now);
+        let in_flight = link.liveness.begin(call.waiting(), now);
         let ended = attempting.attempt(&link, head).await;
         drop(in_flight);
         match &ended {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use etcdkit_proto::method::{Class, MethodInfo};
+use etcdkit_proto::method::{self, Class, MethodInfo, Patience};
 use etcdkit_proto::{ServerError, WireMessage};
 use tracing::Instrument;
 
@@ -13,6 +13,7 @@ use super::balancer::{Candidates, SlotId, Want};
 use super::channel::Channel;
 use super::grpc;
 use super::link::Link;
+use super::liveness::Waiting;
 use super::pool::Pool;
 use super::retry::{self, Decision, Nature};
 use super::traits::{Failure, Status, Transport};
@@ -38,6 +39,18 @@ pub(crate) struct Call<'a, T: Transport> {
     pub(super) metadata: Metadata,
     /// Whether to send a token; Authenticate itself does not.
     pub(super) authenticated: bool,
+}
+
+impl<T: Transport> Call<'_, T> {
+    /// What its answer waits for.
+    pub(super) fn waiting(&self) -> Waiting {
+        let observes = self.method.path == method::election::OBSERVE.path();
+        if self.method.patience == Patience::Long || observes {
+            Waiting::ForOthers
+        } else {
+            Waiting::ForMember
+        }
+    }
 }
 
 /// A token is replaced at most this often within one call: if a fresh one is refused too, that is the answer. Unless it

@@ -363,6 +363,11 @@ impl<T: Transport> Channel<T> {
         &self.shared.context.config
     }
 
+    /// Where long-lived streams go.
+    pub(super) fn streams(&self) -> &Pool<T> {
+        &self.shared.streams
+    }
+
     pub(super) fn calls(&self) -> &Pool<T> {
         &self.shared.calls
     }

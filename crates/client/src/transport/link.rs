@@ -60,7 +60,8 @@ impl<C: Connection> Link<C> {
 
     fn sample(&self) -> Sample {
         Sample {
-            in_flight: self.liveness.in_flight(),
+            expecting: self.liveness.expecting(),
+            resting: self.liveness.resting(),
             answers: self.liveness.answers(),
             received: self.connection.received(),
         }
@@ -93,6 +94,10 @@ impl<C: Connection> Link<C> {
                 Verdict::Idle if when_idle == WhenIdle::Leave => return None,
                 Verdict::Idle => self.liveness.wait_for_calls().await,
                 Verdict::Look(at) => clock::sleep_until(at).await,
+                Verdict::Rest(at) => {
+                    let called = self.liveness.wait_for_expecting();
+                    crate::task::race(clock::sleep_until(at), called).await;
+                }
                 Verdict::Probe => {
                     if let Err(cause) = self.probe().await {
                         return Some(cause);

@@ -29,11 +29,26 @@ const SHORTEST_PATIENCE: Duration = Duration::from_millis(20);
 /// How long a member counts as out of touch that said so: about an election.
 const TROUBLE: Duration = Duration::from_secs(2);
 
+/// What the answer to a call waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// The member: its silence says something about it.
+    ForMember,
+    /// Somebody else who holds a lock, or the size of the data: its silence says nothing.
+    ForOthers,
+}
+
+/// A connection whose calls all wait for somebody else is probed this many times less often: 5 s with the defaults.
+const RESTING: u32 = 10;
+
 /// What calls leave behind on a connection.
 #[derive(Debug)]
 pub(super) struct Liveness {
     born: Instant,
+    /// Calls that wait for the member.
     in_flight: AtomicUsize,
+    /// Calls that wait for somebody else.
+    resting: AtomicUsize,
     answers: AtomicU64,
     /// Nanoseconds from `born` to the last answer, or to the moment a call began when none was outstanding.
     progress: AtomicU64,
@@ -51,6 +66,7 @@ impl Liveness {
         Self {
             born: now,
             in_flight: AtomicUsize::new(0),
+            resting: AtomicUsize::new(0),
             answers: AtomicU64::new(0),
             progress: AtomicU64::new(0),
             usual: AtomicU64::new(0),
@@ -61,15 +77,22 @@ impl Liveness {
     }
 
     /// Counts a call as outstanding until the guard is dropped.
-    pub(super) fn begin(&self, now: Instant) -> InFlight<'_> {
-        if self.in_flight.fetch_add(1, Ordering::SeqCst) == 0 {
-            self.progress.store(self.stamp(now), Ordering::Relaxed);
+    pub(super) fn begin(&self, waiting: Waiting, now: Instant) -> InFlight<'_> {
+        match waiting {
+            Waiting::ForMember => {
+                if self.in_flight.fetch_add(1, Ordering::SeqCst) == 0 {
+                    self.progress.store(self.stamp(now), Ordering::Relaxed);
+                }
+            }
+            Waiting::ForOthers => {
+                self.resting.fetch_add(1, Ordering::SeqCst);
+            }
         }
         // In one order with the two in `wait_for_calls`: either this sees it parked, or it sees this call.
         if self.parked.load(Ordering::SeqCst) {
             self.wake.notify_one();
         }
-        InFlight(self)
+        InFlight(self, waiting)
     }
 
     /// Notes an answer.
@@ -96,9 +119,19 @@ impl Liveness {
         }
     }
 
-    /// Calls that wait for an answer.
+    /// Calls that wait for an answer, whatever that waits for.
     pub(super) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.in_flight.load(Ordering::Relaxed) + self.resting()
+    }
+
+    /// Calls whose answer waits for the member.
+    pub(super) fn expecting(&self) -> usize {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Calls whose answer waits for somebody else.
+    pub(super) fn resting(&self) -> usize {
+        self.resting.load(Ordering::SeqCst)
     }
 
     /// How many answers there were, whatever they said.
@@ -114,7 +147,7 @@ impl Liveness {
     /// How much speaks for preferring another member; none of it is reason to give this one up.
     pub(super) fn doubt(&self, now: Instant, settings: &config::Liveness) -> Doubt {
         let at = self.stamp(now);
-        if self.in_flight() > 0 {
+        if self.in_flight.load(Ordering::Relaxed) > 0 {
             let silent = at.saturating_sub(self.progress.load(Ordering::Relaxed));
             let silent = Duration::from_nanos(silent);
             if silent > settings.probe_after {
@@ -129,9 +162,18 @@ impl Liveness {
 
     /// Waits until a call is outstanding.
     pub(super) async fn wait_for_calls(&self) {
+        self.park_until(|| self.expecting() + self.resting() > 0).await;
+    }
+
+    /// Waits until a call is outstanding that the member is to answer.
+    pub(super) async fn wait_for_expecting(&self) {
+        self.park_until(|| self.expecting() > 0).await;
+    }
+
+    async fn park_until(&self, over: impl Fn() -> bool) {
         loop {
             self.parked.store(true, Ordering::SeqCst);
-            if self.in_flight.load(Ordering::SeqCst) > 0 {
+            if over() {
                 break;
             }
             self.wake.notified().await;
@@ -146,11 +188,15 @@ impl Liveness {
 
 /// A call that waits for its answer.
 #[derive(Debug)]
-pub(super) struct InFlight<'a>(&'a Liveness);
+pub(super) struct InFlight<'a>(&'a Liveness, Waiting);
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+        let count = match self.1 {
+            Waiting::ForMember => &self.0.in_flight,
+            Waiting::ForOthers => &self.0.resting,
+        };
+        count.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -165,7 +211,10 @@ pub(super) struct Watchdog {
 /// What a connection shows at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sample {
-    pub(super) in_flight: usize,
+    /// Calls that the member is to answer.
+    pub(super) expecting: usize,
+    /// Calls whose answer waits for somebody else.
+    pub(super) resting: usize,
     pub(super) answers: u64,
     pub(super) received: u64,
 }
@@ -177,6 +226,8 @@ pub(super) enum Verdict {
     Idle,
     /// Look again then.
     Look(Instant),
+    /// Look again then, or as soon as a call is outstanding that the member is to answer.
+    Rest(Instant),
     /// Ask the member for a sign of life.
     Probe,
 }
@@ -190,21 +241,25 @@ impl Watchdog {
         let moved = self.last.is_none_or(|last| {
             last.answers != sample.answers
                 || last.received != sample.received
-                || last.in_flight == 0
+                || last.expecting + last.resting == 0
+                || (last.expecting == 0 && sample.expecting > 0)
         });
         self.last = Some(sample);
-        if sample.in_flight == 0 {
+        if sample.expecting + sample.resting == 0 {
             return Verdict::Idle;
         }
         if moved {
             self.silent_since = now;
         }
-        let due = self.silent_since + self.patience;
+        let rests = sample.expecting == 0;
+        let patience = if rests { self.patience * RESTING } else { self.patience };
+        let due = self.silent_since + patience;
         if now >= due {
             return Verdict::Probe;
         }
         // Sampling is what finds out about progress; half the patience bounds how late that can be.
-        Verdict::Look(due.min(now + self.patience / 2))
+        let next = due.min(now + patience / 2);
+        if rests { Verdict::Rest(next) } else { Verdict::Look(next) }
     }
 }
 
@@ -215,8 +270,12 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_millis(500);
 
-    fn sample(in_flight: usize, answers: u64, received: u64) -> Sample {
-        Sample { in_flight, answers, received }
+    fn sample(expecting: usize, answers: u64, received: u64) -> Sample {
+        Sample { expecting, resting: 0, answers, received }
+    }
+
+    fn resting(expecting: usize, received: u64) -> Sample {
+        Sample { expecting, resting: 1, answers: 0, received }
     }
 
     /// Runs a schedule of (milliseconds, sample) and returns when a probe was asked for.
@@ -251,6 +310,37 @@ mod tests {
     }
 
     #[test]
+    fn a_call_that_waits_for_others_is_probed_seldom_and_hides_none() {
+        let schedule = [(0, resting(0, 9)), (500, resting(0, 9)), (4999, resting(0, 9))];
+        assert!(probes(&schedule).is_empty());
+        assert_eq!(probes(&[(0, resting(0, 9)), (5000, resting(0, 9))]), [5000]);
+        // The answer to the probe is a sign of life, and the rest begins anew.
+        let probed = [(0, resting(0, 9)), (5000, resting(0, 9)), (5001, resting(0, 10))];
+        assert_eq!(probes(&probed), [5000]);
+        // A call that the member is to answer gets its own, full patience.
+        let call = resting(1, 9);
+        assert_eq!(probes(&[(0, resting(0, 9)), (4000, call), (4499, call), (4500, call)]), [4500]);
+    }
+
+    #[test]
+    fn a_call_that_waits_for_others_raises_no_doubt() {
+        let start = clock::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let settings = config::Liveness::new();
+        let liveness = Liveness::new(start);
+        let lock = liveness.begin(Waiting::ForOthers, at(0));
+        assert_eq!(liveness.doubt(at(60_000), &settings), Doubt::None);
+        assert_eq!(liveness.in_flight(), 1);
+        let get = liveness.begin(Waiting::ForMember, at(60_000));
+        assert_eq!(liveness.doubt(at(60_100), &settings), Doubt::None);
+        assert_eq!(liveness.doubt(at(60_501), &settings), Doubt::Grave);
+        drop(get);
+        assert_eq!(liveness.doubt(at(70_000), &settings), Doubt::None);
+        drop(lock);
+        assert_eq!(liveness.in_flight(), 0);
+    }
+
+    #[test]
     fn any_byte_or_answer_is_a_sign_of_life() {
         assert!(
             probes(&[
@@ -271,8 +361,8 @@ mod tests {
         let liveness = Liveness::new(start);
         let doubt = |ms| liveness.doubt(at(ms), &settings);
         assert_eq!(doubt(1000), Doubt::None);
-        let first = liveness.begin(at(1000));
-        let second = liveness.begin(at(1050));
+        let first = liveness.begin(Waiting::ForMember, at(1000));
+        let second = liveness.begin(Waiting::ForMember, at(1050));
         assert_eq!(doubt(1100), Doubt::None);
         assert_eq!(doubt(1101), Doubt::Slight);
         assert_eq!(doubt(1501), Doubt::Grave);

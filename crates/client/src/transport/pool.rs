@@ -28,6 +28,16 @@ pub(crate) enum PoolRef<'a, T: Transport> {
     Visited(Arc<Pool<T>>),
 }
 
+impl<T: Transport> PoolRef<'_, T> {
+    /// The pool of an endpoint that was called by name, which lives as long as somebody holds it.
+    pub(super) fn visited(&self) -> Option<Arc<Pool<T>>> {
+        match self {
+            Self::Shared(_) => None,
+            Self::Visited(pool) => Some(Arc::clone(pool)),
+        }
+    }
+}
+
 impl<T: Transport> Deref for PoolRef<'_, T> {
     type Target = Pool<T>;
 

@@ -3,24 +3,30 @@
 //! Opening counts as done when the first message is there: until then a failure is retried like that of a read. After
 //! it, a failure is the stream's last item, and what to do about it is for whoever reads the stream.
 
+use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use etcdkit_proto::WireMessage;
-use etcdkit_proto::method::Method;
+use etcdkit_proto::method::{Method, MethodInfo};
 
 use super::attempt::Attempting;
 use super::call::{self, Call};
 use super::channel::Channel;
-use super::link::Link;
+use super::link::{self, Link};
+use super::liveness::Waiting;
+use super::pool::{Pool, PoolRef};
 use super::traits::{Connection, Failure, Head, Sink, Source, Transport};
-use crate::clock;
+use crate::clock::{self, Instant};
+use crate::config::Endpoint;
 use crate::error::{Attempt, Cause, Error, ErrorKind, Result};
+use crate::service::CallOptions;
 use crate::telemetry;
 
 type SourceOf<T> = <<T as Transport>::Connection as Connection>::Source;
+type SinkOf<T> = <<T as Transport>::Connection as Connection>::Sink;
 
 /// The messages of a server's stream.
 pub(crate) struct Messages<T: Transport, Res> {
@@ -31,7 +37,13 @@ pub(crate) struct Messages<T: Transport, Res> {
     /// Keeps the connections up as long as the stream is read.
     channel: Channel<T>,
     rpc: &'static str,
-    idle: Duration,
+    /// How long it may be silent; `None` if its messages wait for somebody else.
+    idle: Option<Duration>,
+    /// When it has to be over.
+    deadline: Option<Instant>,
+    waiting: Waiting,
+    /// The connections to an endpoint by name, which must not go while the stream is read.
+    _visited: Option<Arc<Pool<T>>>,
     /// For the metrics: the call until it is over.
     started: Option<telemetry::Started>,
     _response: PhantomData<fn() -> Res>,
@@ -86,6 +98,7 @@ impl<T: Transport> Channel<T> {
                 return Err(error);
             }
         };
+        let waiting = call.waiting();
         Ok(Messages {
             started: Some(started),
             source,
@@ -93,13 +106,23 @@ impl<T: Transport> Channel<T> {
             link,
             channel: self.clone(),
             rpc: call.method.path,
-            idle: self.stream_idle(),
+            idle: (waiting == Waiting::ForMember).then(|| self.stream_idle()),
+            deadline: call.deadline,
+            waiting,
+            _visited: None,
             _response: PhantomData,
         })
     }
 }
 
 impl<T: Transport, Res: WireMessage> Messages<T, Res> {
+    /// Keeps the connections of `pool` up as long as the stream is read, even if it is an endpoint's that nobody calls by
+    /// name any more.
+    pub(crate) fn on(mut self, pool: &PoolRef<'_, T>) -> Self {
+        self._visited = pool.visited();
+        self
+    }
+
     /// The next message; `None` when the server has ended the stream.
     ///
     /// # Errors
@@ -130,8 +153,10 @@ impl<T: Transport, Res: WireMessage> Messages<T, Res> {
             Some(first) => first,
             None => {
                 let now = clock::now();
-                let outstanding = self.link.liveness.begin(now);
-                let next = clock::until(now.checked_add(self.idle), self.source.next()).await;
+                let idle = self.idle.and_then(|idle| now.checked_add(idle));
+                let until = [idle, self.deadline].into_iter().flatten().min();
+                let outstanding = self.link.liveness.begin(self.waiting, now);
+                let next = clock::until(until, self.source.next()).await;
                 drop(outstanding);
                 let next = next.unwrap_or(Err(Failure::Unknown(Cause::Deadline)));
                 if matches!(next, Ok(_) | Err(Failure::Status(_))) {
@@ -148,6 +173,10 @@ impl<T: Transport, Res: WireMessage> Messages<T, Res> {
         })
     }
 
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| clock::now() >= deadline)
+    }
+
     fn error(&self, failure: Failure) -> Error {
         if self.channel.is_closed() {
             return Error::closed().with_rpc(self.rpc);
@@ -156,6 +185,8 @@ impl<T: Transport, Res: WireMessage> Messages<T, Res> {
             Failure::Status(status) => call::of_status(&status),
             Failure::NotProcessed(cause) | Failure::Unknown(cause) => {
                 let (kind, message) = match cause {
+                    // The server knows the deadline too, and resets the stream of a slow reader then.
+                    _ if self.is_late() => (ErrorKind::Timeout, "the stream's deadline passed"),
                     Cause::Deadline => (ErrorKind::Timeout, "the stream was silent for too long"),
                     Cause::Limit(_) => (ErrorKind::ResourceExhausted, "the stream broke a limit"),
                     _ => (ErrorKind::Unavailable, "the stream broke off"),
@@ -165,5 +196,59 @@ impl<T: Transport, Res: WireMessage> Messages<T, Res> {
             }
         }
         .with_rpc(self.rpc)
+    }
+}
+
+/// Opens a stream, and leaves the talking to whoever asked for it.
+struct Opening;
+
+impl<T: Transport> Attempting<T> for Opening {
+    type Output = (SinkOf<T>, SourceOf<T>);
+
+    fn attempt(
+        &self,
+        link: &Link<T::Connection>,
+        head: Head<'_>,
+    ) -> impl Future<Output = Result<Self::Output, Failure>> + Send {
+        link.connection.open(head)
+    }
+}
+
+/// A stream in both directions, on a connection that carries nothing but such streams.
+pub(crate) struct Duplex<T: Transport> {
+    pub(crate) sink: SinkOf<T>,
+    pub(crate) source: SourceOf<T>,
+    pub(super) link: Arc<Link<T::Connection>>,
+    /// Which token it was opened with: what to renew if the server refuses it.
+    pub(crate) token: u64,
+}
+
+impl<T: Transport> Duplex<T> {
+    /// The endpoint of the member that it goes to.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.link.endpoint
+    }
+
+    /// Asks the member for a sign of life, which a resting stream gives none of.
+    pub(crate) async fn probe(&self) -> Result<(), Cause> {
+        link::alive(&self.link.connection).await
+    }
+
+    /// Gives the whole connection up: the next stream goes to another member, if there is one.
+    pub(crate) fn leave(&self, cause: Cause) {
+        self.link.connection.shut_down(cause);
+    }
+}
+
+impl<T: Transport> Channel<T> {
+    /// Opens a stream in both directions. That the server accepts it shows only in its first answer.
+    pub(crate) async fn duplex(
+        &self,
+        method: MethodInfo,
+        options: &CallOptions,
+    ) -> Result<Duplex<T>> {
+        let call = self.prepare(self.streams(), method, false, options);
+        let ((sink, source), link) = self.attempts(&call, &Opening).await?;
+        Ok(Duplex { sink, source, link, token: self.tokens().generation() })
     }
 }

@@ -4,8 +4,12 @@
 //! them; see `etcdkit_testkit::etcd`.
 
 mod auth;
+mod cluster;
 mod config;
 mod conformance;
 mod connectivity;
 mod examples;
 mod kv;
+mod lock_election;
+mod maintenance;
+mod users;

@@ -41,6 +41,18 @@ fn messages_are_distinct() {
 }
 
 #[test]
+fn words_of_the_packages_below() {
+    for (text, error) in [
+        ("auth: permission denied", ServerError::PermissionDenied),
+        ("auth: user name is empty", ServerError::UserEmpty),
+        ("auth: invalid auth token", ServerError::InvalidAuthToken),
+        ("auth: revision in header is old", ServerError::AuthOldRevision),
+    ] {
+        assert_eq!(ServerError::from_message(text), Some(error), "{text}");
+    }
+}
+
+#[test]
 fn codes_by_version() {
     use Code::{FailedPrecondition, InvalidArgument, Unavailable, Unknown};
     let changed = [Unavailable, Unavailable, Unavailable, FailedPrecondition, FailedPrecondition];

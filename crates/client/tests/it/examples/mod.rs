@@ -4,6 +4,7 @@
 //! for reading.
 #![cfg(test)]
 
+mod admin;
 mod kv;
 #[cfg(feature = "metrics")]
 mod metrics;
