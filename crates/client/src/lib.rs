@@ -46,6 +46,7 @@ mod clock;
 pub mod config;
 mod error;
 mod kv;
+mod lease;
 pub mod metadata;
 mod range_stream;
 mod request;
@@ -62,14 +63,17 @@ pub use client::Client;
 pub use config::ClientBuilder;
 pub use error::{Attempt, Cause, Code, Error, ErrorKind, Result, ServerError};
 pub use kv::PutOnce;
+pub use lease::{LeaseControl, LeaseState, LossReason};
 pub use metadata::Metadata;
 pub use request::{
     AnyRequest, AnyResponse, AnyStream, AnyStreamRequest, Compact, Compare, CompareProperty,
-    Delete, Get, GetStream, KeyRange, Op, OpResponse, Put, Request, SortOrder, SortTarget,
-    StreamRequest, Txn, prefix_end,
+    Delete, Get, GetStream, KeepAlive, KeepAliveOnce, KeyRange, LeaseGrant, LeaseRevoke,
+    LeaseTimeToLive, Leases, Op, OpResponse, Put, Request, SortOrder, SortTarget, StreamRequest,
+    Txn, prefix_end,
 };
 pub use response::{
-    CompactResponse, DeleteResponse, GetResponse, KeyValue, PutResponse, ResponseHeader,
+    CompactResponse, DeleteResponse, GetResponse, KeyValue, LeaseGrantResponse, LeaseRenewal,
+    LeaseRevokeResponse, LeaseTimeToLiveResponse, LeasesResponse, PutResponse, ResponseHeader,
     TxnResponse,
 };
 pub use revision::{LeaseId, Revision};

@@ -8,6 +8,7 @@ mod compact;
 mod compare;
 mod delete;
 mod get;
+mod lease;
 mod op;
 mod put;
 mod range;
@@ -17,6 +18,7 @@ pub use compact::Compact;
 pub use compare::{Compare, CompareProperty};
 pub use delete::Delete;
 pub use get::{Get, GetStream, SortOrder, SortTarget};
+pub use lease::{KeepAlive, KeepAliveOnce, LeaseGrant, LeaseRevoke, LeaseTimeToLive, Leases};
 pub use op::{Op, OpResponse};
 pub use put::Put;
 pub use range::{KeyRange, prefix_end};
@@ -26,7 +28,11 @@ use std::fmt::Debug;
 use std::future::Future;
 
 use crate::error::Result;
+use crate::lease::{self as leases, LeaseControl};
 use crate::response::{CompactResponse, DeleteResponse, GetResponse, PutResponse, TxnResponse};
+use crate::response::{
+    LeaseGrantResponse, LeaseRenewal, LeaseRevokeResponse, LeaseTimeToLiveResponse, LeasesResponse,
+};
 use crate::service::{CallOptions, Service, Streaming};
 use crate::transport::{Channel, Transport};
 
@@ -148,6 +154,11 @@ requests! {
     Txn => TxnResponse by Channel::unary,
     Compact => CompactResponse by Channel::unary,
     Op => OpResponse by op::execute,
+    LeaseGrant => LeaseGrantResponse by leases::grant,
+    LeaseRevoke => LeaseRevokeResponse by leases::revoke,
+    LeaseTimeToLive => LeaseTimeToLiveResponse by Channel::unary,
+    Leases => LeasesResponse by Channel::unary,
+    KeepAliveOnce => LeaseRenewal by leases::keep_alive_once,
 }
 
 macro_rules! stream_requests {
@@ -208,4 +219,5 @@ macro_rules! stream_requests {
 
 stream_requests! {
     GetStream => GetResponse, (), by get::open_stream;
+    KeepAlive => LeaseRenewal, LeaseControl, by leases::keep_alive;
 }

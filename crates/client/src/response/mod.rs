@@ -8,6 +8,7 @@ mod delete;
 mod get;
 mod header;
 mod key_value;
+mod lease;
 mod put;
 mod txn;
 
@@ -16,6 +17,9 @@ pub use delete::DeleteResponse;
 pub use get::GetResponse;
 pub use header::ResponseHeader;
 pub use key_value::KeyValue;
+pub use lease::{
+    LeaseGrantResponse, LeaseRenewal, LeaseRevokeResponse, LeaseTimeToLiveResponse, LeasesResponse,
+};
 pub use put::PutResponse;
 pub use txn::TxnResponse;
 

@@ -40,6 +40,13 @@ pub(crate) struct Call<'a, T: Transport> {
     pub(super) authenticated: bool,
 }
 
+impl<T: Transport> Call<'_, T> {
+    /// When it ends, and whether it requires a leader: what a call comes to that is not made as one.
+    pub(crate) fn terms(&self) -> (Option<Instant>, bool) {
+        (self.deadline, self.require_leader)
+    }
+}
+
 /// A token is replaced at most this often within one call: if a fresh one is refused too, that is the answer. Unless it
 /// was overtaken by a change of users, which has nothing to say about it: then there are pauses from here on.
 const RENEWALS: u32 = 2;
