@@ -51,6 +51,7 @@ pub mod config;
 pub mod election;
 mod error;
 mod kv;
+mod lease;
 pub mod lock;
 pub mod maintenance;
 pub mod metadata;
@@ -70,14 +71,17 @@ pub use client::Client;
 pub use config::ClientBuilder;
 pub use error::{Attempt, Cause, Code, Error, ErrorKind, Result, ServerError};
 pub use kv::PutOnce;
+pub use lease::{LeaseControl, LeaseState, LossReason};
 pub use metadata::Metadata;
 pub use request::{
     AnyRequest, AnyResponse, AnyStream, AnyStreamRequest, Compact, Compare, CompareProperty,
-    Delete, Get, GetStream, KeyRange, Op, OpResponse, Put, Request, SortOrder, SortTarget,
-    StreamRequest, Txn, prefix_end,
+    Delete, Get, GetStream, KeepAlive, KeepAliveOnce, KeyRange, LeaseGrant, LeaseRevoke,
+    LeaseTimeToLive, Leases, Op, OpResponse, Put, Request, SortOrder, SortTarget, StreamRequest,
+    Txn, prefix_end,
 };
 pub use response::{
-    CompactResponse, DeleteResponse, GetResponse, HeaderResponse, KeyValue, PutResponse,
+    CompactResponse, DeleteResponse, GetResponse, HeaderResponse, KeyValue, LeaseGrantResponse,
+    LeaseRenewal, LeaseRevokeResponse, LeaseTimeToLiveResponse, LeasesResponse, PutResponse,
     ResponseHeader, TxnResponse, cluster::MemberId,
 };
 pub use revision::{LeaseId, Revision};

@@ -34,6 +34,7 @@ mod compare;
 mod delete;
 pub(crate) mod election;
 mod get;
+mod lease;
 pub(crate) mod lock;
 pub(crate) mod maintenance;
 mod op;
@@ -49,6 +50,7 @@ pub use compact::Compact;
 pub use compare::{Compare, CompareProperty};
 pub use delete::Delete;
 pub use get::{Get, GetStream, SortOrder, SortTarget};
+pub use lease::{KeepAlive, KeepAliveOnce, LeaseGrant, LeaseRevoke, LeaseTimeToLive, Leases};
 pub use op::{Op, OpResponse};
 pub use put::Put;
 pub use range::{KeyRange, prefix_end};
@@ -65,12 +67,14 @@ use self::roles::*;
 use self::snapshot::Snapshot;
 use self::users::*;
 use crate::error::Result;
+use crate::lease::{self as leases, LeaseControl};
 use crate::response::auth::*;
 use crate::response::cluster::*;
 use crate::response::election::*;
 use crate::response::maintenance::*;
 use crate::response::{
-    CompactResponse, DeleteResponse, GetResponse, HeaderResponse, PutResponse, TxnResponse,
+    CompactResponse, DeleteResponse, GetResponse, HeaderResponse, LeaseGrantResponse, LeaseRenewal,
+    LeaseRevokeResponse, LeaseTimeToLiveResponse, LeasesResponse, PutResponse, TxnResponse,
 };
 use crate::service::{CallOptions, Service, Streaming};
 use crate::transport::{Channel, Transport};
@@ -228,6 +232,11 @@ requests! {
     Proclaim => HeaderResponse by Channel::unary,
     Resign => HeaderResponse by Channel::unary,
     Leader => LeaderResponse by Channel::unary,
+    LeaseGrant => LeaseGrantResponse by leases::grant,
+    LeaseRevoke => LeaseRevokeResponse by leases::revoke,
+    LeaseTimeToLive => LeaseTimeToLiveResponse by Channel::unary,
+    Leases => LeasesResponse by Channel::unary,
+    KeepAliveOnce => LeaseRenewal by leases::keep_alive_once,
 }
 
 macro_rules! stream_requests {
@@ -290,4 +299,5 @@ stream_requests! {
     GetStream => GetResponse, (), by get::open_stream;
     Snapshot => SnapshotPiece, (), by crate::maintenance::open_snapshot;
     Observe => LeaderResponse, (), by crate::election::open_observe;
+    KeepAlive => LeaseRenewal, LeaseControl, by leases::keep_alive;
 }

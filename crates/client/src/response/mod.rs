@@ -11,6 +11,7 @@ pub(crate) mod election;
 mod get;
 mod header;
 mod key_value;
+mod lease;
 pub(crate) mod maintenance;
 mod put;
 mod txn;
@@ -20,6 +21,9 @@ pub use delete::DeleteResponse;
 pub use get::GetResponse;
 pub use header::{HeaderResponse, ResponseHeader};
 pub use key_value::KeyValue;
+pub use lease::{
+    LeaseGrantResponse, LeaseRenewal, LeaseRevokeResponse, LeaseTimeToLiveResponse, LeasesResponse,
+};
 pub use put::PutResponse;
 pub use txn::TxnResponse;
 

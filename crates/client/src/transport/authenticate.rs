@@ -19,7 +19,7 @@ const AUTHENTICATE: Method<AuthenticateRequest, AuthenticateResponse> = method::
 
 impl<T: Transport> Channel<T> {
     /// Replaces the token that was in force as `seen`; one exchange serves all who ask at once.
-    pub(super) async fn renew_token(&self, deadline: Option<Instant>, seen: u64) -> Result<()> {
+    pub(crate) async fn renew_token(&self, deadline: Option<Instant>, seen: u64) -> Result<()> {
         let renewed = self.tokens().renew(seen, self.authenticate(deadline));
         let renewed = clock::until(deadline, renewed).await.unwrap_or_else(|| {
             Err(Error::new(ErrorKind::Timeout, "no auth token before the deadline")
@@ -28,6 +28,11 @@ impl<T: Transport> Channel<T> {
         });
         // A token more or less is nothing that the caller wrote.
         renewed.map_err(|error| error.with_maybe_applied(false))
+    }
+
+    /// Whether there is a name and a password to get another token with.
+    pub(crate) fn can_authenticate(&self) -> bool {
+        self.tokens().can_authenticate()
     }
 
     /// Exchanges name and password for a token. Boxed: a call may need a token, and a token takes a call.

@@ -51,6 +51,11 @@ impl<T: Transport> Call<'_, T> {
             Waiting::ForMember
         }
     }
+
+    /// When it ends, and whether it requires a leader: what a call comes to that is not made as one.
+    pub(crate) fn terms(&self) -> (Option<Instant>, bool) {
+        (self.deadline, self.require_leader)
+    }
 }
 
 /// A token is replaced at most this often within one call: if a fresh one is refused too, that is the answer. Unless it

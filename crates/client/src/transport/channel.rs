@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use etcdkit_proto::method::{Class, Method, MethodInfo, Patience};
-use etcdkit_proto::{HasHeader, WireMessage};
+use etcdkit_proto::{HasHeader, ServerError, WireMessage};
 
 use super::balancer::{EndpointState, EndpointStates, Want};
 use super::call::{self, Call};
@@ -19,9 +19,11 @@ use super::token::Tokens;
 use super::traits::Transport;
 use crate::clock;
 use crate::config::{Balance, Config, Endpoint, Endpoints, RetryPolicy};
-use crate::error::{Error, Result};
+use crate::error::{Attempt, Error, Result};
+use crate::lease::Keeper;
 use crate::request::{Request, StreamRequest};
 use crate::response::ResponseHeader;
+use crate::revision::Revision;
 use crate::service::{CallOptions, Service, Streaming};
 use crate::sync;
 use crate::task::{self, Task};
@@ -43,6 +45,11 @@ pub(crate) trait Unary: Request {
     /// What a repetition does; a transaction that only reads is a read.
     fn class(&self) -> Class {
         Self::METHOD.class()
+    }
+
+    /// The error by which a repetition shows that an earlier attempt was done.
+    fn done(&self) -> Option<ServerError> {
+        Self::METHOD.info().done
     }
 
     /// What its time depends on.
@@ -80,6 +87,8 @@ pub(crate) struct Shared<T: Transport> {
     calls: Pool<T>,
     /// Where long-lived streams go.
     streams: Pool<T>,
+    /// Keeps leases alive.
+    leases: Keeper,
     /// Where calls go that name their endpoint; the last used last.
     visited: Mutex<Vec<(Endpoint, Arc<Pool<T>>)>>,
     /// The synchronisation of endpoints, once started.
@@ -126,6 +135,7 @@ impl<T: Transport> Channel<T> {
                 budget,
                 calls,
                 streams,
+                leases: Keeper::new(),
                 visited: Mutex::new(Vec::new()),
                 sync: OnceLock::new(),
                 endpoints: Mutex::new(endpoints),
@@ -169,6 +179,26 @@ impl<T: Transport> Channel<T> {
         Ok(pool)
     }
 
+    /// What keeps leases alive over the streams of this channel.
+    pub(crate) fn leases(&self) -> &Keeper {
+        &self.shared.leases
+    }
+
+    /// The channel for a task of its own, which must not keep it up.
+    pub(crate) fn downgrade(&self) -> Weak<Shared<T>> {
+        Arc::downgrade(&self.shared)
+    }
+
+    /// Checks that an answer comes from the cluster that this client belongs to.
+    pub(crate) fn check_cluster(&self, header: &ResponseHeader) -> Result<()> {
+        self.shared.context.identity.check(header, false, Revision::NONE)
+    }
+
+    /// How the endpoints that long-lived streams could go to have failed.
+    pub(crate) fn stream_failures(&self) -> Vec<Attempt> {
+        self.shared.streams.failures()
+    }
+
     /// The channel, if anyone still holds it.
     pub(crate) fn upgrade(shared: &Weak<Shared<T>>) -> Option<Self> {
         Some(Self { shared: shared.upgrade()? })
@@ -197,8 +227,12 @@ impl<T: Transport> Channel<T> {
     ) -> Result<R::Response> {
         request.check().map_err(|error| error.with_rpc(R::METHOD.path()))?;
         let serializable = request.serializable();
-        let method =
-            MethodInfo { class: request.class(), patience: request.patience(), ..R::METHOD.info() };
+        let method = MethodInfo {
+            class: request.class(),
+            patience: request.patience(),
+            done: request.done(),
+            ..R::METHOD.info()
+        };
         let pool = self.pool(options)?;
         let call = self.prepare(&pool, method, serializable, options);
         let linearizable = request.linearizable();
@@ -313,6 +347,7 @@ impl<T: Transport> Channel<T> {
     /// Ends all calls and connections, and waits until they are given up.
     pub(crate) async fn close(&self) {
         self.shared.context.close();
+        self.shared.leases.close();
         self.closed().await;
     }
 
@@ -355,7 +390,7 @@ impl<T: Transport> Channel<T> {
         self.shared.context.config.timeouts.stream_idle
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.shared.context.is_closed()
     }
 

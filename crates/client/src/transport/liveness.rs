@@ -382,7 +382,7 @@ mod tests {
         let doubted_after = |usual: &[u64]| {
             let liveness = Liveness::new(start);
             usual.iter().for_each(|ms| liveness.took(Duration::from_millis(*ms)));
-            let _call = liveness.begin(start);
+            let _call = liveness.begin(Waiting::ForMember, start);
             (0..1000).find(|ms| liveness.doubt(at(*ms), &settings) == Doubt::Slight)
         };
         assert_eq!(doubted_after(&[]), Some(101));

@@ -223,6 +223,7 @@ pub(crate) struct Duplex<T: Transport> {
     pub(crate) token: u64,
 }
 
+#[allow(dead_code, reason = "for the streams of watches, which are not there yet")]
 impl<T: Transport> Duplex<T> {
     /// The endpoint of the member that it goes to.
     pub(crate) fn endpoint(&self) -> &Endpoint {
@@ -237,6 +238,50 @@ impl<T: Transport> Duplex<T> {
     /// Gives the whole connection up: the next stream goes to another member, if there is one.
     pub(crate) fn leave(&self, cause: Cause) {
         self.link.connection.shut_down(cause);
+    }
+
+    /// Both halves by themselves, and what is to be known of the connection below.
+    pub(crate) fn split(self) -> (SinkOf<T>, SourceOf<T>, Line<T>) {
+        (self.sink, self.source, Line { link: self.link, token: self.token })
+    }
+}
+
+/// The connection below a [`Duplex`] whose halves have gone their ways.
+pub(crate) struct Line<T: Transport> {
+    link: Arc<Link<T::Connection>>,
+    /// Which token the stream was opened with.
+    pub(crate) token: u64,
+}
+
+impl<T: Transport> Line<T> {
+    /// Has the connection watched like one on which a call waits, until what this returns is dropped.
+    pub(crate) fn waiting(&self, now: Instant) -> impl Sized + Send + use<'_, T> {
+        self.link.liveness.begin(Waiting::ForMember, now)
+    }
+
+    /// Notes an answer.
+    pub(crate) fn answered(&self, now: Instant) {
+        self.link.liveness.answered(now);
+    }
+
+    /// Gives the whole connection up: the next stream goes to another member, if there is one.
+    pub(crate) fn leave(&self, cause: Cause) {
+        self.link.connection.shut_down(cause);
+    }
+
+    /// What a failure of the stream says.
+    pub(crate) fn error(&self, failure: Failure, rpc: &'static str) -> Error {
+        let (error, cause) = match failure {
+            Failure::Status(status) => {
+                let error = call::of_status(&status);
+                (error, Cause::Status(status.code, status.message))
+            }
+            Failure::NotProcessed(cause) | Failure::Unknown(cause) => {
+                (Error::new(ErrorKind::Unavailable, "the stream broke off"), cause)
+            }
+        };
+        let attempt = Attempt::new(Arc::clone(self.link.endpoint.name()), cause);
+        error.with_attempts(vec![attempt]).with_rpc(rpc)
     }
 }
 

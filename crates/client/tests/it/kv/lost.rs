@@ -79,7 +79,7 @@ async fn stopped_server_and_close(call: impl AsyncFn(&Client) -> etcdkit::Result
 }
 
 /// A client through `proxy` that reconnects as fast as it can.
-pub(super) async fn eager(proxy: &Proxy) -> Client {
+pub(crate) async fn eager(proxy: &Proxy) -> Client {
     let pause = Duration::from_millis(1);
     tolerant()
         .endpoints([proxy.addr().to_string()])

@@ -12,7 +12,7 @@ mod get;
 mod large;
 mod learner;
 mod lifetime;
-mod lost;
+pub(crate) mod lost;
 pub(crate) mod members;
 mod op;
 mod put;

@@ -1,0 +1,183 @@
+use etcdkit::{ErrorKind, LeaseRenewal, LeaseState, LossReason, Result, ServerError};
+use etcdkit_testkit::proxy::Proxy;
+
+use super::{granted, now, pass, seconds};
+use crate::kv::members::*;
+
+fn state_is_lost(state: LeaseState, expected: LossReason) {
+    assert_eq!(state, LeaseState::Lost { reason: expected });
+}
+
+/// The error, after any renewals that were not read.
+async fn last<C>(kept: &mut etcdkit::Streaming<LeaseRenewal, C>) -> etcdkit::Error {
+    let error = in_time("the end", async {
+        loop {
+            let item: Result<LeaseRenewal> = kept.next().await.expect("an error comes first");
+            if let Err(error) = item {
+                return error;
+            }
+        }
+    })
+    .await;
+    // Exactly one.
+    assert!(in_time("nothing more", kept.next()).await.is_none());
+    error
+}
+
+/// Two holders of one lease; one goes, then the client is closed.
+#[tokio::test]
+async fn lease_keep_alive() {
+    on_every_version(async |client, _| {
+        let lease = granted(&client, 30).await;
+        let mut first = client.keep_alive(lease).await.unwrap();
+        let mut second = client.keep_alive(lease).await.unwrap();
+        for kept in [&mut first, &mut second] {
+            let renewal = in_time("a renewal", kept.next()).await.unwrap().unwrap();
+            assert_eq!((renewal.id, renewal.ttl), (lease, seconds(30)));
+            assert_eq!(kept.control().state(), LeaseState::Alive { until: renewal.until });
+        }
+        first.control().cancel();
+        assert_eq!(last(&mut first).await.kind(), ErrorKind::Cancelled);
+        state_is_lost(first.control().state(), LossReason::Cancelled);
+        assert!(second.control().state().is_alive());
+        let control = second.control().clone();
+        client.close().await;
+        assert_eq!(in_time("the end", control.lost()).await, LossReason::Closed);
+        assert_eq!(last(&mut second).await.kind(), ErrorKind::Closed);
+        fails(client.keep_alive(lease).await, ErrorKind::Closed);
+    })
+    .await;
+}
+
+/// Renewals come at a third of the time to live, and all leases share one stream on one connection.
+#[tokio::test]
+async fn lease_keep_alive_seconds() {
+    on_every_version(async |_, etcd| {
+        let proxy = Proxy::start(etcd.client_addr()).await;
+        let client = tolerant().endpoints([proxy.addr().to_string()]).connect().await.unwrap();
+        let mut all = Vec::new();
+        for _ in 0..3 {
+            all.push(client.keep_alive(granted(&client, 3).await).await.unwrap());
+        }
+        for kept in &mut all {
+            let mut before = kept.next().await.unwrap().unwrap().until;
+            for _ in 0..3 {
+                let renewal = in_time("a renewal", kept.next()).await.unwrap().unwrap();
+                assert!(renewal.until - before >= seconds(1), "renewed too soon");
+                before = renewal.until;
+            }
+        }
+        assert_eq!(proxy.connections(), 2, "one for calls, one for streams");
+    })
+    .await;
+}
+
+/// A reader that does not read: renewed at the same pace, and it gets the latest.
+#[tokio::test]
+async fn lease_keep_alive_full_response_queue() {
+    let etcd = shared(etcdkit_testkit::etcd::Version::newest()).await;
+    let client = connect(etcd).await;
+    let lease = granted(&client, 3).await;
+    let mut kept = client.keep_alive(lease).await.unwrap();
+    pass(seconds(7)).await;
+    assert!(kept.control().state().is_alive());
+    let renewal = kept.next().await.unwrap().unwrap();
+    assert!(renewal.until > now() + seconds(1), "not the latest");
+    // Dropped: it runs out.
+    drop(kept);
+    in_time("the lease to run out", async {
+        while client.time_to_live(lease).await.unwrap().remaining().is_some() {
+            pass(seconds(1)).await;
+        }
+    })
+    .await;
+}
+
+/// One of three is revoked, by this client or another.
+#[tokio::test]
+async fn lease_keep_alive_not_found() {
+    on_every_version(async |client, etcd| {
+        refused(
+            client.keep_alive(granted_and_revoked(&client).await).await.map(drop),
+            ServerError::LeaseNotFound,
+        );
+        let other = connect(etcd).await;
+        let mut all = Vec::new();
+        for _ in 0..3 {
+            all.push(client.keep_alive(granted(&client, 3).await).await.unwrap());
+        }
+        client.revoke(all[0].control().id()).await.unwrap();
+        other.revoke(all[1].control().id()).await.unwrap();
+        for kept in &mut all[..2] {
+            let error = last(kept).await;
+            assert_eq!(error.server_error(), Some(ServerError::LeaseNotFound), "{error}");
+            state_is_lost(kept.control().state(), LossReason::Revoked);
+        }
+        assert!(all[2].control().state().is_alive());
+    })
+    .await;
+}
+
+async fn granted_and_revoked(client: &etcdkit::Client) -> etcdkit::LeaseId {
+    let lease = granted(client, 60).await;
+    client.revoke(lease).await.unwrap();
+    lease
+}
+
+/// A lease that is revoked while the connection is down.
+#[tokio::test]
+async fn lease_keep_alive_close_after_disconnect_revoke() {
+    on_every_version(async |direct, etcd| {
+        let proxy = Proxy::start(etcd.client_addr()).await;
+        let client = tolerant().endpoints([proxy.addr().to_string()]).connect().await.unwrap();
+        let lease = granted(&direct, 10).await;
+        let mut kept = client.keep_alive(lease).await.unwrap();
+        proxy.refuse().await;
+        proxy.reset();
+        direct.revoke(lease).await.unwrap();
+        proxy.listen_again().await;
+        let told = last(&mut kept);
+        let error = at_most(seconds(10), "the loss", told).await;
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        state_is_lost(kept.control().state(), LossReason::Revoked);
+    })
+    .await;
+}
+
+/// Nobody answers from the start.
+#[tokio::test]
+async fn lease_keep_alive_init_timeout() {
+    on_own_member(async |client, etcd| {
+        let lease = granted(&client, 5).await;
+        etcd.kill().await;
+        let hurried = client.with_options(within(seconds(2)));
+        let error = at_most(seconds(5), "a failure", hurried.keep_alive(lease)).await.unwrap_err();
+        assert!(error.is_retryable(), "{error}");
+    })
+    .await;
+}
+
+/// Nobody answers any more: at risk, then lost, within a second of the end.
+#[tokio::test]
+async fn lease_keep_alive_ttl_timeout() {
+    on_own_member(async |client, etcd| {
+        let lease = granted(&client, 3).await;
+        let mut kept = client.keep_alive(lease).await.unwrap();
+        let LeaseState::Alive { until } = kept.control().state() else { panic!("just renewed") };
+        etcd.kill().await;
+        pass((until - now()).saturating_sub(seconds(1)) + std::time::Duration::from_millis(200))
+            .await;
+        match kept.control().state() {
+            LeaseState::AtRisk { until: same, since } => {
+                assert_eq!((same, since), (until, until - seconds(1)));
+            }
+            other => panic!("{other:?}"),
+        }
+        let error = last(&mut kept).await;
+        let told = now();
+        assert!(told >= until && told < until + seconds(1), "{:?} late", told - until);
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        state_is_lost(kept.control().state(), LossReason::Expired);
+    })
+    .await;
+}
