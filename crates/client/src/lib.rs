@@ -56,6 +56,7 @@ mod sync;
 mod task;
 pub mod telemetry;
 pub mod transport;
+mod watch;
 
 pub use byte_string::ByteString;
 pub use client::Client;
@@ -66,15 +67,16 @@ pub use metadata::Metadata;
 pub use request::{
     AnyRequest, AnyResponse, AnyStream, AnyStreamRequest, Compact, Compare, CompareProperty,
     Delete, Get, GetStream, KeyRange, Op, OpResponse, Put, Request, SortOrder, SortTarget,
-    StreamRequest, Txn, prefix_end,
+    StreamRequest, Txn, Watch, WhenFull, prefix_end,
 };
 pub use response::{
-    CompactResponse, DeleteResponse, GetResponse, KeyValue, PutResponse, ResponseHeader,
-    TxnResponse,
+    CompactResponse, DeleteResponse, Event, EventKind, GetResponse, KeyValue, PutResponse,
+    ResponseHeader, TxnResponse, WatchResponse,
 };
 pub use revision::{LeaseId, Revision};
 pub use service::{CallOptions, Service, Streaming};
 pub use transport::Channel;
+pub use watch::{Resync, ResyncWatch, WatchControl, WatchState};
 
 /// etcd's own messages, for [`Client::raw`].
 pub use etcdkit_proto as proto;

@@ -12,6 +12,7 @@ mod op;
 mod put;
 mod range;
 mod txn;
+mod watch;
 
 pub use compact::Compact;
 pub use compare::{Compare, CompareProperty};
@@ -21,14 +22,19 @@ pub use op::{Op, OpResponse};
 pub use put::Put;
 pub use range::{KeyRange, prefix_end};
 pub use txn::Txn;
+pub(crate) use watch::WatchSettings;
+pub use watch::{Watch, WhenFull};
 
 use std::fmt::Debug;
 use std::future::Future;
 
 use crate::error::Result;
-use crate::response::{CompactResponse, DeleteResponse, GetResponse, PutResponse, TxnResponse};
+use crate::response::{
+    CompactResponse, DeleteResponse, GetResponse, PutResponse, TxnResponse, WatchResponse,
+};
 use crate::service::{CallOptions, Service, Streaming};
 use crate::transport::{Channel, Transport};
+use crate::watch::WatchControl;
 
 mod sealed {
     /// Only this crate's requests have a wire form.
@@ -186,7 +192,6 @@ macro_rules! stream_requests {
                     AnyStreamRequest::$request(self)
                 }
 
-                #[allow(unreachable_patterns, reason = "the list may have one entry")]
                 fn stream(any: AnyStream) -> Option<Streaming<$item, $control>> {
                     match any {
                         AnyStream::$request(stream) => Some(stream),
@@ -208,4 +213,5 @@ macro_rules! stream_requests {
 
 stream_requests! {
     GetStream => GetResponse, (), by get::open_stream;
+    Watch => WatchResponse, WatchControl, by crate::watch::open;
 }

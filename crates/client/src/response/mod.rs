@@ -10,6 +10,7 @@ mod header;
 mod key_value;
 mod put;
 mod txn;
+mod watch;
 
 pub use compact::CompactResponse;
 pub use delete::DeleteResponse;
@@ -18,6 +19,7 @@ pub use header::ResponseHeader;
 pub use key_value::KeyValue;
 pub use put::PutResponse;
 pub use txn::TxnResponse;
+pub use watch::{Event, EventKind, WatchResponse};
 
 /// A number that is never negative, as etcd sends it.
 fn unsigned(number: i64) -> u64 {

@@ -19,7 +19,7 @@ const AUTHENTICATE: Method<AuthenticateRequest, AuthenticateResponse> = method::
 
 impl<T: Transport> Channel<T> {
     /// Replaces the token that was in force as `seen`; one exchange serves all who ask at once.
-    pub(super) async fn renew_token(&self, deadline: Option<Instant>, seen: u64) -> Result<()> {
+    pub(crate) async fn renew_token(&self, deadline: Option<Instant>, seen: u64) -> Result<()> {
         let renewed = self.tokens().renew(seen, self.authenticate(deadline));
         let renewed = clock::until(deadline, renewed).await.unwrap_or_else(|| {
             Err(Error::new(ErrorKind::Timeout, "no auth token before the deadline")

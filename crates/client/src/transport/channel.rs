@@ -23,9 +23,11 @@ use crate::config::{Balance, Config, Endpoint, Endpoints, RetryPolicy};
 use crate::error::{Error, Result};
 use crate::request::{Request, StreamRequest};
 use crate::response::ResponseHeader;
+use crate::revision::Revision;
 use crate::service::{CallOptions, Service, Streaming};
 use crate::sync;
 use crate::task::{self, Task};
+use crate::watch::Watches;
 
 /// A request that is exactly one unary RPC: what the channel needs to send it.
 pub(crate) trait Unary: Request {
@@ -80,6 +82,8 @@ pub(crate) struct Shared<T: Transport> {
     /// The synchronisation of endpoints, once started.
     sync: OnceLock<Option<Task>>,
     endpoints: Mutex<Endpoints>,
+    /// The streams that watches share, and their tasks.
+    watches: Watches,
 }
 
 /// Endpoints that are addressed by name keep their connections, up to this many.
@@ -129,6 +133,7 @@ impl<T: Transport> Channel<T> {
                 visited: Mutex::new(Vec::new()),
                 sync: OnceLock::new(),
                 endpoints: Mutex::new(endpoints),
+                watches: Watches::default(),
             }),
         })
     }
@@ -316,6 +321,7 @@ impl<T: Transport> Channel<T> {
         if self.shared.context.closed.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.shared.watches.close().await;
         let visited = {
             let mut visited = self.shared.visited.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *visited)
@@ -358,6 +364,37 @@ impl<T: Transport> Channel<T> {
         self.shared.context.config.timeouts.stream_idle
     }
 
+    /// The streams that watches share.
+    pub(crate) fn watches(&self) -> &Watches {
+        &self.shared.watches
+    }
+
+    /// What a task holds that must not keep the channel up.
+    pub(crate) fn downgrade(&self) -> Weak<Shared<T>> {
+        Arc::downgrade(&self.shared)
+    }
+
+    /// The highest revision that the cluster was seen to have agreed on.
+    pub(crate) fn known_revision(&self) -> Revision {
+        self.shared.context.identity.mark()
+    }
+
+    /// Whether a stream's header is of the cluster that this client belongs to.
+    pub(crate) fn check_cluster(&self, header: &ResponseHeader) -> Result<()> {
+        self.shared.context.identity.check(header, false, Revision::NONE)
+    }
+
+    /// The etcd version of the member that long-lived streams to `endpoint` go to, once it has told.
+    pub(crate) fn stream_version(&self, endpoint: &Endpoint) -> Option<Arc<str>> {
+        let states = self.shared.streams.states();
+        states.into_iter().find(|state| state.endpoint == *endpoint.name())?.version
+    }
+
+    /// Whether tokens can be had.
+    pub(crate) fn can_authenticate(&self) -> bool {
+        self.tokens().can_authenticate()
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.shared.context.is_closed()
     }
@@ -383,7 +420,7 @@ impl<T: Transport> Channel<T> {
         &self.shared.budget
     }
 
-    pub(super) fn retry_policy(&self) -> &RetryPolicy {
+    pub(crate) fn retry_policy(&self) -> &RetryPolicy {
         &self.shared.context.config.retry
     }
 }

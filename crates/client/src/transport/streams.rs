@@ -147,19 +147,7 @@ impl<T: Transport, Res: WireMessage> Messages<T, Res> {
         if self.channel.is_closed() {
             return Error::closed().with_rpc(self.rpc);
         }
-        match failure {
-            Failure::Status(status) => call::of_status(&status),
-            Failure::NotProcessed(cause) | Failure::Unknown(cause) => {
-                let (kind, message) = match cause {
-                    Cause::Deadline => (ErrorKind::Timeout, "the stream was silent for too long"),
-                    Cause::Limit(_) => (ErrorKind::ResourceExhausted, "the stream broke a limit"),
-                    _ => (ErrorKind::Unavailable, "the stream broke off"),
-                };
-                let attempt = Attempt::new(Arc::clone(self.link.endpoint.name()), cause);
-                Error::new(kind, message).with_attempts(vec![attempt])
-            }
-        }
-        .with_rpc(self.rpc)
+        broken_off(failure, self.link.endpoint.name()).with_rpc(self.rpc)
     }
 }
 
@@ -201,6 +189,68 @@ impl<T: Transport> Duplex<T> {
     /// Gives the whole connection up: the next stream goes to another member, if there is one.
     pub(crate) fn leave(&self, cause: Cause) {
         self.link.connection.shut_down(cause);
+    }
+}
+
+/// The member at the other end of a [`Duplex`], for who uses its two halves apart.
+pub(crate) struct Peer<T: Transport> {
+    link: Arc<Link<T::Connection>>,
+    /// Which token the stream was opened with.
+    pub(crate) token: u64,
+}
+
+impl<T: Transport> Duplex<T> {
+    /// The two halves, and the member.
+    pub(crate) fn split(self) -> (SinkOf<T>, SourceOf<T>, Peer<T>) {
+        (self.sink, self.source, Peer { link: self.link, token: self.token })
+    }
+}
+
+impl<T: Transport> Peer<T> {
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.link.endpoint
+    }
+
+    /// Asks the member for a sign of life, and for its revision, if that is wanted and the member would tell.
+    pub(crate) fn probe(
+        &self,
+        channel: &Channel<T>,
+        revision: bool,
+    ) -> impl Future<Output = Result<Option<i64>, Cause>> + Send + 'static {
+        let link = Arc::clone(&self.link);
+        let token = channel.tokens().current();
+        async move {
+            link::alive(&link.connection).await?;
+            if !revision {
+                return Ok(None);
+            }
+            Ok(link::revision(&link.connection, token.as_ref().map(|token| &token.value)).await)
+        }
+    }
+
+    /// Gives the whole connection up: the next stream goes to another member, if there is one.
+    pub(crate) fn leave(&self, cause: Cause) {
+        self.link.connection.shut_down(cause);
+    }
+
+    /// The error of a stream to this member that failed.
+    pub(crate) fn error(&self, failure: Failure) -> Error {
+        broken_off(failure, self.link.endpoint.name())
+    }
+}
+
+/// The error of a stream that failed.
+fn broken_off(failure: Failure, endpoint: &Arc<str>) -> Error {
+    match failure {
+        Failure::Status(status) => call::of_status(&status),
+        Failure::NotProcessed(cause) | Failure::Unknown(cause) => {
+            let (kind, message) = match cause {
+                Cause::Deadline => (ErrorKind::Timeout, "the stream was silent for too long"),
+                Cause::Limit(_) => (ErrorKind::ResourceExhausted, "the stream broke a limit"),
+                _ => (ErrorKind::Unavailable, "the stream broke off"),
+            };
+            Error::new(kind, message).with_attempts(vec![Attempt::new(Arc::clone(endpoint), cause)])
+        }
     }
 }
 
