@@ -297,12 +297,24 @@ impl<T: Transport> Hub<T> {
     }
 
     fn read_mail(&mut self, mut mail: Mail) {
+        // An id that a watch gives back may be what another one waits for.
+        let (known, new): (Vec<_>, Vec<_>) =
+            mail.signals().partition(|(key, _)| self.readers.contains_key(key));
+        self.heed(known);
         for addition in mail.additions.drain(..) {
             let reader = Reader { queue: addition.queue, when_full: addition.settings.when_full };
             self.readers.insert(addition.key, reader);
             self.machine.add(addition.key, addition.create, &addition.settings);
         }
-        for (key, signal) in mail.signals() {
+        self.heed(new);
+        if mail.closing {
+            self.machine.end_all(&Error::closed());
+            self.stream = None;
+        }
+    }
+
+    fn heed(&mut self, signals: Vec<(Key, Signal)>) {
+        for (key, signal) in signals {
             match signal {
                 Signal::Drained => self.machine.resume(key),
                 Signal::Progress => self.machine.ask_progress(key),
@@ -311,10 +323,6 @@ impl<T: Transport> Hub<T> {
                     self.readers.remove(&key);
                 }
             }
-        }
-        if mail.closing {
-            self.machine.end_all(&Error::closed());
-            self.stream = None;
         }
     }
 

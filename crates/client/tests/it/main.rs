@@ -9,3 +9,4 @@ mod conformance;
 mod connectivity;
 mod examples;
 mod kv;
+mod watch;
