@@ -148,7 +148,8 @@ impl Error {
 
     /// A watch begins with what was compacted.
     pub(crate) fn compacted(revision: Revision) -> Self {
-        let mut error = Self::from_status(ServerError::Compacted.code(), ServerError::Compacted.message());
+        let mut error =
+            Self::from_status(ServerError::Compacted.code(), ServerError::Compacted.message());
         error.edit().compact = (revision != Revision::NONE).then_some(revision);
         error
     }

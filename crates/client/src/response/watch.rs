@@ -245,6 +245,9 @@ mod tests {
         let event = Event::from(wire);
         assert_eq!(event, Event::delete(kv.clone().into()).with_prev_kv(kv.into()));
         assert_eq!(event.revision(), Revision::new(5));
-        assert_eq!(event.clone().with_key("b").previous().map(KeyValue::key), Some(b"b".as_slice()));
+        assert_eq!(
+            event.clone().with_key("b").previous().map(KeyValue::key),
+            Some(b"b".as_slice())
+        );
     }
 }

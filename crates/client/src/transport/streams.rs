@@ -182,11 +182,13 @@ impl<T: Transport> Duplex<T> {
     }
 
     /// Asks the member for a sign of life, which a resting stream gives none of.
+    #[allow(dead_code, reason = "for streams that are used in one piece")]
     pub(crate) async fn probe(&self) -> Result<(), Cause> {
         link::alive(&self.link.connection).await
     }
 
     /// Gives the whole connection up: the next stream goes to another member, if there is one.
+    #[allow(dead_code, reason = "for streams that are used in one piece")]
     pub(crate) fn leave(&self, cause: Cause) {
         self.link.connection.shut_down(cause);
     }

@@ -372,10 +372,10 @@ impl<T: Transport> Hub<T> {
             Tick::Early => return,
             Tick::Silent => return self.leave(Cause::Frozen),
             Tick::Look { quiet } => {
-                if quiet || behind {
-                    if let Some(peer) = &self.peer {
-                        stream.begin_probe(Box::pin(peer.probe(&channel, behind)));
-                    }
+                if let Some(peer) = &self.peer
+                    && (quiet || behind)
+                {
+                    stream.begin_probe(Box::pin(peer.probe(&channel, behind)));
                 }
             }
         }
@@ -479,8 +479,7 @@ impl<T: Transport> Hub<T> {
         let Some(channel) = Channel::upgrade(&self.channel) else { return };
         let seen = self.peer.as_ref().map_or(0, |peer| peer.token);
         let deadline = clock::now().checked_add(channel.config().timeouts.connect);
-        self.renewing =
-            Some(Box::pin(async move { channel.renew_token(deadline, seen).await }));
+        self.renewing = Some(Box::pin(async move { channel.renew_token(deadline, seen).await }));
     }
 
     fn go_elsewhere(&mut self, error: &Error) {

@@ -68,7 +68,9 @@ pub(super) struct Server {
 
 #[derive(Debug)]
 enum Phase {
-    Closed { retry_at: Option<Instant> },
+    Closed {
+        retry_at: Option<Instant>,
+    },
     Opening,
     Open(Server),
     /// The stream is as good as gone: what still comes from it does not count.
@@ -340,8 +342,12 @@ impl Machine {
     }
 
     fn end_where(&mut self, error: &Error, which: impl Fn(&Watcher) -> bool) {
-        let mut keys: Vec<Key> =
-            self.watchers.iter().filter(|(_, watcher)| which(watcher)).map(|(key, _)| *key).collect();
+        let mut keys: Vec<Key> = self
+            .watchers
+            .iter()
+            .filter(|(_, watcher)| which(watcher))
+            .map(|(key, _)| *key)
+            .collect();
         keys.sort_unstable();
         for key in keys {
             self.end(key, error.clone());
@@ -433,6 +439,7 @@ impl Machine {
         // In order, unless something between that knows better (a proxy chooses its own ids) answers out of it.
         let index = match self.creating.front() {
             Some((id, _)) if *id == response.watch_id => Some(0),
+            _ if response.watch_id < FIRST_ID && !self.chosen.contains(&response.watch_id) => None,
             _ => self.creating.iter().position(|(id, _)| *id == response.watch_id),
         };
         let Some((_, key)) = self.creating.remove(index.unwrap_or(0)) else { return };
@@ -452,8 +459,8 @@ impl Machine {
         let first = !std::mem::replace(&mut watcher.announced, true);
         if first && watcher.created_notify {
             let chosen = watcher.chosen_id();
-            let response = WatchResponse::created(header)
-                .with_watch_id(if chosen == 0 { id } else { chosen });
+            let response =
+                WatchResponse::created(header).with_watch_id(if chosen == 0 { id } else { chosen });
             self.out.push_back(Output::Deliver(key, response, 0));
         }
         self.ids.insert(id, key);

@@ -121,7 +121,9 @@ async fn begin<T: Transport>(
 ) -> Result<Streaming<WatchResponse, WatchControl>> {
     request.check()?;
     if options.endpoint.is_some() {
-        return Err(Error::unsupported("a watch moves from member to member: it can't be sent to one endpoint"));
+        return Err(Error::unsupported(
+            "a watch moves from member to member: it can't be sent to one endpoint",
+        ));
     }
     let config = channel.config();
     let settings = request.settings();
@@ -192,5 +194,6 @@ impl<T: Transport> Drop for Responses<T> {
 
 /// A reader ended the watch.
 fn cancelled() -> Error {
-    Error::new(ErrorKind::Cancelled, "the watch was cancelled").with_rpc(method::watch::WATCH.path())
+    Error::new(ErrorKind::Cancelled, "the watch was cancelled")
+        .with_rpc(method::watch::WATCH.path())
 }

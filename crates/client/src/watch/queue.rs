@@ -227,7 +227,9 @@ mod tests {
         queue.end(Error::internal("a second one"));
         assert!(!queue.push(at(6), 10));
         assert!(matches!(read(&queue), Some(Read::Response(response)) if response == at(5)));
-        assert!(matches!(read(&queue), Some(Read::End(Some(error))) if error.kind() == crate::ErrorKind::Closed));
+        assert!(
+            matches!(read(&queue), Some(Read::End(Some(error))) if error.kind() == crate::ErrorKind::Closed)
+        );
         assert!(matches!(read(&queue), Some(Read::End(None))));
     }
 

@@ -15,10 +15,10 @@ use crate::client::Client;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::{Get, Watch, WhenFull};
+use crate::response::WatchResponse;
 use crate::response::{Event, KeyValue};
 use crate::revision::Revision;
 use crate::service::{Service, Streaming};
-use crate::response::WatchResponse;
 
 /// One item of a [`ResyncWatch`].
 #[derive(Clone, Debug, PartialEq)]
@@ -230,7 +230,8 @@ impl<S: Service + Clone> ResyncWatch<S> {
 async fn begin<S: Service>(client: &Client<S>, watch: &Watch) -> Read {
     let answer = client.get_all(Get::new(watch.key_range())).await?;
     let revision = answer.revision();
-    let watch = watch.clone().every_kind().from_revision(revision.next()).when_full(WhenFull::Discard);
+    let watch =
+        watch.clone().every_kind().from_revision(revision.next()).when_full(WhenFull::Discard);
     let stream = client.watch(watch).await?;
     Ok((answer.into_kvs(), revision, stream))
 }

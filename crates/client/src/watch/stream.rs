@@ -16,6 +16,9 @@ use crate::transport::{Connection, Failure, Sink, Transport};
 type SinkOf<T> = <<T as Transport>::Connection as Connection>::Sink;
 type SourceOf<T> = <<T as Transport>::Connection as Connection>::Source;
 
+/// What came of sending, and the half that it was sent on.
+type Sent<S> = (Result<(), Failure>, S);
+
 /// A sign of life is waited for at least so long: nobody waits for an answer, so there is no hurry.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What is sent in one piece.
@@ -25,7 +28,7 @@ pub(super) struct Stream<T: Transport> {
     pub(super) source: SourceOf<T>,
     /// The sending half, unless it is busy.
     sink: Option<SinkOf<T>>,
-    sending: Option<Job<(Result<(), Failure>, SinkOf<T>)>>,
+    sending: Option<Job<Sent<SinkOf<T>>>>,
     outgoing: BytesMut,
     probe: Option<Job<Result<Option<i64>, Cause>>>,
     interval: Duration,

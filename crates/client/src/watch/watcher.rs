@@ -63,7 +63,10 @@ pub(super) enum Taken {
 }
 
 impl Watcher {
-    pub(super) fn new(create: WatchCreateRequest, settings: &crate::request::WatchSettings) -> Self {
+    pub(super) fn new(
+        create: WatchCreateRequest,
+        settings: &crate::request::WatchSettings,
+    ) -> Self {
         let next = create.start_revision;
         Self {
             create,

@@ -18,7 +18,11 @@ const TRUSTED: Server = Server { progress: true, denial_is_ambiguous: false, rep
 enum Step {
     /// A transaction on these of four keys.
     Write(u8),
-    Watch { keys: u8, from: Option<u8>, filter: u8 },
+    Watch {
+        keys: u8,
+        from: Option<u8>,
+        filter: u8,
+    },
     Cancel(u8),
     Pause(u8),
     Resume(u8),
@@ -30,7 +34,9 @@ enum Step {
     /// The client receives so many responses.
     Receive(u8),
     /// The server sends what there is to its watchers, in pieces or not.
-    Publish { fragment: bool },
+    Publish {
+        fragment: bool,
+    },
     Progress,
     Compact(u8),
     RefuseTokens,
@@ -119,9 +125,10 @@ impl Model {
                 self.say(id, |response| response.created = true);
             }
             Some(RequestUnion::Cancel(cancel)) => {
-                if self.watchers.remove(&cancel.watch_id).is_some() {
+                let known = self.watchers.remove(&cancel.watch_id);
+                known.into_iter().for_each(|_| {
                     self.say(cancel.watch_id, |response| response.canceled = true);
-                }
+                });
             }
             Some(RequestUnion::Progress(_)) => {
                 self.publish(false);

@@ -103,7 +103,7 @@ async fn users_change_while_watches_begin() {
         users::set_up(&anonymous).await;
         let root = users::login(&etcd, "root").await;
         let client = users::login(&etcd, "alice").await;
-        let changing = tokio::spawn(async move {
+        let changing = spawn(async move {
             for number in 0..20 {
                 users::allow(&root, "alice", &format!("alice/{number}/")).await;
             }

@@ -1,8 +1,6 @@
 //! What a watch sees: from now, from before, from later; one key, a range, all.
 
-use etcdkit::{
-    Delete, ErrorKind, EventKind, KeyRange, Op, Put, Revision, Txn, Watch,
-};
+use etcdkit::{Delete, ErrorKind, EventKind, KeyRange, Op, Put, Revision, Txn, Watch};
 
 use super::*;
 use crate::kv::members::{fails, on_every_version, on_own_member, revision};
@@ -186,7 +184,7 @@ async fn v3_watch_current_put_overlap() {
     on_own_member(async |client, _| {
         let writer = {
             let client = client.clone();
-            tokio::spawn(async move {
+            spawn(async move {
                 for number in 0..64 {
                     client.put("foo", number.to_string()).await.unwrap();
                 }

@@ -10,10 +10,13 @@ use crate::kv::members::{DEADLINE, connect, fails, on_own_member};
 /// Waits until the server has so many watchers.
 pub(super) async fn wait_watchers(etcd: &Etcd, expected: f64) {
     let mut last = None;
-    let found = tokio::time::timeout(DEADLINE / 2, eventually("watchers", DEADLINE, async || {
-        last = etcd.metric("etcd_debugging_mvcc_watcher_total").await;
-        (last == Some(expected)).then_some(())
-    }))
+    let found = tokio::time::timeout(
+        DEADLINE / 2,
+        eventually("watchers", DEADLINE, async || {
+            last = etcd.metric("etcd_debugging_mvcc_watcher_total").await;
+            (last == Some(expected)).then_some(())
+        }),
+    )
     .await;
     assert!(found.is_ok(), "{last:?} watchers, and {expected} should be");
 }
@@ -111,7 +114,7 @@ async fn watch_overlap_context_cancel() {
         let tasks: Vec<_> = (0..8)
             .map(|task| {
                 let client = client.clone();
-                tokio::spawn(async move {
+                spawn(async move {
                     for round in 0..25 {
                         let key = format!("{task}/{round}");
                         let mut stream = watch(&client, key.as_str()).await;
@@ -171,7 +174,7 @@ async fn v3_watch_close_cancel_race() {
             }
             let closing = {
                 let client = client.clone();
-                tokio::spawn(async move { client.close().await })
+                spawn(async move { client.close().await })
             };
             if round % 2 == 0 {
                 streams.iter().for_each(|stream| stream.control().cancel());

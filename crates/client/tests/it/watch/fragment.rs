@@ -12,22 +12,25 @@ const LIMIT: u32 = 3 << 19;
 
 /// Ten values of a MiB each, read from the beginning by a watch that may or may not get pieces.
 async fn check(fragment: bool, limited: bool) {
-    on_own_member_with(|etcd| etcd.max_request_bytes(LIMIT), async |client, etcd| {
-        let begun = revision(&client).await;
-        for number in 0..10 {
-            client.put(format!("foo{number}"), vec![b'x'; MIB]).await.unwrap();
-        }
-        let client = limited_client(&etcd, limited);
-        let request = Watch::prefix("foo").from_revision(begun.next()).fragment(fragment);
-        let mut stream = watch(&client, request.buffer(64 << 20, 1000)).await;
-        if limited && !fragment {
-            ends_with(&mut stream, ErrorKind::ResourceExhausted).await;
-            return;
-        }
-        let seen = events(&mut stream, 10).await;
-        assert!(seen.iter().all(|event| event.kv().value().len() == MIB));
-        assert!(seen.is_sorted_by_key(etcdkit::Event::revision));
-    })
+    on_own_member_with(
+        |etcd| etcd.max_request_bytes(LIMIT),
+        async |client, etcd| {
+            let begun = revision(&client).await;
+            for number in 0..10 {
+                client.put(format!("foo{number}"), vec![b'x'; MIB]).await.unwrap();
+            }
+            let client = limited_client(&etcd, limited);
+            let request = Watch::prefix("foo").from_revision(begun.next()).fragment(fragment);
+            let mut stream = watch(&client, request.buffer(64 << 20, 1000)).await;
+            if limited && !fragment {
+                ends_with(&mut stream, ErrorKind::ResourceExhausted).await;
+                return;
+            }
+            let seen = events(&mut stream, 10).await;
+            assert!(seen.iter().all(|event| event.kv().value().len() == MIB));
+            assert!(seen.is_sorted_by_key(etcdkit::Event::revision));
+        },
+    )
     .await;
 }
 

@@ -59,10 +59,8 @@ impl Fronts {
 
     /// The member that serves a watch.
     async fn member_of(&self, stream: &Watching) -> usize {
-        let endpoint = eventually("a member", DEADLINE, async || {
-            stream.control().state().connected_to
-        })
-        .await;
+        let endpoint =
+            eventually("a member", DEADLINE, async || stream.control().state().connected_to).await;
         self.endpoints().iter().position(|known| *known == endpoint).expect("one of ours")
     }
 
@@ -212,8 +210,7 @@ async fn watch_with_require_leader() {
 async fn v3_watch_restore_snapshot_unsync() {
     let _alone = alone().await;
     for version in versions() {
-        let cluster =
-            Cluster::builder(version).gates().snapshot_count(20).start().await;
+        let cluster = Cluster::builder(version).gates().snapshot_count(20).start().await;
         cluster.wait_leader().await;
         let index = cluster.followers().await[0];
         let others: Vec<String> = (0..3)

@@ -22,13 +22,19 @@ mod soak;
 use std::time::Duration;
 
 use etcdkit::service::Service;
-use etcdkit::{
-    Client, Error, ErrorKind, Event, Streaming, Watch, WatchControl, WatchResponse,
-};
+use etcdkit::{Client, Error, ErrorKind, Event, Streaming, Watch, WatchControl, WatchResponse};
 
 use crate::kv::members::in_time;
 
 type Watching = Streaming<WatchResponse, WatchControl>;
+
+#[expect(clippy::disallowed_methods, reason = "each is joined by its test")]
+fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::spawn(future)
+}
 
 async fn watch<S: Service>(client: &Client<S>, watch: impl Into<Watch>) -> Watching {
     in_time("the watch", client.watch(watch)).await.expect("a watch begins")

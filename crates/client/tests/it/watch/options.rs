@@ -30,7 +30,8 @@ async fn v3_watch_with_prev_kv() {
             client.put("prev/foo", "new").await.unwrap();
             client.delete("prev/foo").await.unwrap();
             let seen = events(&mut with, 2).await;
-            let before: Vec<_> = seen.iter().map(|event| event.previous().unwrap().value()).collect();
+            let before: Vec<_> =
+                seen.iter().map(|event| event.previous().unwrap().value()).collect();
             assert_eq!(before, [b"old".as_slice(), b"new"]);
             let seen = events(&mut without, 2).await;
             assert!(seen.iter().all(|event| event.previous().is_none()));
@@ -83,7 +84,10 @@ async fn a_watch_goes_by_the_id_that_it_was_given() {
         let request = Watch::new("id/a").watch_id(77).created_notify();
         let mut stream = watch(&client, request.clone()).await;
         assert_eq!(next(&mut stream).await.watch_id(), 77);
-        fails(client.watch(request.clone().from_revision(1)).await.map(drop), ErrorKind::InvalidArgument);
+        fails(
+            client.watch(request.clone().from_revision(1)).await.map(drop),
+            ErrorKind::InvalidArgument,
+        );
         client.put("id/a", "1").await.unwrap();
         assert_eq!(next(&mut stream).await.watch_id(), 77);
         // The id is free again.
@@ -104,7 +108,9 @@ async fn a_watch_from_now_has_a_deadline() {
     fails(client.watch("a").await.map(drop), ErrorKind::Timeout);
     // One that begins with a revision is there at once, and says what it waits for.
     let stream = watch(&client, Watch::new("a").from_revision(1)).await;
-    tokio::time::timeout(Duration::from_millis(100), std::future::pending::<()>()).await.unwrap_err();
+    tokio::time::timeout(Duration::from_millis(100), std::future::pending::<()>())
+        .await
+        .unwrap_err();
     let state = stream.control().state();
     assert!(state.connected_to.is_none() && state.disconnected_for.is_some(), "{state:?}");
 }

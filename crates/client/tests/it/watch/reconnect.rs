@@ -20,10 +20,8 @@ async fn through_proxy(test: impl AsyncFn(Client, &Proxy, Client, &Etcd)) {
 }
 
 async fn wait_connected(stream: &Watching) {
-    eventually("a connection", DEADLINE, async || {
-        stream.control().state().connected_to.map(drop)
-    })
-    .await;
+    eventually("a connection", DEADLINE, async || stream.control().state().connected_to.map(drop))
+        .await;
 }
 
 #[tokio::test]
@@ -60,7 +58,7 @@ async fn watch_reconn_running() {
 #[tokio::test]
 async fn watch_reconn_request() {
     through_proxy(async |client, proxy, direct, _| {
-        let asking = tokio::spawn(async move { (watch(&client, "a").await, client) });
+        let asking = spawn(async move { (watch(&client, "a").await, client) });
         for _ in 0..20 {
             proxy.reset();
             tokio::task::yield_now().await;

@@ -88,8 +88,7 @@ async fn a_compaction_is_a_gap_and_not_the_end() {
         direct.put("r/new", "2").await.unwrap();
         direct.compact(revision(&direct).await).await.unwrap();
         proxy.listen_again().await;
-        let Resync::State { changed, vanished, revision: at } =
-            apply(&mut stream, &mut copy).await
+        let Resync::State { changed, vanished, revision: at } = apply(&mut stream, &mut copy).await
         else {
             panic!("no gap")
         };

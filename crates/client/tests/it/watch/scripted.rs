@@ -175,8 +175,7 @@ async fn a_server_that_ends_a_watch_says_why() {
         server.say(created(id)).await?;
         server.say(put(id, "a", 2)).await?;
         let reason = "etcdserver: permission denied".into();
-        let ended =
-            Wire { watch_id: id, canceled: true, cancel_reason: reason, ..Wire::default() };
+        let ended = Wire { watch_id: id, canceled: true, cancel_reason: reason, ..Wire::default() };
         server.say(ended).await?;
         server.conn.wait_close().await
     })

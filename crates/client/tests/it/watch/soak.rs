@@ -218,7 +218,7 @@ async fn write(client: Client, stop: Arc<AtomicBool>, written: Arc<AtomicU64>, s
 async fn run(version: Version, watches: u64, length: Duration) {
     static ALONE: Semaphore = Semaphore::const_new(1);
     let _alone = ALONE.acquire().await.unwrap();
-    let seed = fastrand::u64(..);
+    let seed = fastrand::Rng::new().u64(..);
     println!("etcd {version}, seed {seed}");
     let cluster = Cluster::builder(version).start().await;
     cluster.wait_leader().await;
@@ -252,14 +252,13 @@ async fn run(version: Version, watches: u64, length: Duration) {
         let client = &clients[number as usize % clients.len()];
         let request = Watch::new(range.clone()).from_revision(first).progress_notify();
         let stream = watch(client, request).await;
-        following.push((range, tokio::spawn(follow(stream, Arc::clone(&over)))));
+        following.push((range, spawn(follow(stream, Arc::clone(&over)))));
     }
-    let recording =
-        tokio::spawn(Arc::clone(&replay).record(direct.clone(), first, Arc::clone(&over)));
+    let recording = spawn(Arc::clone(&replay).record(direct.clone(), first, Arc::clone(&over)));
     let writers: Vec<_> = (0..4)
         .map(|number| {
             let (stop, written) = (Arc::clone(&stop), Arc::clone(&written));
-            tokio::spawn(write(direct.clone(), stop, written, seed + number))
+            spawn(write(direct.clone(), stop, written, seed + number))
         })
         .collect();
     let until = now() + length;
@@ -275,6 +274,8 @@ async fn run(version: Version, watches: u64, length: Duration) {
     })
     .await;
     over.store(last.revision().get(), Ordering::Release);
+    // Wakes those that had seen the last one already.
+    direct.put(key(KEYS - 1), "after").await.unwrap();
     in_time("the replay", recording).await.unwrap();
 
     let (mut total, mut reconnects) = (0, 0);
