@@ -24,10 +24,13 @@
 //! * A member is used only after it has answered, and left when it stops answering, not only when its connection breaks:
 //!   see [`config::Liveness`].
 //! * A token that expired is replaced once for all callers, without a new client.
+//! * A watch goes on across connections and members, with no event lost or repeated, and ends with one error: see
+//!   [`Client::watch`].
 //!
 //! # Where things are
 //!
-//! [`Client`] makes requests: [`Get`], [`Put`], [`Delete`], [`Txn`], [`Compact`], plain values all. [`config`] says how.
+//! [`Client`] makes requests: [`Get`], [`Put`], [`Delete`], [`Txn`], [`Compact`],
+//! [`Watch`], plain values all. [`config`] says how.
 //! [`service`] is the door that all requests go through: for layers, mocks and tests. [`Error`] is the only error.
 //!
 //! # Features

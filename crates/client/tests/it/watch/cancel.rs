@@ -137,7 +137,7 @@ async fn watch_overlap_context_cancel() {
 #[tokio::test]
 async fn watch_err_conn_closed() {
     on_own_member(async |client, _| {
-        let mut streams = vec![watch(&client, "foo").await, watch(&client, "bar").await];
+        let mut streams = [watch(&client, "foo").await, watch(&client, "bar").await];
         client.put("foo", "1").await.unwrap();
         let control = streams[0].control().clone();
         eventually("the event", DEADLINE, async || {
