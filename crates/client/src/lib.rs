@@ -29,9 +29,9 @@
 //!
 //! # Where things are
 //!
-//! [`Client`] makes requests: [`Get`], [`Put`], [`Delete`], [`Txn`], [`Compact`],
-//! [`Watch`], plain values all. [`config`] says how.
-//! [`service`] is the door that all requests go through: for layers, mocks and tests. [`Error`] is the only error.
+//! [`Client`] makes requests: [`Get`], [`Put`], [`Delete`], [`Txn`], [`Compact`], [`Watch`], plain values all. [`config`]
+//! says how. [`service`] is the door that all requests go through: for layers, mocks and tests. [`Error`] is the only
+//! error.
 //!
 //! # Features
 //!

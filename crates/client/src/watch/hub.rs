@@ -143,6 +143,7 @@ impl<T: Transport> Hub<T> {
         self.opening = None;
         self.reading = None;
         self.renewing = None;
+        self.machine.dropped();
         if let Some(stream) = &mut self.stream {
             stream.flush();
             let now = clock::now();
@@ -489,7 +490,7 @@ impl<T: Transport> Hub<T> {
         if self.machine.is_leaving() {
             let now = clock::now();
             self.disconnected(now, error);
-            self.machine.left(now);
+            self.machine.left(error, now);
         }
     }
 }

@@ -280,6 +280,15 @@ impl Machine {
         self.known = self.known.max(revision);
     }
 
+    /// What was under way is dropped, since nobody waits for it.
+    pub(super) fn dropped(&mut self) {
+        self.read_mark = None;
+        self.reading.clear();
+        if matches!(self.phase, Phase::Opening) {
+            self.closed();
+        }
+    }
+
     /// The stream is given up on purpose, and opened anew at once if it is needed.
     pub(super) fn closed(&mut self) {
         self.reset();
@@ -288,9 +297,9 @@ impl Machine {
 
     /// The stream broke, or could not be opened.
     pub(super) fn lost(&mut self, error: &Error, now: Instant) {
-        self.left(now);
+        self.left(error, now);
         match failure::of_stream(error, self.can_renew && self.attempts <= 2) {
-            Consequence::Final => return self.end_all(error),
+            Consequence::Final => self.end_all(error),
             Consequence::Again => {}
             Consequence::Renew => self.out.push_back(Output::Renew),
             Consequence::Leave => {
@@ -300,14 +309,10 @@ impl Machine {
                 self.out.push_back(Output::Leave(error.clone()));
             }
         }
-        let attempts = self.attempts;
-        self.end_where(error, |watcher| {
-            watcher.max_attempts > 0 && attempts >= watcher.max_attempts
-        });
     }
 
     /// The stream is gone; another one is opened after a pause.
-    pub(super) fn left(&mut self, now: Instant) {
+    pub(super) fn left(&mut self, error: &Error, now: Instant) {
         if std::mem::take(&mut self.confirmed) {
             self.attempts = 0;
             let lasted = self.opened_at.is_some_and(|since| now >= since + LASTING);
@@ -318,6 +323,10 @@ impl Machine {
         let pause = self.policy.pause(self.failures, self.random.f64());
         self.failures = self.failures.saturating_add(1);
         self.phase = Phase::Closed { retry_at: Some(now + pause) };
+        let attempts = self.attempts;
+        self.end_where(error, |watcher| {
+            watcher.max_attempts > 0 && attempts >= watcher.max_attempts
+        });
     }
 
     /// Everything on the stream is to be created again.

@@ -384,10 +384,10 @@ impl Run {
                         self.machine.closed();
                     }
                 }
-                Output::Leave(_) => {
+                Output::Leave(error) => {
                     self.model.disconnect();
                     if self.machine.is_leaving() {
-                        self.machine.left(self.now);
+                        self.machine.left(&error, self.now);
                     }
                 }
             }

@@ -8,3 +8,4 @@ mod kv;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod secure;
+mod watch;

@@ -1,6 +1,6 @@
 //! What a watch sees: from now, from before, from later; one key, a range, all.
 
-use etcdkit::{Delete, ErrorKind, EventKind, KeyRange, Op, Put, Revision, Txn, Watch};
+use etcdkit::{Delete, ErrorKind, EventKind, Op, Put, Revision, Txn, Watch};
 
 use super::*;
 use crate::kv::members::{fails, on_every_version, on_own_member, revision};
@@ -256,8 +256,40 @@ async fn thousands_of_watches_share_a_stream() {
     .await;
 }
 
+/// A hundred calls at once: what "now" is, is asked for a few times only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_read_serves_many_watches() {
+    on_own_member(async |client, etcd| {
+        let reads = async || {
+            let name = r#"grpc_server_started_total{grpc_method="Range",grpc_service="etcdserverpb.KV",grpc_type="unary"}"#;
+            etcd.metric(name).await.expect("etcd counts calls")
+        };
+        let before = reads().await;
+        let calls: Vec<_> = (0..100)
+            .map(|number| {
+                let client = client.clone();
+                spawn(async move { watch(&client, format!("{number}").as_str()).await })
+            })
+            .collect();
+        let mut streams = Vec::new();
+        for call in calls {
+            streams.push(call.await.unwrap());
+        }
+        let reads = reads().await - before;
+        assert!(reads <= 20.0, "{reads} reads for {} watches", streams.len());
+    })
+    .await;
+}
+
+/// Through the form of a service that can be stored.
 #[tokio::test]
-async fn a_range_is_told_by_its_own_name() {
-    let request = Watch::new(KeyRange::prefix("a"));
-    assert_eq!(request, Watch::prefix("a"));
+async fn a_boxed_client_watches() {
+    on_every_version(async |client, _| {
+        let client = client.boxed();
+        let mut stream = watch(&client, "boxed").await;
+        client.put("boxed", "1").await.unwrap();
+        assert_eq!(shown(&events(&mut stream, 1).await), ["boxed=1"]);
+        assert!(stream.control().state().bookmark > Revision::NONE);
+    })
+    .await;
 }
