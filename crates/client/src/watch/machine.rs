@@ -5,23 +5,24 @@
 //! revision a watch goes on, what is waited for, and which failures end what. Time and randomness are passed in, so that
 //! tests replay any schedule.
 
+mod read;
+mod receive;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
 use etcdkit_proto::etcdserverpb::{
     self as wire, WatchCancelRequest, WatchProgressRequest, WatchRequest,
     watch_request::RequestUnion,
 };
-use etcdkit_proto::mvccpb;
 
 use super::failure::{self, Consequence};
-use super::watcher::{Place, Taken, Watcher};
+use super::watcher::{Place, Watcher};
 use crate::clock::Instant;
 use crate::config::RetryPolicy;
 use crate::error::{Error, ErrorKind};
 use crate::request::WatchSettings;
-use crate::response::{Event, ResponseHeader, WatchResponse};
+use crate::response::WatchResponse;
 use crate::revision::Revision;
 
 /// A watch, as long as it lives. Never used again.
@@ -419,283 +420,6 @@ impl Machine {
             self.unsent.retain(|key| watchers.contains_key(key));
         }
     }
-
-    // What the server says.
-
-    /// Takes in a response that keeps `bytes` in memory.
-    pub(super) fn receive(&mut self, response: wire::WatchResponse, bytes: usize) {
-        let Phase::Open(server) = self.phase else { return };
-        let header = ResponseHeader::from(response.header.clone());
-        self.shown = self.shown.max(header.revision.get());
-        if response.created {
-            self.take_created(response, header, server);
-        } else if response.canceled {
-            self.take_canceled(&response, server);
-        } else if !response.events.is_empty() || response.fragment {
-            self.take_events(response, header, bytes, server);
-        } else {
-            self.take_progress(response.watch_id, header, bytes, server);
-        }
-        self.known = self.known.max(self.shown);
-    }
-
-    fn take_created(
-        &mut self,
-        response: wire::WatchResponse,
-        header: ResponseHeader,
-        server: Server,
-    ) {
-        // In order, unless something between that knows better (a proxy chooses its own ids) answers out of it.
-        let index = match self.creating.front() {
-            Some((id, _)) if *id == response.watch_id => Some(0),
-            _ if response.watch_id < FIRST_ID && !self.chosen.contains(&response.watch_id) => None,
-            _ => self.creating.iter().position(|(id, _)| *id == response.watch_id),
-        };
-        let Some((_, key)) = self.creating.remove(index.unwrap_or(0)) else { return };
-        let id = response.watch_id;
-        let Some(watcher) = self.watchers.get_mut(&key) else {
-            if !response.canceled {
-                self.end_on_server(id);
-            }
-            return;
-        };
-        if response.canceled {
-            return self.refuse(key, &response, server);
-        }
-        self.confirmed = true;
-        watcher.place = Place::Live(id);
-        watcher.refused = 0;
-        let first = !std::mem::replace(&mut watcher.announced, true);
-        if first && watcher.created_notify {
-            let chosen = watcher.chosen_id();
-            let response =
-                WatchResponse::created(header).with_watch_id(if chosen == 0 { id } else { chosen });
-            self.out.push_back(Output::Deliver(key, response, 0));
-        }
-        self.ids.insert(id, key);
-        // The member lags behind, or the history went back.
-        self.verify |= header.revision.get() != 0 && header.revision.get() < self.known;
-    }
-
-    /// The server does not have the watch, or no more.
-    fn refuse(&mut self, key: Key, response: &wire::WatchResponse, server: Server) {
-        let Some(watcher) = self.watchers.get_mut(&key) else { return };
-        let error = failure::of_response(response);
-        let renewable = self.can_renew && watcher.refused < failure::renewals(&error);
-        match failure::of_watch(&error, server.denial_is_ambiguous) {
-            Consequence::Renew if renewable => {
-                watcher.refused += 1;
-                watcher.place = Place::Unsent;
-                self.unsent.push_back(key);
-                self.give_up_stream(Output::Renew);
-            }
-            Consequence::Leave | Consequence::Again
-                if !(error.kind() == ErrorKind::NoLeader && watcher.end_without_leader) =>
-            {
-                watcher.place = Place::Unsent;
-                self.unsent.push_back(key);
-                self.give_up_stream(Output::Leave(error));
-            }
-            _ => self.end(key, error),
-        }
-    }
-
-    fn give_up_stream(&mut self, how: Output) {
-        self.phase = Phase::Leaving;
-        self.out.push_back(how);
-    }
-
-    fn take_canceled(&mut self, response: &wire::WatchResponse, server: Server) {
-        let id = response.watch_id;
-        if self.ending.remove(&id) {
-            return;
-        }
-        let Some(key) = self.ids.remove(&id) else { return };
-        if let Some(watcher) = self.watchers.get_mut(&key) {
-            watcher.forget_held();
-            // Gone on the server; nothing is left to cancel there.
-            watcher.place = Place::Unsent;
-        }
-        self.refuse(key, response, server);
-    }
-
-    fn take_events(
-        &mut self,
-        response: wire::WatchResponse,
-        header: ResponseHeader,
-        bytes: usize,
-        server: Server,
-    ) {
-        let id = response.watch_id;
-        let Some(key) = self.ids.get(&id).copied() else {
-            // Of a watch that was cancelled, or of one that nobody made.
-            let expected = self.creating.iter().any(|(creating, _)| *creating == id);
-            if !expected {
-                self.end_on_server(id);
-            }
-            return;
-        };
-        let Some(watcher) = self.watchers.get_mut(&key) else { return };
-        match watcher.take(response.events, bytes, response.fragment, server.repeats) {
-            Ok(Taken::Nothing) => {}
-            Ok(Taken::Events(events, bytes)) => {
-                let chosen = watcher.chosen_id();
-                let id = if chosen == 0 { id } else { chosen };
-                self.out.push_back(Output::Deliver(key, view(header, events, id), bytes));
-            }
-            Err(error) => self.end(key, error),
-        }
-    }
-
-    fn take_progress(&mut self, id: i64, header: ResponseHeader, bytes: usize, server: Server) {
-        if let Some(key) = self.ids.get(&id).copied() {
-            // The end of a revision that came in pieces.
-            if self.watchers.get(&key).is_some_and(Watcher::is_holding) {
-                let last = wire::WatchResponse { watch_id: id, ..wire::WatchResponse::default() };
-                self.take_events(last, header, bytes, server);
-            }
-            self.progress_of(key, id, header, server, true);
-        } else if id == -1 {
-            let live: Vec<(i64, Key)> = self.ids.iter().map(|(id, key)| (*id, *key)).collect();
-            for (id, key) in live {
-                self.progress_of(key, id, header, server, false);
-            }
-        }
-    }
-
-    fn progress_of(
-        &mut self,
-        key: Key,
-        id: i64,
-        header: ResponseHeader,
-        server: Server,
-        addressed: bool,
-    ) {
-        let Some(watcher) = self.watchers.get_mut(&key) else { return };
-        let revision = header.revision;
-        // A member that lags behind tells nothing new, and before the end of a revision it can't be true.
-        if revision.get() < watcher.next.saturating_sub(1) || watcher.is_holding() {
-            return;
-        }
-        let moves = server.progress && revision.get() >= watcher.next;
-        if moves {
-            watcher.next = revision.get().saturating_add(1);
-        }
-        let wanted = if addressed {
-            watcher.progress_notify()
-        } else {
-            std::mem::take(&mut watcher.progress_wanted)
-        };
-        if wanted {
-            let chosen = watcher.chosen_id();
-            let id = if chosen == 0 { id } else { chosen };
-            self.out.push_back(Output::Deliver(key, view(header, Vec::new(), id), 0));
-        }
-        if moves {
-            self.out.push_back(Output::Moved(key, revision));
-        }
-    }
-
-    // The read that says what "now" is.
-
-    /// Whether a read is wanted, and from when on.
-    pub(super) fn wants_read(&self) -> Option<Option<Instant>> {
-        let wanted = self.read_mark.is_none() && (self.verify || !self.unread.is_empty());
-        wanted.then_some(self.read_retry_at)
-    }
-
-    /// Begins a read, of a key that its watch may read if it may watch.
-    pub(super) fn begin_read(&mut self) -> Option<Bytes> {
-        let watchers = &mut self.watchers;
-        self.unread.retain(|key| watchers.contains_key(key));
-        self.reading = std::mem::take(&mut self.unread);
-        for key in &self.reading {
-            if let Some(watcher) = watchers.get_mut(key) {
-                watcher.place = Place::Reading;
-            }
-        }
-        let of = match self.reading.first() {
-            Some(first) => watchers.get(first),
-            None => watchers.values().next(),
-        };
-        let key = of.map(Watcher::first_key);
-        self.verify = false;
-        self.read_retry_at = None;
-        self.read_mark = key.as_ref().map(|_| self.known);
-        key
-    }
-
-    /// The read showed this revision, or failed.
-    pub(super) fn read_done(&mut self, outcome: Result<Revision, Error>, now: Instant) {
-        let Some(mark) = self.read_mark.take() else { return };
-        let reading = std::mem::take(&mut self.reading);
-        match outcome {
-            Ok(revision) => {
-                self.read_failures = 0;
-                if revision.get() < mark {
-                    self.history_went_back(revision.get(), mark);
-                }
-                for key in reading {
-                    let Some(watcher) = self.watchers.get_mut(&key) else { continue };
-                    watcher.next = revision.get().saturating_add(1);
-                    watcher.place = Place::Unsent;
-                    self.unsent.push_back(key);
-                    self.out.push_back(Output::Started(key, revision.next()));
-                }
-                self.known = self.known.max(revision.get());
-                self.create_unsent();
-            }
-            Err(error) => self.read_failed(&error, &reading, now),
-        }
-    }
-
-    fn read_failed(&mut self, error: &Error, reading: &[Key], now: Instant) {
-        let ends_all = matches!(error.kind(), ErrorKind::ClusterChanged | ErrorKind::Closed);
-        if ends_all {
-            return self.end_all(error);
-        }
-        let refused = if error.is_retryable() {
-            0
-        } else if error.kind() == ErrorKind::PermissionDenied {
-            // Only who watches the key that was read is concerned.
-            1
-        } else {
-            reading.len()
-        };
-        for (index, key) in reading.iter().enumerate() {
-            if index < refused {
-                self.end(*key, error.clone());
-            } else if let Some(watcher) = self.watchers.get_mut(key) {
-                watcher.place = Place::Unread;
-                self.unread.push(*key);
-            }
-        }
-        if error.is_retryable() {
-            self.read_failures = self.read_failures.saturating_add(1);
-            let pause = self.policy.pause(self.read_failures - 1, self.random.f64());
-            self.read_retry_at = Some(now + pause);
-        }
-    }
-
-    /// Watches that have seen more than there is now have seen what no longer happened.
-    fn history_went_back(&mut self, revision: i64, mark: i64) {
-        let error = Error::new(
-            ErrorKind::ClusterChanged,
-            format!(
-                "the history went back from revision {mark} to {revision}: the cluster was restored from a backup, or lost data; what was watched before is void"
-            ),
-        );
-        self.known = revision;
-        self.shown = self.shown.min(revision);
-        let past = |watcher: &Watcher| {
-            watcher.next > revision.saturating_add(1) && watcher.next <= mark.saturating_add(1)
-        };
-        self.end_where(&error, past);
-    }
-}
-
-fn view(header: ResponseHeader, events: Vec<mvccpb::Event>, id: i64) -> WatchResponse {
-    WatchResponse::new(header, events.into_iter().map(Event::from)).with_watch_id(id)
 }
 
 #[cfg(test)]

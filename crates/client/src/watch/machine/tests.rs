@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use bytes::Bytes;
 use etcdkit_proto::etcdserverpb::{WatchCreateRequest, WatchResponse as Wire};
-use etcdkit_proto::mvccpb::KeyValue;
+use etcdkit_proto::mvccpb::{self, KeyValue};
 use proptest::prelude::*;
 
 use super::*;
@@ -615,4 +616,25 @@ fn pauses_grow_and_begin_anew_after_a_success() {
     assert!(pauses[8] > Duration::from_millis(400), "{pauses:?}");
     assert!(pauses[9] <= Duration::from_millis(25), "{pauses:?}");
     while machine.output().is_some() {}
+}
+
+/// Nobody waited any more for the stream and the read under way; the next watch wants them again.
+#[test]
+fn what_was_dropped_is_asked_for_again() {
+    let random = fastrand::Rng::with_seed(7);
+    let mut machine = Machine::new(RetryPolicy::default(), true, random);
+    for key in [1, 3] {
+        for (key, watch) in [(key, range()), (key + 1, Watch::new("a"))] {
+            let settings = watch.settings();
+            machine.add(key, watch.into_wire(), &settings);
+        }
+        assert!(machine.wants_stream().is_some() && machine.wants_read().is_some(), "{key}");
+        machine.opening();
+        assert!(machine.begin_read().is_some());
+        assert!(machine.wants_stream().is_none() && machine.wants_read().is_none());
+        machine.cancel(key);
+        machine.cancel(key + 1);
+        machine.dropped();
+    }
+    assert!(machine.is_empty() && machine.wants_stream().is_none());
 }
