@@ -24,13 +24,15 @@
 //! * A member is used only after it has answered, and left when it stops answering, not only when its connection breaks:
 //!   see [`config::Liveness`].
 //! * A token that expired is replaced once for all callers, without a new client.
+//! * A watch goes on across connections and members, with no event lost or repeated, and ends with one error: see
+//!   [`Client::watch`].
 //!
 //! # Where things are
 //!
-//! [`Client`] makes requests: [`Get`], [`Put`], [`Delete`], [`Txn`], [`Compact`], plain values all; those for whoever runs
-//! a cluster are in [`auth`], [`cluster`] and [`maintenance`], and etcd's own locks and elections in [`lock`] and
-//! [`election`]. [`config`] says how.
-//! [`service`] is the door that all requests go through: for layers, mocks and tests. [`Error`] is the only error.
+//! [`Client`] makes requests: [`Get`], [`Put`], [`Delete`], [`Txn`], [`Compact`], [`Watch`], [`LeaseGrant`], plain values
+//! all; those for whoever runs a cluster are in [`auth`], [`cluster`] and [`maintenance`], and etcd's own locks and
+//! elections in [`lock`] and [`election`]. [`config`] says how. [`service`] is the door that all requests go through: for
+//! layers, mocks and tests. [`Error`] is the only error.
 //!
 //! # Features
 //!
@@ -65,6 +67,7 @@ mod task;
 pub mod telemetry;
 pub mod transport;
 mod version;
+mod watch;
 
 pub use byte_string::ByteString;
 pub use client::Client;
@@ -77,16 +80,17 @@ pub use request::{
     AnyRequest, AnyResponse, AnyStream, AnyStreamRequest, Compact, Compare, CompareProperty,
     Delete, Get, GetStream, KeepAlive, KeepAliveOnce, KeyRange, LeaseGrant, LeaseRevoke,
     LeaseTimeToLive, Leases, Op, OpResponse, Put, Request, SortOrder, SortTarget, StreamRequest,
-    Txn, prefix_end,
+    Txn, Watch, WhenFull, prefix_end,
 };
 pub use response::{
-    CompactResponse, DeleteResponse, GetResponse, HeaderResponse, KeyValue, LeaseGrantResponse,
-    LeaseRenewal, LeaseRevokeResponse, LeaseTimeToLiveResponse, LeasesResponse, PutResponse,
-    ResponseHeader, TxnResponse, cluster::MemberId,
+    CompactResponse, DeleteResponse, Event, EventKind, GetResponse, HeaderResponse, KeyValue,
+    LeaseGrantResponse, LeaseRenewal, LeaseRevokeResponse, LeaseTimeToLiveResponse, LeasesResponse,
+    PutResponse, ResponseHeader, TxnResponse, WatchResponse, cluster::MemberId,
 };
 pub use revision::{LeaseId, Revision};
 pub use service::{CallOptions, Service, Streaming};
 pub use transport::Channel;
+pub use watch::{Resync, ResyncWatch, WatchControl, WatchState};
 
 /// etcd's own messages, for [`Client::raw`].
 pub use etcdkit_proto as proto;

@@ -35,6 +35,8 @@ pub struct Liveness {
     pub(crate) probe_after: Duration,
     pub(crate) probe_timeout: Duration,
     pub(crate) hedge_after: Duration,
+    pub(crate) watch_probe_interval: Duration,
+    pub(crate) stale_after: Duration,
 }
 
 impl Default for Liveness {
@@ -44,6 +46,8 @@ impl Default for Liveness {
             probe_after: Duration::from_millis(500),
             probe_timeout: Duration::from_millis(750),
             hedge_after: Duration::from_secs(1),
+            watch_probe_interval: Duration::from_secs(3),
+            stale_after: Duration::from_secs(10),
         }
     }
 }
@@ -87,16 +91,39 @@ impl Liveness {
         self
     }
 
+    /// How often a stream of watches on which nothing comes is probed. Default 3 s: with the 2 s, or
+    /// [`probe_timeout`](Self::probe_timeout) if that is longer, that a sign of life is waited for, a watch leaves a
+    /// frozen member within 8 s.
+    ///
+    /// With it goes a request for progress, so that watches to which nothing happens keep up with compactions.
+    #[must_use]
+    pub fn watch_probe_interval(mut self, duration: Duration) -> Self {
+        self.watch_probe_interval = duration;
+        self
+    }
+
+    /// How long a member that serves watches may lag behind what this client has seen elsewhere, before they leave it.
+    /// Default 10 s: a member that merely catches up needs less, and one that is cut off never makes it.
+    #[must_use]
+    pub fn stale_after(mut self, duration: Duration) -> Self {
+        self.stale_after = duration;
+        self
+    }
+
     pub(super) fn validate(&self) -> Result<()> {
         check::not_zero("doubt_after", self.doubt_after)?;
         check::not_zero("probe_timeout", self.probe_timeout)?;
         check::not_zero("hedge_after", self.hedge_after)?;
+        check::not_zero("watch_probe_interval", self.watch_probe_interval)?;
+        check::not_zero("stale_after", self.stale_after)?;
         check::ordered(("doubt_after", self.doubt_after), ("probe_after", self.probe_after))?;
         // The clock can't add what is longer than its own range.
         let day = ("a day", Duration::from_secs(86_400));
         check::ordered(("probe_after", self.probe_after), day)?;
         check::ordered(("probe_timeout", self.probe_timeout), day)?;
-        check::ordered(("hedge_after", self.hedge_after), day)
+        check::ordered(("hedge_after", self.hedge_after), day)?;
+        check::ordered(("watch_probe_interval", self.watch_probe_interval), day)?;
+        check::ordered(("stale_after", self.stale_after), day)
     }
 }
 

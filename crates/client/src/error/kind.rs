@@ -20,6 +20,9 @@ pub enum ErrorKind {
     Conflict,
     /// The revision asked for is compacted away: read the present state and go on from there.
     Compacted,
+    /// A watch was read too slowly for its buffer, and its caller chose that it ends then: read the present state and go on
+    /// from there. See [`WhenFull`](crate::WhenFull).
+    Lagged,
     /// The revision asked for does not exist yet.
     FutureRevision,
     /// The member knows no leader: the cluster can't decide anything now.

@@ -17,6 +17,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::revision::Revision;
+
 /// What the fallible functions of this crate return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -46,6 +48,7 @@ struct Inner {
     code: Option<Code>,
     server: Option<ServerError>,
     applied: bool,
+    compact: Option<Revision>,
     rpc: Option<&'static str>,
     attempts: Vec<Attempt>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
@@ -88,6 +91,13 @@ impl Error {
         self.0.applied
     }
 
+    /// The revision up to which the history was compacted, if a watch ended with
+    /// [`Compacted`](ErrorKind::Compacted) and the server said so: what is still there begins with it.
+    #[must_use]
+    pub fn compact_revision(&self) -> Option<Revision> {
+        self.0.compact
+    }
+
     /// The RPC that failed, such as `/etcdserverpb.KV/Put`.
     #[must_use]
     pub fn rpc(&self) -> Option<&'static str> {
@@ -113,6 +123,7 @@ impl Error {
             code: None,
             server: None,
             applied: false,
+            compact: None,
             rpc: None,
             attempts: Vec::new(),
             source: None,
@@ -133,6 +144,14 @@ impl Error {
 
     pub(crate) fn closed() -> Self {
         Self::new(ErrorKind::Closed, "the client is closed")
+    }
+
+    /// A watch begins with what was compacted.
+    pub(crate) fn compacted(revision: Revision) -> Self {
+        let mut error =
+            Self::from_status(ServerError::Compacted.code(), ServerError::Compacted.message());
+        error.edit().compact = (revision != Revision::NONE).then_some(revision);
+        error
     }
 
     /// The server's answer `code` with `message`.

@@ -139,7 +139,7 @@ impl<T: Transport> Driver<T> {
                         let message = "the server ended the stream";
                         break Some(Error::new(ErrorKind::Unavailable, message).with_rpc(RPC));
                     }
-                    Err(failure) => break Some(line.error(failure, RPC)),
+                    Err(failure) => break Some(line.error(failure).with_rpc(RPC)),
                 };
                 if let Err(error) = self.take(bytes, now, &mut cluster) {
                     break Some(error);

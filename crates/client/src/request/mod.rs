@@ -45,6 +45,7 @@ pub(crate) mod roles;
 pub(crate) mod snapshot;
 mod txn;
 pub(crate) mod users;
+mod watch;
 
 pub use compact::Compact;
 pub use compare::{Compare, CompareProperty};
@@ -55,6 +56,8 @@ pub use op::{Op, OpResponse};
 pub use put::Put;
 pub use range::{KeyRange, prefix_end};
 pub use txn::Txn;
+pub(crate) use watch::WatchSettings;
+pub use watch::{Watch, WhenFull};
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -75,9 +78,11 @@ use crate::response::maintenance::*;
 use crate::response::{
     CompactResponse, DeleteResponse, GetResponse, HeaderResponse, LeaseGrantResponse, LeaseRenewal,
     LeaseRevokeResponse, LeaseTimeToLiveResponse, LeasesResponse, PutResponse, TxnResponse,
+    WatchResponse,
 };
 use crate::service::{CallOptions, Service, Streaming};
 use crate::transport::{Channel, Transport};
+use crate::watch::WatchControl;
 
 mod sealed {
     /// Only this crate's requests have a wire form.
@@ -275,7 +280,6 @@ macro_rules! stream_requests {
                     AnyStreamRequest::$request(self)
                 }
 
-                #[allow(unreachable_patterns, reason = "the list may have one entry")]
                 fn stream(any: AnyStream) -> Option<Streaming<$item, $control>> {
                     match any {
                         AnyStream::$request(stream) => Some(stream),
@@ -300,4 +304,5 @@ stream_requests! {
     Snapshot => SnapshotPiece, (), by crate::maintenance::open_snapshot;
     Observe => LeaderResponse, (), by crate::election::open_observe;
     KeepAlive => LeaseRenewal, LeaseControl, by leases::keep_alive;
+    Watch => WatchResponse, WatchControl, by crate::watch::open;
 }

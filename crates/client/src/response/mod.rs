@@ -15,6 +15,7 @@ mod lease;
 pub(crate) mod maintenance;
 mod put;
 mod txn;
+mod watch;
 
 pub use compact::CompactResponse;
 pub use delete::DeleteResponse;
@@ -26,6 +27,7 @@ pub use lease::{
 };
 pub use put::PutResponse;
 pub use txn::TxnResponse;
+pub use watch::{Event, EventKind, WatchResponse};
 
 /// A number that is never negative, as etcd sends it.
 fn unsigned(number: i64) -> u64 {

@@ -27,6 +27,7 @@ use crate::revision::Revision;
 use crate::service::{CallOptions, Service, Streaming};
 use crate::sync;
 use crate::task::{self, Task};
+use crate::watch::Watches;
 
 /// A request that is exactly one unary RPC: what the channel needs to send it.
 pub(crate) trait Unary: Request {
@@ -94,6 +95,8 @@ pub(crate) struct Shared<T: Transport> {
     /// The synchronisation of endpoints, once started.
     sync: OnceLock<Option<Task>>,
     endpoints: Mutex<Endpoints>,
+    /// The streams that watches share, and their tasks.
+    watches: Watches,
 }
 
 /// Endpoints that are addressed by name keep their connections, up to this many.
@@ -139,6 +142,7 @@ impl<T: Transport> Channel<T> {
                 visited: Mutex::new(Vec::new()),
                 sync: OnceLock::new(),
                 endpoints: Mutex::new(endpoints),
+                watches: Watches::default(),
             }),
         })
     }
@@ -348,6 +352,7 @@ impl<T: Transport> Channel<T> {
     pub(crate) async fn close(&self) {
         self.shared.context.close();
         self.shared.leases.close();
+        self.shared.watches.close().await;
         self.closed().await;
     }
 
@@ -390,6 +395,22 @@ impl<T: Transport> Channel<T> {
         self.shared.context.config.timeouts.stream_idle
     }
 
+    /// The streams that watches share.
+    pub(crate) fn watches(&self) -> &Watches {
+        &self.shared.watches
+    }
+
+    /// The highest revision that the cluster was seen to have agreed on.
+    pub(crate) fn known_revision(&self) -> Revision {
+        self.shared.context.identity.mark()
+    }
+
+    /// The etcd version of the member that long-lived streams to `endpoint` go to, once it has told.
+    pub(crate) fn stream_version(&self, endpoint: &Endpoint) -> Option<Arc<str>> {
+        let states = self.shared.streams.states();
+        states.into_iter().find(|state| state.endpoint == *endpoint.name())?.version
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.shared.context.is_closed()
     }
@@ -415,7 +436,7 @@ impl<T: Transport> Channel<T> {
         &self.shared.budget
     }
 
-    pub(super) fn retry_policy(&self) -> &RetryPolicy {
+    pub(crate) fn retry_policy(&self) -> &RetryPolicy {
         &self.shared.context.config.retry
     }
 }

@@ -216,6 +216,17 @@ pub(super) async fn introduce<C: Connection>(
     (about, (header.cluster_id != 0).then_some(header.cluster_id))
 }
 
+/// The revision that the member has come to; `None` if it would rather not tell.
+pub(super) async fn revision<C: Connection>(
+    connection: &C,
+    token: Option<&HeaderValue>,
+) -> Option<i64> {
+    let request = StatusRequest::default();
+    let status: StatusResponse =
+        ask(connection, method::maintenance::STATUS, &request, token).await.ok()?;
+    status.header.map(|header| header.revision)
+}
+
 async fn ask<C: Connection, Req: WireMessage, Res: WireMessage>(
     connection: &C,
     method: Method<Req, Res>,

@@ -32,4 +32,4 @@ pub(crate) use channel::{Shared, Unary};
 pub(crate) use connector::ConnectSettings;
 #[cfg(test)]
 pub(crate) use connector::establish;
-pub(crate) use streams::{Duplex, Messages};
+pub(crate) use streams::{Duplex, Messages, Peer};

@@ -181,21 +181,12 @@ impl<T: Transport, Res: WireMessage> Messages<T, Res> {
         if self.channel.is_closed() {
             return Error::closed().with_rpc(self.rpc);
         }
-        match failure {
-            Failure::Status(status) => call::of_status(&status),
-            Failure::NotProcessed(cause) | Failure::Unknown(cause) => {
-                let (kind, message) = match cause {
-                    // The server knows the deadline too, and resets the stream of a slow reader then.
-                    _ if self.is_late() => (ErrorKind::Timeout, "the stream's deadline passed"),
-                    Cause::Deadline => (ErrorKind::Timeout, "the stream was silent for too long"),
-                    Cause::Limit(_) => (ErrorKind::ResourceExhausted, "the stream broke a limit"),
-                    _ => (ErrorKind::Unavailable, "the stream broke off"),
-                };
-                let attempt = Attempt::new(Arc::clone(self.link.endpoint.name()), cause);
-                Error::new(kind, message).with_attempts(vec![attempt])
-            }
+        if self.is_late() && !matches!(failure, Failure::Status(_)) {
+            // The server knows the deadline too, and resets the stream of a slow reader then.
+            return Error::new(ErrorKind::Timeout, "the stream's deadline passed")
+                .with_rpc(self.rpc);
         }
-        .with_rpc(self.rpc)
+        broken_off(failure, self.link.endpoint.name()).with_rpc(self.rpc)
     }
 }
 
@@ -231,29 +222,33 @@ impl<T: Transport> Duplex<T> {
     }
 
     /// Asks the member for a sign of life, which a resting stream gives none of.
+    #[allow(dead_code, reason = "for streams that are used in one piece")]
     pub(crate) async fn probe(&self) -> Result<(), Cause> {
         link::alive(&self.link.connection).await
     }
 
     /// Gives the whole connection up: the next stream goes to another member, if there is one.
+    #[allow(dead_code, reason = "for streams that are used in one piece")]
     pub(crate) fn leave(&self, cause: Cause) {
         self.link.connection.shut_down(cause);
     }
-
-    /// Both halves by themselves, and what is to be known of the connection below.
-    pub(crate) fn split(self) -> (SinkOf<T>, SourceOf<T>, Line<T>) {
-        (self.sink, self.source, Line { link: self.link, token: self.token })
-    }
 }
 
-/// The connection below a [`Duplex`] whose halves have gone their ways.
-pub(crate) struct Line<T: Transport> {
+/// The member at the other end of a [`Duplex`], for who uses its two halves apart.
+pub(crate) struct Peer<T: Transport> {
     link: Arc<Link<T::Connection>>,
     /// Which token the stream was opened with.
     pub(crate) token: u64,
 }
 
-impl<T: Transport> Line<T> {
+impl<T: Transport> Duplex<T> {
+    /// The two halves, and the member.
+    pub(crate) fn split(self) -> (SinkOf<T>, SourceOf<T>, Peer<T>) {
+        (self.sink, self.source, Peer { link: self.link, token: self.token })
+    }
+}
+
+impl<T: Transport> Peer<T> {
     /// Has the connection watched like one on which a call waits, until what this returns is dropped.
     pub(crate) fn waiting(&self, now: Instant) -> impl Sized + Send + use<'_, T> {
         self.link.liveness.begin(Waiting::ForMember, now)
@@ -264,24 +259,50 @@ impl<T: Transport> Line<T> {
         self.link.liveness.answered(now);
     }
 
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.link.endpoint
+    }
+
+    /// Asks the member for a sign of life, and for its revision, if that is wanted and the member would tell.
+    pub(crate) fn probe(
+        &self,
+        channel: &Channel<T>,
+        revision: bool,
+    ) -> impl Future<Output = Result<Option<i64>, Cause>> + Send + 'static {
+        let link = Arc::clone(&self.link);
+        let token = channel.tokens().current();
+        async move {
+            link::alive(&link.connection).await?;
+            if !revision {
+                return Ok(None);
+            }
+            Ok(link::revision(&link.connection, token.as_ref().map(|token| &token.value)).await)
+        }
+    }
+
     /// Gives the whole connection up: the next stream goes to another member, if there is one.
     pub(crate) fn leave(&self, cause: Cause) {
         self.link.connection.shut_down(cause);
     }
 
-    /// What a failure of the stream says.
-    pub(crate) fn error(&self, failure: Failure, rpc: &'static str) -> Error {
-        let (error, cause) = match failure {
-            Failure::Status(status) => {
-                let error = call::of_status(&status);
-                (error, Cause::Status(status.code, status.message))
-            }
-            Failure::NotProcessed(cause) | Failure::Unknown(cause) => {
-                (Error::new(ErrorKind::Unavailable, "the stream broke off"), cause)
-            }
-        };
-        let attempt = Attempt::new(Arc::clone(self.link.endpoint.name()), cause);
-        error.with_attempts(vec![attempt]).with_rpc(rpc)
+    /// The error of a stream to this member that failed.
+    pub(crate) fn error(&self, failure: Failure) -> Error {
+        broken_off(failure, self.link.endpoint.name())
+    }
+}
+
+/// The error of a stream that failed.
+fn broken_off(failure: Failure, endpoint: &Arc<str>) -> Error {
+    match failure {
+        Failure::Status(status) => call::of_status(&status),
+        Failure::NotProcessed(cause) | Failure::Unknown(cause) => {
+            let (kind, message) = match cause {
+                Cause::Deadline => (ErrorKind::Timeout, "the stream was silent for too long"),
+                Cause::Limit(_) => (ErrorKind::ResourceExhausted, "the stream broke a limit"),
+                _ => (ErrorKind::Unavailable, "the stream broke off"),
+            };
+            Error::new(kind, message).with_attempts(vec![Attempt::new(Arc::clone(endpoint), cause)])
+        }
     }
 }
 

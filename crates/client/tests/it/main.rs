@@ -14,3 +14,4 @@ mod lease;
 mod lock_election;
 mod maintenance;
 mod users;
+mod watch;

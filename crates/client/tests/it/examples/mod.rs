@@ -9,3 +9,4 @@ mod kv;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod secure;
+mod watch;

@@ -1,0 +1,436 @@
+//! The task behind the watches of one stream: it carries out what the [machine](super::machine) decides.
+//!
+//! It reads the stream promptly, whatever the readers of the watches do, so that none of them holds up another. Requests
+//! are sent many at a time, while responses go on being read. It holds the channel only as long as something is under
+//! way that needs it, and ends when nobody watches any more.
+
+mod outputs;
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use etcdkit_proto::etcdserverpb::WatchResponse;
+use etcdkit_proto::method;
+use prost::Message;
+
+use super::inbox::{Inbox, Mail, Signal};
+use super::machine::{Key, Machine};
+use super::queue::Queue;
+use super::stream::{Stream, Tick};
+use super::version;
+use crate::clock::{self, Instant};
+use crate::error::{Cause, Error, ErrorKind, Result};
+use crate::request::{Get, WhenFull};
+use crate::response::ResponseHeader;
+use crate::revision::Revision;
+use crate::service::CallOptions;
+use crate::transport::{Channel, Duplex, Failure, Peer, Shared, Transport};
+
+pub(super) type Job<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// How long a stream without watches stays open: who watches one key after the other needs no new stream for each.
+const LINGER: Duration = Duration::from_millis(500);
+/// After so many messages in a row other tasks get their turn.
+const BURST: u32 = 128;
+
+pub(super) struct Hub<T: Transport> {
+    channel: Weak<Shared<T>>,
+    inbox: Arc<Inbox>,
+    /// The options that all watches of this stream share.
+    options: CallOptions,
+    machine: Machine,
+    readers: HashMap<Key, Reader, super::hash::Numbers>,
+    stream: Option<Stream<T>>,
+    /// The member of the present stream, or of the last one.
+    peer: Option<Peer<T>>,
+    opening: Option<Job<Result<Duplex<T>>>>,
+    reading: Option<Job<Result<Revision>>>,
+    renewing: Option<Job<Result<()>>>,
+    timer: Option<(Instant, Job<()>)>,
+    idle_since: Option<Instant>,
+    /// Messages in a row.
+    burst: u32,
+}
+
+struct Reader {
+    queue: Arc<Queue>,
+    when_full: WhenFull,
+}
+
+enum Event<T: Transport> {
+    Mail(Mail),
+    Message(Result<Option<Bytes>, Failure>),
+    Sent,
+    Opened(Result<Duplex<T>>),
+    Read(Result<Revision>),
+    Renewed(Result<()>),
+    Probed(Result<Option<i64>, Cause>),
+    Timer,
+}
+
+impl<T: Transport> Hub<T> {
+    pub(super) fn new(channel: &Channel<T>, inbox: Arc<Inbox>, options: CallOptions) -> Self {
+        let policy = channel.retry_policy().clone();
+        Self {
+            channel: channel.downgrade(),
+            inbox,
+            options,
+            machine: Machine::new(policy, channel.can_authenticate(), clock::rng()),
+            readers: HashMap::default(),
+            stream: None,
+            peer: None,
+            opening: None,
+            reading: None,
+            renewing: None,
+            timer: None,
+            idle_since: None,
+            burst: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        loop {
+            let Some(deadline) = self.arrange() else { return };
+            let event = self.next(deadline).await;
+            self.take_in(event);
+            self.carry_out();
+            if self.burst >= BURST {
+                self.burst = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Starts what is wanted; the time at which to look again, or `None` if this is the end.
+    fn arrange(&mut self) -> Option<Option<Instant>> {
+        if self.readers.is_empty() && self.machine.is_empty() {
+            return self.rest();
+        }
+        self.idle_since = None;
+        if let Some(stream) = &mut self.stream {
+            stream.flush();
+        }
+        let mut deadline = self.stream.as_ref().map(|stream| stream.next_tick());
+        // All of these are rare; messages come by here with none of them.
+        let reads = if self.reading.is_none() { self.machine.wants_read() } else { None };
+        let idle = self.renewing.is_none() && self.opening.is_none() && self.stream.is_none();
+        let opens = if idle { self.machine.wants_stream() } else { None };
+        if reads.is_none() && opens.is_none() {
+            return Some(deadline);
+        }
+        let now = clock::now();
+        let channel = Channel::upgrade(&self.channel)?;
+        if let Some(at) = reads {
+            match at.filter(|at| *at > now) {
+                Some(at) => deadline = earlier(deadline, at),
+                None => self.begin_read(&channel),
+            }
+        }
+        if let Some(at) = opens {
+            match at.filter(|at| *at > now) {
+                Some(at) => deadline = earlier(deadline, at),
+                None => self.begin_opening(channel, now),
+            }
+        }
+        Some(deadline)
+    }
+
+    /// Nobody watches: the stream is closed after a while, and then this ends.
+    fn rest(&mut self) -> Option<Option<Instant>> {
+        self.opening = None;
+        self.reading = None;
+        self.renewing = None;
+        self.machine.dropped();
+        if let Some(stream) = &mut self.stream {
+            stream.flush();
+            let now = clock::now();
+            let since = *self.idle_since.get_or_insert(now);
+            if now < since + LINGER {
+                return Some(Some(since + LINGER));
+            }
+            self.stream = None;
+            self.machine.closed();
+        }
+        let channel = Channel::upgrade(&self.channel)?;
+        // Who adds a watch holds the same lock as who removes a hub.
+        if channel.watches().remove_if_idle(&self.inbox) { None } else { Some(None) }
+    }
+
+    fn begin_read(&mut self, channel: &Channel<T>) {
+        let Some(key) = self.machine.begin_read() else { return };
+        let options = CallOptions::new().metadata(self.options.metadata.clone());
+        let channel = channel.clone();
+        self.reading = Some(Box::pin(async move {
+            let get = Get::new(key).count_only();
+            channel.unary(get, &options).await.map(|answer| answer.revision())
+        }));
+    }
+
+    fn begin_opening(&mut self, channel: Channel<T>, now: Instant) {
+        self.machine.opening();
+        self.inbox.set_status(|status| {
+            status.disconnected_since.get_or_insert(now);
+        });
+        let options = self.options.clone();
+        let deadline = now.checked_add(channel.config().timeouts.connect);
+        self.opening = Some(Box::pin(async move {
+            let opened = channel.duplex(method::watch::WATCH.info(), &options);
+            clock::until(deadline, opened).await.unwrap_or_else(|| {
+                Err(Error::new(ErrorKind::Unavailable, "no member was ready for watches in time"))
+            })
+        }));
+    }
+
+    /// Waits for whatever is first.
+    async fn next(&mut self, deadline: Option<Instant>) -> Event<T> {
+        match deadline {
+            None => self.timer = None,
+            Some(at) if self.timer.as_ref().is_some_and(|(set, _)| *set == at) => {}
+            Some(at) => self.timer = Some((at, Box::pin(clock::sleep_until(at)))),
+        }
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event<T>> {
+        // Responses come first, but for a while only: the mail is looked at again and again.
+        if self.burst % 16 != 15
+            && let Some(message) = self.poll_message(cx)
+        {
+            return Poll::Ready(message);
+        }
+        if let Poll::Ready(mail) = self.inbox.poll(cx) {
+            self.burst = 0;
+            return Poll::Ready(Event::Mail(mail));
+        }
+        if self.burst % 16 == 15
+            && let Some(message) = self.poll_message(cx)
+        {
+            return Poll::Ready(message);
+        }
+        self.burst = 0;
+        if let Some(stream) = &mut self.stream {
+            if stream.poll_sent(cx) {
+                return Poll::Ready(Event::Sent);
+            }
+            if let Some(outcome) = stream.poll_probe(cx) {
+                return Poll::Ready(Event::Probed(outcome));
+            }
+        }
+        if let Some(outcome) = poll_job(&mut self.opening, cx) {
+            return Poll::Ready(Event::Opened(outcome));
+        }
+        if let Some(outcome) = poll_job(&mut self.reading, cx) {
+            return Poll::Ready(Event::Read(outcome));
+        }
+        if let Some(outcome) = poll_job(&mut self.renewing, cx) {
+            return Poll::Ready(Event::Renewed(outcome));
+        }
+        let Some((_, timer)) = &mut self.timer else { return Poll::Pending };
+        if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.timer = None;
+        Poll::Ready(Event::Timer)
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Option<Event<T>> {
+        use crate::transport::Source;
+        let stream = self.stream.as_mut()?;
+        let Poll::Ready(message) = pin!(stream.source.next()).poll(cx) else { return None };
+        self.burst += 1;
+        Some(Event::Message(message))
+    }
+
+    fn take_in(&mut self, event: Event<T>) {
+        match event {
+            Event::Message(Ok(Some(message))) => self.receive(message),
+            Event::Message(Ok(None)) => {
+                let ended = Error::new(ErrorKind::Unavailable, "the server ended the stream");
+                self.lost(&ended);
+            }
+            Event::Message(Err(failure)) => {
+                let error = match &self.peer {
+                    Some(peer) => peer.error(failure),
+                    None => Error::internal("a stream without a member"),
+                };
+                self.lost(&error);
+            }
+            Event::Mail(mail) => self.read_mail(mail),
+            Event::Sent => {}
+            Event::Opened(Ok(duplex)) => self.opened(duplex),
+            Event::Opened(Err(error)) => self.lost(&error),
+            Event::Read(outcome) => {
+                if let Err(error) = &outcome {
+                    self.inbox.set_status(|status| status.trouble = Some(error.clone()));
+                }
+                self.machine.read_done(outcome, clock::now());
+            }
+            Event::Renewed(Ok(())) => {}
+            Event::Renewed(Err(error)) => self.lost(&error),
+            Event::Probed(outcome) => self.probed(outcome),
+            Event::Timer => self.tick(),
+        }
+    }
+
+    fn receive(&mut self, message: Bytes) {
+        let bytes = message.len();
+        let Some(stream) = &mut self.stream else { return };
+        stream.received();
+        let response = match WatchResponse::decode(message) {
+            Ok(response) => response,
+            Err(error) => {
+                let error = Error::internal("a response can't be decoded").with_source(error);
+                return self.lost(&error);
+            }
+        };
+        if response.created
+            && let Some(channel) = Channel::upgrade(&self.channel)
+        {
+            let header = ResponseHeader::from(response.header.clone());
+            if let Err(error) = channel.check_cluster(&header) {
+                return self.machine.end_all(&error);
+            }
+        }
+        self.machine.receive(response, bytes);
+    }
+
+    fn read_mail(&mut self, mut mail: Mail) {
+        // An id that a watch gives back may be what another one waits for.
+        let (known, new): (Vec<_>, Vec<_>) =
+            mail.signals().partition(|(key, _)| self.readers.contains_key(key));
+        self.heed(known);
+        for addition in mail.additions.drain(..) {
+            let reader = Reader { queue: addition.queue, when_full: addition.settings.when_full };
+            self.readers.insert(addition.key, reader);
+            self.machine.add(addition.key, addition.create, &addition.settings);
+        }
+        self.heed(new);
+        if mail.closing {
+            self.machine.end_all(&Error::closed());
+            self.stream = None;
+        }
+    }
+
+    fn heed(&mut self, signals: Vec<(Key, Signal)>) {
+        for (key, signal) in signals {
+            match signal {
+                Signal::Drained => self.machine.resume(key),
+                Signal::Progress => self.machine.ask_progress(key),
+                Signal::Cancel => {
+                    self.machine.cancel(key);
+                    self.readers.remove(&key);
+                }
+            }
+        }
+    }
+
+    fn opened(&mut self, duplex: Duplex<T>) {
+        let now = clock::now();
+        let Some(channel) = Channel::upgrade(&self.channel) else { return };
+        let version = channel.stream_version(duplex.endpoint());
+        let server = version::trust(version.as_deref());
+        let (sink, source, peer) = duplex.split();
+        let reconnected = self.peer.is_some();
+        self.inbox.set_status(|status| {
+            status.endpoint = Some(peer.endpoint().clone());
+            status.disconnected_since = None;
+            status.reconnects += u64::from(reconnected);
+        });
+        tracing::debug!(endpoint = %peer.endpoint(), "watches have a stream");
+        self.peer = Some(peer);
+        self.stream = Some(Stream::new(sink, source, &channel.config().liveness, now));
+        self.machine.opened(server, now);
+    }
+
+    fn lost(&mut self, error: &Error) {
+        let now = clock::now();
+        tracing::debug!(%error, "watches lost their stream");
+        self.disconnected(now, error);
+        self.machine.lost(error, now);
+    }
+
+    fn disconnected(&mut self, now: Instant, error: &Error) {
+        if let Some(stream) = self.stream.take() {
+            stream.failed(error);
+        }
+        self.inbox.set_status(|status| {
+            status.endpoint = None;
+            status.disconnected_since.get_or_insert(now);
+            status.trouble = Some(error.clone());
+        });
+    }
+
+    fn tick(&mut self) {
+        let now = clock::now();
+        let Some(stream) = &mut self.stream else { return };
+        let Some(channel) = Channel::upgrade(&self.channel) else { return };
+        let goal = channel.known_revision().get().max(self.machine.known());
+        let behind = self.machine.shown() < goal;
+        match stream.tick(now) {
+            Tick::Early => return,
+            Tick::Silent => return self.leave(Cause::Frozen),
+            Tick::Look { quiet } => {
+                if let Some(peer) = &self.peer
+                    && (quiet || behind)
+                {
+                    stream.begin_probe(Box::pin(peer.probe(&channel, behind)));
+                }
+            }
+        }
+        if stream.is_stale(self.machine.shown(), goal, now) {
+            let why = "the member lags behind what the cluster has agreed on";
+            return self.leave(Cause::Disconnected(why.into()));
+        }
+        if self.machine.trusts_progress() && self.machine.has_live() {
+            self.machine.request_progress();
+        }
+    }
+
+    fn probed(&mut self, outcome: Result<Option<i64>, Cause>) {
+        match outcome {
+            Ok(revision) => {
+                if let Some(stream) = &mut self.stream {
+                    stream.alive();
+                }
+                self.machine.observed(revision.unwrap_or(0));
+            }
+            Err(cause) => self.leave(cause),
+        }
+    }
+
+    /// The member is no good: another one, if there is one.
+    fn leave(&mut self, cause: Cause) {
+        tracing::warn!(%cause, "watches leave their member");
+        let error = Error::new(ErrorKind::Unavailable, format!("watches left the member: {cause}"));
+        if let Some(peer) = &self.peer {
+            peer.leave(cause);
+        }
+        self.lost(&error);
+    }
+}
+
+impl<T: Transport> Drop for Hub<T> {
+    /// It ends by itself only when nobody watches: with watches left, its runtime is gone, or it is broken.
+    fn drop(&mut self) {
+        for (_, reader) in self.readers.drain() {
+            let message = "the runtime that this client was first used in has ended: make a client per runtime";
+            reader.queue.end(Error::new(ErrorKind::Closed, message));
+        }
+    }
+}
+
+fn earlier(one: Option<Instant>, other: Instant) -> Option<Instant> {
+    Some(one.map_or(other, |one| one.min(other)))
+}
+
+/// Polls a job that may be under way, and forgets it when it is done.
+pub(super) fn poll_job<T>(job: &mut Option<Job<T>>, cx: &mut Context<'_>) -> Option<T> {
+    let Poll::Ready(output) = job.as_mut()?.as_mut().poll(cx) else { return None };
+    *job = None;
+    Some(output)
+}

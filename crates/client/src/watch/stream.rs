@@ -1,0 +1,177 @@
+//! The stream as the hub holds it: its two halves, what waits to be sent, and the watch over the member.
+
+use std::task::Context;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use etcdkit_proto::method;
+
+use super::hub::{Job, poll_job};
+use crate::clock::Instant;
+use crate::config::Liveness;
+use crate::error::{Cause, Error};
+use crate::telemetry;
+use crate::transport::{Connection, Failure, Sink, Transport};
+
+type SinkOf<T> = <<T as Transport>::Connection as Connection>::Sink;
+type SourceOf<T> = <<T as Transport>::Connection as Connection>::Source;
+
+/// What came of sending, and the half that it was sent on.
+type Sent<S> = (Result<(), Failure>, S);
+
+/// A sign of life is waited for at least so long: nobody waits for an answer, so there is no hurry.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What is sent in one piece.
+const CHUNK: usize = 16 << 10;
+
+pub(super) struct Stream<T: Transport> {
+    pub(super) source: SourceOf<T>,
+    /// The sending half, unless it is busy.
+    sink: Option<SinkOf<T>>,
+    sending: Option<Job<Sent<SinkOf<T>>>>,
+    outgoing: BytesMut,
+    probe: Option<Job<Result<Option<i64>, Cause>>>,
+    interval: Duration,
+    patience: Duration,
+    stale_after: Duration,
+    next_tick: Instant,
+    /// When a probe under way counts as unanswered.
+    probe_deadline: Option<Instant>,
+    /// Whether something came since the last tick.
+    received: bool,
+    /// Since when the member lags behind, and the revision that it has to reach.
+    behind: Option<(Instant, i64)>,
+    started: Option<telemetry::Started>,
+}
+
+/// What the time says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tick {
+    Early,
+    /// A probe stayed without an answer.
+    Silent,
+    /// It is time to look after the member.
+    Look {
+        /// Nothing came since the last time.
+        quiet: bool,
+    },
+}
+
+impl<T: Transport> Stream<T> {
+    pub(super) fn new(
+        sink: SinkOf<T>,
+        source: SourceOf<T>,
+        liveness: &Liveness,
+        now: Instant,
+    ) -> Self {
+        Self {
+            source,
+            sink: Some(sink),
+            sending: None,
+            outgoing: BytesMut::new(),
+            probe: None,
+            interval: liveness.watch_probe_interval,
+            patience: liveness.probe_timeout.max(PATIENCE),
+            stale_after: liveness.stale_after,
+            next_tick: now + liveness.watch_probe_interval,
+            probe_deadline: None,
+            received: false,
+            behind: None,
+            started: Some(telemetry::started(&method::watch::WATCH.info())),
+        }
+    }
+
+    /// Adds a framed request to what is to be sent.
+    pub(super) fn outgoing(&mut self, framed: &Bytes) {
+        self.outgoing.extend_from_slice(framed);
+    }
+
+    /// Sends what waits, unless something is being sent.
+    pub(super) fn flush(&mut self) {
+        if self.outgoing.is_empty() {
+            return;
+        }
+        let Some(mut sink) = self.sink.take() else { return };
+        let chunk = self.outgoing.split_to(self.outgoing.len().min(CHUNK)).freeze();
+        self.sending = Some(Box::pin(async move { (sink.send(chunk).await, sink) }));
+    }
+
+    /// Whether something was sent, so that more can be.
+    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((outcome, sink)) = poll_job(&mut self.sending, cx) else { return false };
+        // A failure shows at the other half as well, which says more.
+        if outcome.is_ok() {
+            self.sink = Some(sink);
+        }
+        true
+    }
+
+    pub(super) fn received(&mut self) {
+        self.received = true;
+        if let Some(started) = &self.started {
+            telemetry::received(started);
+        }
+    }
+
+    pub(super) fn failed(mut self, error: &Error) {
+        if let Some(started) = self.started.take() {
+            telemetry::stream_finished(started, Some(error));
+        }
+    }
+
+    /// When to look after the member.
+    pub(super) fn next_tick(&self) -> Instant {
+        self.probe_deadline.map_or(self.next_tick, |deadline| deadline.min(self.next_tick))
+    }
+
+    pub(super) fn tick(&mut self, now: Instant) -> Tick {
+        if self.probe_deadline.is_some_and(|deadline| now >= deadline) {
+            // A slow line may hold the answer back, but then other messages come in.
+            if !self.received {
+                return Tick::Silent;
+            }
+            self.alive();
+            self.probe = None;
+        }
+        if now < self.next_tick {
+            return Tick::Early;
+        }
+        self.next_tick = now + self.interval;
+        if self.probe.is_some() {
+            return Tick::Early;
+        }
+        let quiet = !std::mem::take(&mut self.received);
+        self.probe_deadline = None;
+        if quiet {
+            self.probe_deadline = Some(now + self.patience);
+        }
+        Tick::Look { quiet }
+    }
+
+    pub(super) fn begin_probe(&mut self, probe: Job<Result<Option<i64>, Cause>>) {
+        self.probe = Some(probe);
+    }
+
+    pub(super) fn poll_probe(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<Option<i64>, Cause>> {
+        poll_job(&mut self.probe, cx)
+    }
+
+    /// The probe was answered.
+    pub(super) fn alive(&mut self) {
+        self.probe_deadline = None;
+    }
+
+    /// Whether the member, which has come to `shown`, has for too long not reached what was known elsewhere.
+    pub(super) fn is_stale(&mut self, shown: i64, known: i64, now: Instant) -> bool {
+        if let Some((since, goal)) = self.behind
+            && shown < goal
+        {
+            return now >= since + self.stale_after;
+        }
+        self.behind = (shown < known).then_some((now, known));
+        false
+    }
+}

@@ -1,0 +1,230 @@
+//! One watch as the machine knows it: where it is, how far it has come, and whether what the server sends can be true.
+
+use std::collections::HashSet;
+
+use etcdkit_proto::etcdserverpb::WatchCreateRequest;
+use etcdkit_proto::etcdserverpb::watch_create_request::FilterType;
+use etcdkit_proto::mvccpb::{self, event::EventType};
+
+use crate::error::{Error, ErrorKind};
+use crate::request::KeyRange;
+
+/// Where a watch is on its way to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// From now on: it waits for a read that says which revision now is.
+    Unread,
+    /// That read is under way.
+    Reading,
+    /// Its creation has yet to be sent.
+    Unsent,
+    /// Its creation was sent, and not answered yet.
+    Creating,
+    /// The server has it under this id.
+    Live(i64),
+    /// Its buffer is full: the server has it no more, and it is created again once there is room.
+    Paused,
+}
+
+#[derive(Debug)]
+pub(super) struct Watcher {
+    /// The request, except for start and id.
+    create: WatchCreateRequest,
+    pub(super) place: Place,
+    /// The revision that it goes on with; 0 as long as it is not known.
+    pub(super) next: i64,
+    /// The creation was answered once.
+    pub(super) announced: bool,
+    pub(super) created_notify: bool,
+    /// Somebody asked for progress.
+    pub(super) progress_wanted: bool,
+    /// How often the server refused its token in a row.
+    pub(super) refused: u8,
+    pub(super) end_without_leader: bool,
+    /// Attempts in a row after which it gives up; 0 is never.
+    pub(super) max_attempts: u32,
+    /// Events of one revision of which more follow.
+    held: Option<Box<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    events: Vec<mvccpb::Event>,
+    bytes: usize,
+}
+
+/// What becomes of the events of one message.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// All of it is complete, as are the events held before.
+    Events(Vec<mvccpb::Event>, usize),
+    /// Everything is held until the rest of the revision comes.
+    Nothing,
+}
+
+impl Watcher {
+    pub(super) fn new(
+        create: WatchCreateRequest,
+        settings: &crate::request::WatchSettings,
+    ) -> Self {
+        let next = create.start_revision;
+        Self {
+            create,
+            place: if next == 0 { Place::Unread } else { Place::Unsent },
+            next,
+            announced: false,
+            created_notify: settings.created_notify,
+            progress_wanted: false,
+            refused: 0,
+            end_without_leader: settings.end_without_leader,
+            max_attempts: settings.max_attempts,
+            held: None,
+        }
+    }
+
+    /// The id that the caller chose; 0 if none.
+    pub(super) fn chosen_id(&self) -> i64 {
+        self.create.watch_id
+    }
+
+    pub(super) fn progress_notify(&self) -> bool {
+        self.create.progress_notify
+    }
+
+    /// The first key that it watches.
+    pub(super) fn first_key(&self) -> bytes::Bytes {
+        self.create.key.clone()
+    }
+
+    /// Whether part of a revision is here.
+    pub(super) fn is_holding(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Forgets part of a revision: it is sent again from its beginning.
+    pub(super) fn forget_held(&mut self) {
+        self.held = None;
+    }
+
+    /// The request that creates it where it goes on.
+    pub(super) fn request(&self, id: i64) -> WatchCreateRequest {
+        WatchCreateRequest { watch_id: id, start_revision: self.next, ..self.create.clone() }
+    }
+
+    /// Takes events in: whole revisions come out, and the resume point moves past them.
+    ///
+    /// `stale_dropped` is for servers that are known to send events again: what lies before the resume point is left
+    /// out there, and is a violation elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// The server breaks what etcd promises; the text says which promise.
+    pub(super) fn take(
+        &mut self,
+        mut events: Vec<mvccpb::Event>,
+        bytes: usize,
+        more_follows: bool,
+        stale_dropped: bool,
+    ) -> Result<Taken, Error> {
+        if stale_dropped {
+            let next = self.next;
+            events.retain(|event| revision(event) >= next);
+        }
+        let (mut events, mut bytes) = match self.held.take() {
+            None => (events, bytes),
+            Some(mut held) => {
+                held.events.append(&mut events);
+                (held.events, held.bytes + bytes)
+            }
+        };
+        self.check(&events)?;
+        if more_follows {
+            let Some(last) = events.last().map(revision) else { return Ok(Taken::Nothing) };
+            let whole = events.partition_point(|event| revision(event) < last);
+            let rest = events.split_off(whole);
+            let share = bytes * rest.len() / (rest.len() + whole).max(1);
+            self.held = Some(Box::new(Held { events: rest, bytes: share }));
+            bytes -= share;
+        }
+        let Some(last) = events.last().map(revision) else { return Ok(Taken::Nothing) };
+        self.next = last.saturating_add(1);
+        Ok(Taken::Events(events, bytes))
+    }
+
+    /// Ordered, Unique, Atomic, Bookmarkable and Filter: everything that one watch can see of etcd's promises.
+    fn check(&self, events: &[mvccpb::Event]) -> Result<(), Error> {
+        // Every revision before this one was delivered as a whole, or a notification said that it has no events here.
+        let mut last = self.next.saturating_sub(1);
+        let mut run = 0;
+        for (index, event) in events.iter().enumerate() {
+            let now = revision(event);
+            if index == 0 && now <= last {
+                return Err(violation(format!(
+                    "Unique: an event of revision {now} came after everything up to revision {last}"
+                )));
+            }
+            if now < last {
+                return Err(violation(format!(
+                    "Ordered: an event of revision {now} came after one of revision {last}"
+                )));
+            }
+            if index > 0 && now > last {
+                unique(&events[run..index])?;
+                run = index;
+            }
+            last = now;
+            self.matches(event)?;
+        }
+        unique(&events[run..])
+    }
+
+    fn matches(&self, event: &mvccpb::Event) -> Result<(), Error> {
+        let key = event.kv.as_ref().map_or(&[][..], |kv| &kv.key);
+        let create = &self.create;
+        let inside = match &*create.range_end {
+            [] => *key == *create.key,
+            [0] => *key >= *create.key,
+            end => *key >= *create.key && key < end,
+        };
+        if !inside {
+            let range = KeyRange::from_parts(create.key.clone(), create.range_end.clone());
+            let key = String::from_utf8_lossy(key);
+            return Err(violation(format!(
+                "Filter: an event of key {key:?} came, and {range:?} is watched"
+            )));
+        }
+        let unwanted = match event.r#type() {
+            EventType::Put => FilterType::NoPut,
+            EventType::Delete => FilterType::NoDelete,
+        };
+        if create.filters.contains(&unwanted.into()) {
+            return Err(violation("Filter: an event came of the kind that is left out"));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn revision(event: &mvccpb::Event) -> i64 {
+    event.kv.as_ref().map_or(0, |kv| kv.mod_revision)
+}
+
+/// No key changes twice at one revision.
+fn unique(events: &[mvccpb::Event]) -> Result<(), Error> {
+    if events.len() < 2 {
+        return Ok(());
+    }
+    let mut keys = HashSet::with_capacity(events.len());
+    for event in events {
+        if !keys.insert(event.kv.as_ref().map_or(&[][..], |kv| &kv.key)) {
+            return Err(violation(format!(
+                "Unique: two events of one key came at revision {}",
+                revision(event)
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn violation(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Corrupt, format!("the server broke a promise of watches: {what}"))
+}
