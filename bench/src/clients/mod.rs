@@ -14,12 +14,7 @@ use crate::Error;
 use crate::load::{Outcome, Plan, run};
 
 /// The names that [`run_by_name`] knows.
-pub const NAMES: &[&str] = &[
-    "h2",
-    "h2-plain",
-    "h2-decode",
-    "etcdkit",
-];
+pub const NAMES: &[&str] = &["h2", "h2-plain", "h2-decode", "etcdkit"];
 
 /// Runs the client that the plan names.
 ///

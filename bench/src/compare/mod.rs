@@ -34,7 +34,8 @@ const GRACE: Duration = Duration::from_secs(20);
 /// The clients that are compared when nobody says which.
 const DEFAULT_CLIENTS: &str = "h2-decode-ct,h2-decode-mt,etcdkit-ct,etcdkit-mt,\
                                tonic-door-ct,tonic-door-mt,etcd-client-ct,etcd-client-mt,tonic-ct,tonic-mt,go";
-const DEFAULT_BASES: &str = "etcd-client-mt,go,h2-decode-ct,h2-decode-mt,tonic-door-ct,tonic-door-mt";
+const DEFAULT_BASES: &str =
+    "etcd-client-mt,go,h2-decode-ct,h2-decode-mt,tonic-door-ct,tonic-door-mt";
 
 /// What the clients talk to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

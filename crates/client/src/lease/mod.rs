@@ -9,6 +9,7 @@
 
 mod calls;
 mod control;
+mod hold;
 mod keeper;
 mod machine;
 mod seat;

@@ -129,7 +129,7 @@ fn what_does_not_exist_is_gone() {
     for seconds in [0, -1, i64::MIN] {
         let mut machine = asking(now, &[1, 2]);
         assert_eq!(machine.answered(id(1), seconds, now), Answer::Gone);
-        assert_eq!(machine.answered(id(2), i64::MAX, now).is_renewed(), true);
+        assert!(machine.answered(id(2), i64::MAX, now).is_renewed());
         assert_eq!(machine.leases.len(), 1);
     }
 }

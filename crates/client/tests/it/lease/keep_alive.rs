@@ -181,3 +181,35 @@ async fn lease_keep_alive_ttl_timeout() {
     })
     .await;
 }
+
+/// A lease that is revoked again and again, and comes back with its key.
+#[tokio::test]
+async fn a_held_lease_is_granted_anew() {
+    on_every_version(async |client, etcd| {
+        let id = etcdkit::LeaseId::new(4711).unwrap();
+        let grant = etcdkit::LeaseGrant::new(seconds(10)).id(id);
+        let held = client.hold_lease(grant, async |lease| {
+            assert_eq!(lease, id);
+            client.call(etcdkit::Put::new("held", "up").lease(lease)).await.map(drop)
+        });
+        let other = connect(etcd).await;
+        let disturb = async {
+            for _ in 0..2 {
+                in_time("the key", async {
+                    while value(&other, "held").await.is_none() {
+                        pass(std::time::Duration::from_millis(20)).await;
+                    }
+                })
+                .await;
+                other.revoke(id).await.unwrap();
+            }
+            client.close().await;
+        };
+        let (ended, ()) = tokio::join!(held, disturb);
+        assert_eq!(
+            ended.map(|never| match never {}).map_err(|e| e.kind()),
+            Err::<(), _>(ErrorKind::Closed)
+        );
+    })
+    .await;
+}
