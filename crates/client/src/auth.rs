@@ -1,5 +1,5 @@
-//! Users, roles and what they may do: the calls of [`Client`] for whoever administers a cluster, with their requests and
-//! answers.
+//! Users, roles and what they may do: the calls of [`Client`] for whoever administers a cluster, with their requests
+//! and answers.
 //!
 //! Nothing is asked of anybody until authentication is turned on, which takes a user `root` with the role `root`. After
 //! that, everything in this room takes that role, but for questions about oneself. Every change makes the tokens that
@@ -50,8 +50,8 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::ErrorKind::NotFound) without a user `root`, [`Conflict`](crate::ErrorKind::Conflict) if that user has
-    /// not the role `root`.
+    /// [`NotFound`](crate::ErrorKind::NotFound) without a user `root`, [`Conflict`](crate::ErrorKind::Conflict) if that
+    /// user has not the role `root`.
     ///
     /// # Cancellation
     ///
@@ -115,8 +115,8 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) if there is such a user, [`InvalidArgument`](crate::ErrorKind::InvalidArgument)
-    /// if the name is empty.
+    /// [`Conflict`](crate::ErrorKind::Conflict) if there is such a user,
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the name is empty.
     ///
     /// # Cancellation
     ///
@@ -136,8 +136,8 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::ErrorKind::NotFound) without such a user, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if
-    /// it is `root` and authentication is on.
+    /// [`NotFound`](crate::ErrorKind::NotFound) without such a user,
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if it is `root` and authentication is on.
     ///
     /// # Cancellation
     ///
@@ -251,8 +251,9 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) if the user has not got the role, [`NotFound`](crate::ErrorKind::NotFound)
-    /// without such a user, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for `root` while authentication is on.
+    /// [`Conflict`](crate::ErrorKind::Conflict) if the user has not got the role,
+    /// [`NotFound`](crate::ErrorKind::NotFound) without such a user,
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for `root` while authentication is on.
     ///
     /// # Cancellation
     ///
@@ -276,8 +277,8 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) if there is such a role, [`InvalidArgument`](crate::ErrorKind::InvalidArgument)
-    /// if the name is empty.
+    /// [`Conflict`](crate::ErrorKind::Conflict) if there is such a role,
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the name is empty.
     ///
     /// # Cancellation
     ///
@@ -300,8 +301,8 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::ErrorKind::NotFound) without such a role, [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for
-    /// `root` while authentication is on.
+    /// [`NotFound`](crate::ErrorKind::NotFound) without such a role,
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for `root` while authentication is on.
     ///
     /// # Cancellation
     ///
@@ -400,8 +401,8 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) if nothing was granted for that range, [`NotFound`](crate::ErrorKind::NotFound)
-    /// without such a role.
+    /// [`Conflict`](crate::ErrorKind::Conflict) if nothing was granted for that range,
+    /// [`NotFound`](crate::ErrorKind::NotFound) without such a role.
     ///
     /// # Cancellation
     ///

@@ -57,10 +57,11 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for URLs that make no sense, found before anything is sent;
-    /// [`Conflict`](crate::ErrorKind::Conflict) if another member has one of them, there are too many learners, or too few
-    /// members are started; [`Unavailable`](crate::ErrorKind::Unavailable) if members are not well connected.
-    /// If [`maybe_applied`](crate::Error::maybe_applied), look for the URLs in the [`member_list`](Self::member_list).
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for URLs that make no sense, found before anything is
+    /// sent; [`Conflict`](crate::ErrorKind::Conflict) if another member has one of them, there are too many learners,
+    /// or too few members are started; [`Unavailable`](crate::ErrorKind::Unavailable) if members are not well
+    /// connected. If [`maybe_applied`](crate::Error::maybe_applied), look for the URLs in the
+    /// [`member_list`](Self::member_list).
     ///
     /// # Cancellation
     ///
@@ -112,8 +113,8 @@ impl<S: Service> Client<S> {
     /// # Errors
     ///
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) for URLs that make no sense, found before anything is
-    /// sent; [`NotFound`](crate::ErrorKind::NotFound) without such a member; [`Conflict`](crate::ErrorKind::Conflict) if
-    /// another one has one of the URLs.
+    /// sent; [`NotFound`](crate::ErrorKind::NotFound) without such a member; [`Conflict`](crate::ErrorKind::Conflict)
+    /// if another one has one of the URLs.
     ///
     /// # Cancellation
     ///
@@ -144,8 +145,8 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) if it is no learner, or has not caught up with the leader yet: try again
-    /// later; [`NotFound`](crate::ErrorKind::NotFound) without such a member.
+    /// [`Conflict`](crate::ErrorKind::Conflict) if it is no learner, or has not caught up with the leader yet: try
+    /// again later; [`NotFound`](crate::ErrorKind::NotFound) without such a member.
     ///
     /// # Cancellation
     ///

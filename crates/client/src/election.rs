@@ -40,13 +40,14 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such lease; [`Timeout`](crate::ErrorKind::Timeout) if the wait
-    /// lasted too long. If [`maybe_applied`](crate::Error::maybe_applied), it may lead, now or later: end its lease.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such lease; [`Timeout`](crate::ErrorKind::Timeout) if
+    /// the wait lasted too long. If [`maybe_applied`](crate::Error::maybe_applied), it may lead, now or later: end its
+    /// lease.
     ///
     /// # Cancellation
     ///
-    /// If the future is dropped, the server is told and leaves the queue; a leadership that it had just got lasts until the
-    /// lease ends.
+    /// If the future is dropped, the server is told and leaves the queue; a leadership that it had just got lasts until
+    /// the lease ends.
     pub fn campaign(
         &self,
         name: impl Into<ByteString>,

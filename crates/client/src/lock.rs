@@ -12,8 +12,8 @@
 //!   to exclude each other need a lease each.
 //! * **The member matters.** If the member that waits goes away, the call fails, and the place in the queue is lost.
 //!
-//! The wait may last for as long as [`Timeouts::long`](crate::config::Timeouts) says, unless the call has its own timeout
-//! ([`CallOptions::timeout`](crate::CallOptions::timeout)).
+//! The wait may last for as long as [`Timeouts::long`](crate::config::Timeouts) says, unless the call has its own
+//! timeout ([`CallOptions::timeout`](crate::CallOptions::timeout)).
 
 use std::future::Future;
 
@@ -42,13 +42,14 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such lease; [`Timeout`](crate::ErrorKind::Timeout) if the wait
-    /// lasted too long. If [`maybe_applied`](crate::Error::maybe_applied), the lock may be held: end its lease.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if there is no such lease; [`Timeout`](crate::ErrorKind::Timeout) if
+    /// the wait lasted too long. If [`maybe_applied`](crate::Error::maybe_applied), the lock may be held: end its
+    /// lease.
     ///
     /// # Cancellation
     ///
-    /// If the future is dropped, the server is told and leaves the queue; a lock that it had just got is held until the lease
-    /// ends.
+    /// If the future is dropped, the server is told and leaves the queue; a lock that it had just got is held until the
+    /// lease ends.
     pub fn lock(&self, lock: Lock) -> impl Future<Output = Result<LockResponse>> + Send {
         self.call(lock)
     }

@@ -13,7 +13,7 @@ use crate::error::Result;
 /// | [`read`](Self::read) | get, read-only transactions, lease queries | 10 s |
 /// | [`write`](Self::write) | put, delete, writing transactions, grant and revoke, compaction | 10 s |
 /// | [`admin`](Self::admin) | users, roles, members, alarms, status | 10 s |
-/// | [`long`](Self::long) | defragmentation, hashes, compaction that waits for the disk | 10 min |
+/// | [`long`](Self::long) | defragmentation, hashes, compaction that waits for the disk, locks and elections | 10 min |
 /// | [`stream_idle`](Self::stream_idle) | silence on a stream that ought to flow: a snapshot, a streamed get | 30 s |
 ///
 /// Why 10 s: an etcd member gives up on a request after 5 s and twice its election timeout, 7 s with etcd's defaults. A

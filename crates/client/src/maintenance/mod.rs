@@ -199,8 +199,8 @@ impl<S: Service> Client<S> {
         Ok(cleared)
     }
 
-    /// Has a member rewrite its backend, so that what was compacted leaves the disk. It serves nothing meanwhile, and one
-    /// member after the other is how a cluster bears it: name each with [`at`](Self::at).
+    /// Has a member rewrite its backend, so that what was compacted leaves the disk. It serves nothing meanwhile, and
+    /// one member after the other is how a cluster bears it: name each with [`at`](Self::at).
     ///
     /// It may take as long as [`Timeouts::long`](crate::config::Timeouts) says.
     ///
@@ -243,8 +243,8 @@ impl<S: Service> Client<S> {
         self.call(Hash::new())
     }
 
-    /// Has a member hash its keys with their history, up to `revision` or, with [`Revision::NONE`], up to now. Members that
-    /// have compacted to the same revision answer the same.
+    /// Has a member hash its keys with their history, up to `revision` or, with [`Revision::NONE`], up to now. Members
+    /// that have compacted to the same revision answer the same.
     ///
     /// ```
     /// async fn example(client: etcdkit::Client) -> etcdkit::Result<()> {
@@ -268,8 +268,8 @@ impl<S: Service> Client<S> {
         self.call(HashKv::new().at_revision(revision))
     }
 
-    /// Hands the leadership over to the member `id`. Only the leader can, so the client finds it first, and once more if it
-    /// changes meanwhile; on a client [at](Self::at) one endpoint, that one is asked and has to lead.
+    /// Hands the leadership over to the member `id`. Only the leader can, so the client finds it first, and once more
+    /// if it changes meanwhile; on a client [at](Self::at) one endpoint, that one is asked and has to lead.
     ///
     /// ```
     /// async fn example(client: etcdkit::Client) -> etcdkit::Result<()> {
@@ -281,8 +281,8 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](crate::ErrorKind::Conflict) if there is no such member, it is a learner, or who was asked does not lead;
-    /// [`NoLeader`](crate::ErrorKind::NoLeader) if nobody leads.
+    /// [`Conflict`](crate::ErrorKind::Conflict) if there is no such member, it is a learner, or who was asked does not
+    /// lead; [`NoLeader`](crate::ErrorKind::NoLeader) if nobody leads.
     ///
     /// # Cancellation
     ///
@@ -307,9 +307,9 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if `version` is not the minor version before the cluster's,
-    /// [`Conflict`](crate::ErrorKind::Conflict) if it is going down already, [`Unsupported`](crate::ErrorKind::Unsupported) by
-    /// etcd 3.4.
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if `version` is not the minor version before the
+    /// cluster's, [`Conflict`](crate::ErrorKind::Conflict) if it is going down already,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) by etcd 3.4.
     ///
     /// # Cancellation
     ///
@@ -347,9 +347,9 @@ impl<S: Service> Client<S> {
 
     /// Reads a copy of a member's backend, piece by piece.
     ///
-    /// All pieces one after another are the file that `etcdutl snapshot restore` takes. The stream checks what it passes
-    /// on: it ends only after everything has come and has the SHA-256 that the member computed, and the last piece is
-    /// that digest.
+    /// All pieces one after another are the file that `etcdutl snapshot restore` takes. The stream checks what it
+    /// passes on: it ends only after everything has come and has the SHA-256 that the member computed, and the last
+    /// piece is that digest.
     ///
     /// ```
     /// use std::io::Write;

@@ -1,8 +1,8 @@
 //! Whether a snapshot is whole: a machine without I/O.
 //!
 //! A member sends its backend in pieces, each with the number of bytes that are left, and at the end 32 bytes more: the
-//! SHA-256 of the backend. A stream can end early and cleanly, a proxy can lose a piece, a byte can flip: all of it shows
-//! here.
+//! SHA-256 of the backend. A stream can end early and cleanly, a proxy can lose a piece, a byte can flip: all of it
+//! shows here.
 
 use bytes::{Bytes, BytesMut};
 

@@ -19,7 +19,8 @@ use crate::response::cluster::MemberId;
 pub struct MemberList(MemberListRequest);
 
 impl MemberList {
-    /// Asks the cluster: needs a quorum, and is never out of date. Members of etcd 3.4 answer by themselves all the same.
+    /// Asks the cluster: needs a quorum, and is never out of date. Members of etcd 3.4 answer by themselves all the
+    /// same.
     #[must_use]
     pub fn new() -> Self {
         Self(MemberListRequest { linearizable: true })

@@ -51,8 +51,8 @@ impl Alarm {
         Self::about(alarm, alarm_request::AlarmAction::Deactivate)
     }
 
-    /// Raises an alarm by hand: with [`AlarmKind::NoSpace`] the cluster takes no more writes, with
-    /// [`AlarmKind::Corrupt`] it serves no keys at all.
+    /// Raises an alarm by hand: with [`NoSpace`](crate::maintenance::AlarmKind::NoSpace) the cluster takes no more
+    /// writes, with [`Corrupt`](crate::maintenance::AlarmKind::Corrupt) it serves no keys at all.
     #[must_use]
     pub fn activate(alarm: RaisedAlarm) -> Self {
         Self::about(alarm, alarm_request::AlarmAction::Activate)
@@ -159,8 +159,8 @@ impl MoveLeader {
 
 unary!(MoveLeader: MoveLeaderRequest => MoveLeaderResponse, maintenance::MOVE_LEADER);
 
-/// Prepares the cluster for members of the minor version before its own, or stops doing so. Since etcd 3.5, and complete
-/// since 3.6.
+/// Prepares the cluster for members of the minor version before its own, or stops doing so. Since etcd 3.5, and
+/// complete since 3.6.
 ///
 /// ```
 /// use etcdkit::maintenance::{Downgrade, Version};

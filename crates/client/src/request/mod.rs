@@ -147,14 +147,14 @@ macro_rules! requests {
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum AnyRequest {
-            $(#[doc = concat!("A [`", stringify!($request), "`].")] $request($request),)*
+            $(#[doc = concat!("A [`", stringify!($request), "`](type@", stringify!($request), ").")] $request($request),)*
         }
 
         /// Every response, each under the name of its request.
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub enum AnyResponse {
-            $(#[doc = concat!("The answer to a [`", stringify!($request), "`].")] $request($response),)*
+            $(#[doc = concat!("The answer to a [`", stringify!($request), "`](type@", stringify!($request), ").")] $request($response),)*
         }
 
         impl AnyRequest {

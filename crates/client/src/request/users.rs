@@ -90,8 +90,9 @@ unary!(AuthStatus: AuthStatusRequest => AuthStatusResponse, auth::STATUS);
 /// assert!(UserAdd::without_password("bob").has_no_password());
 /// ```
 ///
-/// etcd's API also has a field for a password that somebody else hashed. No etcd from 3.4 to 3.7 takes it from a client:
-/// each hashes the *other* field in its place, and the user ends up with an empty password. So it is not offered here.
+/// etcd's API also has a field for a password that somebody else hashed. No etcd from 3.4 to 3.7 takes it from a
+/// client: each hashes the *other* field in its place, and the user ends up with an empty password. So it is not
+/// offered here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserAdd(AuthUserAddRequest);
 

@@ -81,8 +81,9 @@ impl CallOptions {
     /// Sends the call to `endpoint` and nowhere else: to one of the client's, or to any other member of the cluster. The
     /// connection is kept for further calls to it.
     ///
-    /// For what concerns one member: its status, its hash, its defragmentation. The call fails once the endpoint could
-    /// not be connected to; a read that may be repeated is repeated there.
+    /// For what concerns one member: its status, its hash, its defragmentation; [`Client::at`](crate::Client::at) is the
+    /// short way. The call fails once the endpoint could not be connected to; a read that may be repeated is repeated
+    /// there.
     #[must_use]
     pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
         self.endpoint = Some(endpoint);

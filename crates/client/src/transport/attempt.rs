@@ -259,8 +259,8 @@ fn is_out_of_touch(status: &Status) -> bool {
     )
 }
 
-/// When a read is sent to a second member too: after half of its time at the latest, so that a short deadline leaves the
-/// second one some.
+/// When a read is sent to a second member too: after half of its time at the latest, so that a short deadline leaves
+/// the second one some.
 fn hedge_at(settings: &config::Liveness, deadline: Option<Instant>, now: Instant) -> Instant {
     let half = deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now) / 2);
     now + settings.hedge_after.min(half.max(settings.doubt_after))

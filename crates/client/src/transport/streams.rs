@@ -116,8 +116,8 @@ impl<T: Transport> Channel<T> {
 }
 
 impl<T: Transport, Res: WireMessage> Messages<T, Res> {
-    /// Keeps the connections of `pool` up as long as the stream is read, even if it is an endpoint's that nobody calls by
-    /// name any more.
+    /// Keeps the connections of `pool` up as long as the stream is read, even if it is an endpoint's that nobody calls
+    /// by name any more.
     pub(crate) fn on(mut self, pool: &PoolRef<'_, T>) -> Self {
         self._visited = pool.visited();
         self

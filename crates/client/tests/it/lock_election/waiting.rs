@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use etcdkit::lock::Lock;
+use etcdkit::lock::{Lock, LockResponse};
 use etcdkit::proto::method;
-use etcdkit::{Cause, Client, ErrorKind, LeaseId};
+use etcdkit::{Cause, Client, ErrorKind, LeaseId, Result};
 use etcdkit_testkit::peer::{Answer, EtcdLike};
 use etcdkit_testkit::proxy::Proxy;
+use tokio::task::JoinHandle;
 
 use crate::kv::members::{DEADLINE, in_time};
 
@@ -29,6 +30,12 @@ fn lock() -> Lock {
     Lock::new("a", LeaseId::new(7).expect("not zero"))
 }
 
+#[expect(clippy::disallowed_methods, reason = "it waits for as long as the test lasts")]
+fn pending_lock(client: &Client) -> JoinHandle<Result<LockResponse>> {
+    let client = client.clone();
+    tokio::spawn(async move { client.lock(lock()).await })
+}
+
 #[expect(clippy::disallowed_methods, reason = "what is tested takes time")]
 async fn hold(duration: Duration) {
     tokio::time::sleep(duration).await;
@@ -45,8 +52,7 @@ async fn a_pending_lock_does_not_make_its_member_doubtful() {
         }
     })
     .await;
-    let locking = client.clone();
-    let _pending = tokio::task::spawn(async move { locking.lock(lock()).await });
+    let _pending = pending_lock(&client);
     let waiting = async {
         while one.calls(LOCK) + two.calls(LOCK) == 0 {
             tokio::task::yield_now().await;
@@ -69,8 +75,7 @@ async fn a_frozen_member_is_found_under_a_pending_lock() {
     let etcd = locked().await;
     let proxy = Proxy::start(etcd.addr()).await;
     let client = Client::connect([format!("http://{}", proxy.addr())]).await.unwrap();
-    let locking = client.clone();
-    let pending = tokio::task::spawn(async move { locking.lock(lock()).await });
+    let pending = pending_lock(&client);
     in_time("the lock to be sent", etcd.wait_calls(LOCK, 1)).await;
     proxy.freeze();
     let limit = Duration::from_secs(10).min(DEADLINE);
@@ -87,8 +92,7 @@ async fn a_pending_lock_hides_no_frozen_member_from_other_calls() {
     let etcd = locked().await;
     let proxy = Proxy::start(etcd.addr()).await;
     let client = Client::connect([format!("http://{}", proxy.addr())]).await.unwrap();
-    let locking = client.clone();
-    let _pending = tokio::task::spawn(async move { locking.lock(lock()).await });
+    let _pending = pending_lock(&client);
     in_time("the lock to be sent", etcd.wait_calls(LOCK, 1)).await;
     hold(Duration::from_millis(300)).await;
     proxy.freeze();

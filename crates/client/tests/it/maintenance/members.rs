@@ -34,9 +34,9 @@ async fn hashes(client: &Client, revision: Revision) -> BTreeSet<(u32, Revision)
     .await
 }
 
-/// TestMaintenanceStatus, TestEndpointStatus, TestStatus, TestEndpointHealth, TestMaintenanceHashKV, TestEndpointHashKV,
-/// TestV3HashKV, TestCompactionHash, TestVerifyHashKVAfterCompact, …AfterTwoCompactsOnTombstone, …AfterCompactAndDefrag
-/// and TestDefragOnline, on one cluster.
+/// TestMaintenanceStatus, TestEndpointStatus, TestStatus, TestEndpointHealth, TestMaintenanceHashKV,
+/// TestEndpointHashKV, TestV3HashKV, TestCompactionHash, TestVerifyHashKVAfterCompact, …AfterTwoCompactsOnTombstone,
+/// …AfterCompactAndDefrag and TestDefragOnline, on one cluster.
 #[tokio::test]
 async fn status_health_hash_kv_and_defragment_of_each_member() {
     for version in Version::available() {

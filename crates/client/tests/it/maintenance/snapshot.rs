@@ -58,8 +58,8 @@ async fn maintenance_snapshot_content_digest() {
     }
 }
 
-/// TestMaintenanceSnapshotTimeout, …ErrorInflight: the deadline holds for the whole stream, and dropping it is enough to
-/// cancel it.
+/// TestMaintenanceSnapshotTimeout, …ErrorInflight: the deadline holds for the whole stream, and dropping it is enough
+/// to cancel it.
 #[tokio::test]
 async fn maintenance_snapshot_timeout_and_cancel() {
     on_own_member(async |client, _| {

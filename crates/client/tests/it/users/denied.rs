@@ -28,8 +28,8 @@ async fn open_to<R: Request>(plain: &Client, anonymous: &Client, request: R) -> 
     }
 }
 
-/// TestAuthMemberAdd, TestAuthMemberRemove, TestAuthMemberList, TestAuthCompact, TestAuthAlarm, TestDefragmentWith…Auth,
-/// TestDowngradeWith…Auth, TestHashKVWith…Auth, TestStatusWith…Auth, TestSnapshotWith…Auth.
+/// TestAuthMemberAdd, TestAuthMemberRemove, TestAuthMemberList, TestAuthCompact, TestAuthAlarm,
+/// TestDefragmentWith…Auth, TestDowngradeWith…Auth, TestHashKVWith…Auth, TestStatusWith…Auth, TestSnapshotWith…Auth.
 #[tokio::test]
 async fn admin_calls_with_no_auth_user_auth_and_root_auth() {
     on_quick_member(async |client, etcd| {

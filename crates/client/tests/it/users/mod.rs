@@ -7,7 +7,7 @@
 mod denied;
 mod permissions;
 mod roles;
-mod users;
+mod user;
 
 use etcdkit::Client;
 use etcdkit::auth::UserAdd;
