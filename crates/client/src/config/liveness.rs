@@ -91,9 +91,9 @@ impl Liveness {
         self
     }
 
-    /// How often a stream of watches on which nothing comes is probed. Default 3 s: with the 2 s, or
+    /// How often a stream of watches on which little or nothing comes is probed. Default 3 s: with the 2 s, or
     /// [`probe_timeout`](Self::probe_timeout) if that is longer, that a sign of life is waited for, a watch leaves a
-    /// frozen member within 8 s.
+    /// frozen member within 5 s.
     ///
     /// With it goes a request for progress, so that watches to which nothing happens keep up with compactions.
     #[must_use]

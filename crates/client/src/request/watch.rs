@@ -67,7 +67,7 @@ impl Watch {
             max_attempts: 0,
             when_full: WhenFull::Pause,
             buffer_bytes: 4 << 20,
-            buffer_responses: 1024,
+            buffer_responses: 8192,
         };
         let wire = WatchCreateRequest { fragment: true, ..WatchCreateRequest::default() };
         Self { wire, settings }.with_key_range(range)
@@ -199,7 +199,7 @@ impl Watch {
     }
 
     /// How much is held for a reader that is slow: so many bytes, or so many responses, whichever comes first. The
-    /// response that fills the buffer is still taken. Default: 4 MiB, 1024 responses; 0 counts as 1.
+    /// response that fills the buffer is still taken. Default: 4 MiB, 8192 responses; 0 counts as 1.
     #[must_use]
     pub fn buffer(mut self, bytes: usize, responses: usize) -> Self {
         self.settings.buffer_bytes = bytes.max(1);

@@ -53,7 +53,7 @@ pub(super) struct Hub<T: Transport> {
     renewing: Option<Job<Result<()>>>,
     timer: Option<(Instant, Job<()>)>,
     idle_since: Option<Instant>,
-    /// Messages in a row.
+    /// Messages and mail in a row.
     burst: u32,
 }
 
@@ -204,7 +204,7 @@ impl<T: Transport> Hub<T> {
             return Poll::Ready(message);
         }
         if let Poll::Ready(mail) = self.inbox.poll(cx) {
-            self.burst = 0;
+            self.burst += 1;
             return Poll::Ready(Event::Mail(mail));
         }
         if self.burst % 16 == 15
@@ -284,8 +284,9 @@ impl<T: Transport> Hub<T> {
         let response = match WatchResponse::decode(message) {
             Ok(response) => response,
             Err(error) => {
+                // It would come again.
                 let error = Error::internal("a response can't be decoded").with_source(error);
-                return self.lost(&error);
+                return self.machine.end_all(&error);
             }
         };
         if response.created

@@ -21,6 +21,9 @@ type Sent<S> = (Result<(), Failure>, S);
 
 /// A sign of life is waited for at least so long: nobody waits for an answer, so there is no hurry.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A stream on which so many messages came between two looks needs no probe. The answer to a request for progress, right
+/// after the last look, says nothing about the rest of the time.
+const LIVELY: u32 = 8;
 /// What is sent in one piece.
 const CHUNK: usize = 16 << 10;
 
@@ -37,8 +40,8 @@ pub(super) struct Stream<T: Transport> {
     next_tick: Instant,
     /// When a probe under way counts as unanswered.
     probe_deadline: Option<Instant>,
-    /// Whether something came since the last tick.
-    received: bool,
+    /// How many messages came since the last tick.
+    received: u32,
     /// Since when the member lags behind, and the revision that it has to reach.
     behind: Option<(Instant, i64)>,
     started: Option<telemetry::Started>,
@@ -52,7 +55,7 @@ pub(super) enum Tick {
     Silent,
     /// It is time to look after the member.
     Look {
-        /// Nothing came since the last time.
+        /// Little or nothing came since the last time.
         quiet: bool,
     },
 }
@@ -75,7 +78,7 @@ impl<T: Transport> Stream<T> {
             stale_after: liveness.stale_after,
             next_tick: now + liveness.watch_probe_interval,
             probe_deadline: None,
-            received: false,
+            received: 0,
             behind: None,
             started: Some(telemetry::started(&method::watch::WATCH.info())),
         }
@@ -107,7 +110,7 @@ impl<T: Transport> Stream<T> {
     }
 
     pub(super) fn received(&mut self) {
-        self.received = true;
+        self.received = self.received.saturating_add(1);
         if let Some(started) = &self.started {
             telemetry::received(started);
         }
@@ -127,7 +130,7 @@ impl<T: Transport> Stream<T> {
     pub(super) fn tick(&mut self, now: Instant) -> Tick {
         if self.probe_deadline.is_some_and(|deadline| now >= deadline) {
             // A slow line may hold the answer back, but then other messages come in.
-            if !self.received {
+            if self.received == 0 {
                 return Tick::Silent;
             }
             self.alive();
@@ -140,7 +143,7 @@ impl<T: Transport> Stream<T> {
         if self.probe.is_some() {
             return Tick::Early;
         }
-        let quiet = !std::mem::take(&mut self.received);
+        let quiet = std::mem::take(&mut self.received) < LIVELY;
         self.probe_deadline = None;
         if quiet {
             self.probe_deadline = Some(now + self.patience);

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use etcdkit::{Client, Delete, ErrorKind, Get, Resync, ResyncWatch, Watch};
 use etcdkit_testkit::etcd::{Etcd, Version};
 use etcdkit_testkit::proxy::Proxy;
+use etcdkit_testkit::wait::eventually;
 
 use super::*;
-use crate::kv::members::{Named, connect, on_own_member, revision, tolerant};
+use crate::kv::members::{DEADLINE, Named, connect, on_own_member, revision, tolerant};
 
 type Copied = BTreeMap<String, String>;
 
@@ -117,6 +118,10 @@ async fn a_reader_that_lags_sees_the_outcome() {
             client.delete(Delete::range("r/1", "r/2")).await.unwrap();
         }
         client.put("r/end", "1").await.unwrap();
+        eventually("the lag", DEADLINE, async || {
+            stream.control().is_some_and(|control| control.state().ended).then_some(())
+        })
+        .await;
         while copy != store(&client).await {
             apply(&mut stream, &mut copy).await;
         }

@@ -308,7 +308,9 @@ async fn watches_under_faults() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: cargo xtask soak"]
 async fn soak_watches() {
+    let length = std::env::var("ETCDKIT_SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
+    let length = Duration::from_secs(length.unwrap_or(600));
     for version in Version::available().into_iter().filter(|version| version.at_least(3, 6)) {
-        run(version, 64, Duration::from_secs(600)).await;
+        run(version, 64, length).await;
     }
 }
