@@ -33,6 +33,17 @@ pub(crate) fn create_folder(path: &Path) -> Result<()> {
     builder.create(path).map_err(|error| Error::io("cannot create", error).in_file(path))
 }
 
+/// Has the file system find room for a file in one go, where it can; it costs nothing where it can't.
+pub(crate) fn allocate(file: &File, length: u64) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if length > 0 {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let _ = fallocate(file, FallocateFlags::empty(), 0, length);
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (file, length);
+}
+
 pub(crate) fn sync_file(file: &File, path: &Path) -> Result<()> {
     file.sync_all().map_err(|error| Error::io("cannot sync", error).in_file(path))
 }

@@ -87,8 +87,8 @@ pub fn verify_with(
 }
 
 pub(crate) fn missing() -> Error {
-    let message = "the snapshot has no SHA-256 trailer: it was cut off, or it is a plain copy of a database, \
-                   which only restores with skip_hash_check";
+    let message = "the snapshot has no SHA-256 trailer: it was cut off, or it is a plain copy of a \
+                   database, which only restores with skip_hash_check";
     Error::new(ErrorKind::ChecksumMissing, message)
 }
 

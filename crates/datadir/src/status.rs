@@ -44,7 +44,7 @@ impl Status {
     /// writer.put(b"\0\0\0\0\0\0\0\x02_\0\0\0\0\0\0\0\0", b"\x0a\x01k\x2a\x01v")?;
     /// writer.end_bucket()?;
     /// let status = Status::of(&mut Backend::open(writer.finish()?)?)?;
-    /// assert_eq!((status.revision, status.live_keys, status.size), (2, 1, 4 * 4096));
+    /// assert_eq!((status.revision, status.live_keys, status.size), (2, 1, 3 * 4096));
     /// # Ok::<(), etcdkit_datadir::Error>(())
     /// ```
     ///

@@ -91,7 +91,8 @@ proptest! {
 
     #[test]
     fn seeking_finds_the_next_key(entries in entries(), wanted in vec(any::<u8>(), 0..40)) {
-        let file = write(WriterOptions::default().page_size(1024), &[(b"b".to_vec(), entries.clone())].into());
+        let buckets = [(b"b".to_vec(), entries.clone())].into();
+        let file = write(WriterOptions::default().page_size(1024), &buckets);
         let mut db = Bbolt::open(Bytes::new(file)).expect("a database");
         let bucket = db.bucket(b"b").expect("sound").expect("written");
         let expected = entries.range(wanted.clone()..).next().map(|(key, _)| key.clone());

@@ -102,6 +102,10 @@ impl<'a> Fields<'a> {
     fn varint(&mut self) -> Option<u64> {
         let mut value = 0;
         for (index, &byte) in self.rest.iter().take(10).enumerate() {
+            // The tenth byte has room for the 64th bit, and no more.
+            if index == 9 && byte > 1 {
+                return None;
+            }
             value |= u64::from(byte & 0x7f) << (7 * index);
             if byte & 0x80 == 0 {
                 self.rest = self.rest.get(index + 1..)?;
@@ -133,7 +137,10 @@ mod tests {
     proptest! {
         #[test]
         fn messages_are_read_as_prost_reads_them(
-            key in bytes(), value in bytes(), numbers in any::<[i64; 4]>(), flip in any::<(usize, u8)>(),
+            key in bytes(),
+            value in bytes(),
+            numbers in any::<[i64; 4]>(),
+            flip in any::<(usize, u8)>(),
         ) {
             let [create_revision, mod_revision, version, lease] = numbers;
             let kv = KeyValue {
@@ -154,5 +161,19 @@ mod tests {
         fn noise_does_not_panic(message in bytes()) {
             let _ = KeyValueRef::decode(&message);
         }
+    }
+
+    #[test]
+    fn numbers_beyond_64_bits_are_refused() {
+        let check = |last: u8, valid: bool| {
+            let mut message = vec![0x30];
+            message.extend_from_slice(&[0xff; 9]);
+            message.push(last);
+            assert_eq!(KeyValueRef::decode(&message).is_ok(), valid, "{last}");
+            assert_eq!(KeyValue::decode(message.as_slice()).is_ok(), valid, "{last}");
+        };
+        check(1, true);
+        check(2, false);
+        check(0x81, false);
     }
 }

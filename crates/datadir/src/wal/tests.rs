@@ -46,7 +46,8 @@ proptest! {
         crc in any::<u32>(),
         zeros in 0_usize..100,
     ) {
-        let records: Vec<Record> = data.into_iter().zip(1..).map(|(data, index)| entry(index, data)).collect();
+        let entries = data.into_iter().zip(1..).map(|(data, index)| entry(index, data));
+        let records: Vec<Record> = entries.collect();
         let mut bytes = segment(crc, &records);
         bytes.resize(bytes.len() + 8 * zeros, 0);
         let (read, tail) = read(&bytes).expect("sound");

@@ -1,0 +1,104 @@
+//! Status and keys of databases in all states, against the tools of all versions.
+
+use etcdkit_datadir::schema::{Backend, Version as Number};
+use etcdkit_datadir::{HashKv, Status, snapshot};
+use etcdkit_testkit::etcd::{Etcd, Version};
+
+use crate::scenario::{Sample, State, put_many};
+use crate::{official, scenario, view};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_servers_wrote_is_what_we_read() {
+    for version in Version::available() {
+        for state in State::ALL {
+            check(&Sample::make(version, state).await);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: cargo xtask soak"]
+async fn a_million_keys() {
+    for version in Version::available() {
+        let etcd = Etcd::builder(version).start().await;
+        put_many(&etcd, 1_000_000, 0);
+        put_many(&etcd, 100_000, 1);
+        etcd.etcdctl(["--command-timeout=120s", "del", "key-5", "key-7"]).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("snapshot.db");
+        let path_text = path.display().to_string();
+        etcd.etcdctl(["--command-timeout=120s", "snapshot", "save", &path_text]).await;
+        let hash = scenario::hash_kv(&etcd, None).await;
+        drop(etcd);
+        let mut backend = Backend::open_path(&path).expect("a database");
+        let status = Status::of(&mut backend).expect("sound");
+        for tool in Version::available() {
+            let official = official::status(tool, &path);
+            let number: Number = tool.number().parse().expect("a version");
+            assert_eq!(official["hash"], status.hash, "{version} by {tool}");
+            assert_eq!(official["totalKey"], status.total_keys(number), "{version} by {tool}");
+            assert_eq!(official["totalSize"], status.size, "{version} by {tool}");
+        }
+        let number: Number = version.number().parse().expect("a version");
+        let ours = HashKv::newest().as_etcd(number).compute(&mut backend).expect("sound");
+        assert_eq!(ours.hash, hash, "{version}");
+    }
+}
+
+fn check(sample: &Sample) {
+    let what = sample.is();
+    let mut file = std::fs::File::open(&sample.snapshot).expect("it was saved");
+    snapshot::verify(&mut file).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let mut backend = Backend::open(file).expect("a database");
+    let report = backend.bbolt().check().expect("readable");
+    assert!(report.is_sound(), "{what}: {:?}", report.findings);
+    let status = Status::of(&mut backend).unwrap_or_else(|error| panic!("{what}: {error}"));
+
+    for tool in Version::available() {
+        let official = official::status(tool, &sample.snapshot);
+        let number: Number = tool.number().parse().expect("a version");
+        let ours = (status.hash.into(), status.revision.into(), status.total_keys(number).into());
+        let theirs = (&official["hash"], &official["revision"], &official["totalKey"]);
+        assert_eq!((&ours.0, &ours.1, &ours.2), theirs, "{what}, as {tool} counts");
+        assert_eq!(official["totalSize"], status.size, "{what}");
+        if tool.at_least(3, 6) {
+            let version = status.version.map(|version| version.to_string()).unwrap_or_default();
+            assert_eq!(official["version"], version, "{what}");
+        }
+    }
+
+    assert_eq!(view::live_keys(&mut backend), sample.keys, "{what}");
+    let number: Number = sample.version.number().parse().expect("a version");
+    let hash = HashKv::newest().as_etcd(number).compute(&mut backend).expect("sound");
+    assert_eq!(hash.hash, sample.hash_kv, "{what}");
+
+    let meta = backend.meta().expect("sound");
+    assert!(meta.consistent_index.is_some_and(|index| index > 4), "{what}");
+    assert_eq!(meta.term.is_some(), sample.version.at_least(3, 5), "{what}");
+    assert_eq!(meta.storage_version.is_some(), sample.version.at_least(3, 6), "{what}");
+    let is_compacted = matches!(sample.state, State::Compacted | State::Defragmented);
+    assert_eq!(meta.finished_compact.is_some(), is_compacted, "{what}");
+    let members: Vec<_> =
+        backend.members().expect("a bucket").map(|member| member.expect("sound")).collect();
+    assert_eq!(members.len(), 1, "{what}");
+    assert_eq!(members[0].name, "m0", "{what}");
+    if let Some(conf_state) = meta.conf_state {
+        assert_eq!(conf_state.voters, [members[0].id], "{what}");
+    }
+    let mut leases: Vec<i64> =
+        backend.leases().expect("a bucket").map(|lease| lease.expect("sound").id).collect();
+    leases.sort_unstable();
+    assert_eq!(leases, sample.leases, "{what}");
+    let users: Vec<_> =
+        backend.users().expect("a bucket").map(|user| user.expect("sound").name).collect();
+    let roles: Vec<_> =
+        backend.roles().expect("a bucket").map(|role| role.expect("sound").name).collect();
+    let auth = backend.auth().expect("sound");
+    assert_eq!(auth.enabled, sample.state == State::LeasesAndAuth, "{what}");
+    if auth.enabled {
+        assert_eq!(users, ["reader", "root"], "{what}");
+        assert_eq!(roles, ["reading", "root"], "{what}");
+        assert!(auth.revision > 1, "{what}");
+    }
+    assert_eq!(backend.alarms().expect("a bucket").count(), 0, "{what}");
+}
