@@ -81,8 +81,10 @@ impl WatchControl {
     /// Asks the server how far the watch has come; the answer is a
     /// [progress notification](crate::WatchResponse::is_progress) in the stream.
     ///
-    /// It comes when every watch on the shared stream has caught up. If the connection changes before, it is asked for
-    /// again. Members before etcd 3.4 don't answer.
+    /// It comes when every watch on the shared stream has caught up: servers leave a request that comes before that
+    /// without an answer, so it is asked again on a new connection, and at every
+    /// [`watch_probe_interval`](crate::config::Liveness::watch_probe_interval), 3 s by default. Members before etcd 3.4
+    /// don't answer.
     pub fn request_progress(&self) {
         if let Some(handle) = &self.0 {
             handle.inbox.signal(handle.key, Signal::Progress);

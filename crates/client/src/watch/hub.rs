@@ -387,7 +387,8 @@ impl<T: Transport> Hub<T> {
             let why = "the member lags behind what the cluster has agreed on";
             return self.leave(Cause::Disconnected(why.into()));
         }
-        if self.machine.trusts_progress() && self.machine.has_live() {
+        let asks = self.machine.trusts_progress() || self.machine.wants_progress();
+        if asks && self.machine.has_live() {
             self.machine.request_progress();
         }
     }

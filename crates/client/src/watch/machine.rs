@@ -175,6 +175,11 @@ impl Machine {
         matches!(self.phase, Phase::Open(Server { progress: true, .. }))
     }
 
+    /// Whether somebody waits for a word on progress.
+    pub(super) fn wants_progress(&self) -> bool {
+        self.watchers.values().any(|watcher| watcher.progress_wanted)
+    }
+
     // What callers want.
 
     pub(super) fn add(
@@ -263,7 +268,7 @@ impl Machine {
         self.phase = Phase::Open(server);
         self.shown = 0;
         self.opened_at = Some(now);
-        let wanted = self.watchers.values().any(|watcher| watcher.progress_wanted);
+        let wanted = self.wants_progress();
         self.create_unsent();
         if wanted {
             self.request_progress();

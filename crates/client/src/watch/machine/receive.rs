@@ -53,6 +53,8 @@ impl Machine {
         self.confirmed = true;
         watcher.place = Place::Live(id);
         watcher.refused = 0;
+        // An answer that came before this one was not for it.
+        let asks = watcher.progress_wanted;
         let first = !std::mem::replace(&mut watcher.announced, true);
         if first && watcher.created_notify {
             let chosen = watcher.chosen_id();
@@ -61,6 +63,9 @@ impl Machine {
             self.out.push_back(Output::Deliver(key, response, 0));
         }
         self.ids.insert(id, key);
+        if asks {
+            self.request_progress();
+        }
         // The member lags behind, or the history went back.
         self.verify |= header.revision.get() != 0 && header.revision.get() < self.known;
     }
