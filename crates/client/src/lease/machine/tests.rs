@@ -233,7 +233,8 @@ fn fates() -> impl Strategy<Value = Vec<(u64, Fate)>> {
         1 => (lease, 1i64..20).prop_map(|(lease, ttl)| Fate::Ttl(lease, ttl)),
         2 => (0u64..12_000).prop_map(Fate::Cut),
         1 => (0u64..6_000).prop_map(Fate::Mute),
-        1 => (0u64..1_500).prop_map(Fate::Latency),
+        // A line so slow that the shortest TTL runs out between a renewal and its answer is no fault to be found here.
+        1 => (0u64..250).prop_map(Fate::Latency),
     ];
     prop::collection::vec((0u64..4_000, fate), 1..40)
 }
@@ -261,6 +262,8 @@ struct World {
     server: BTreeMap<LeaseId, (u64, i64)>,
     /// What was claimed of leases here: until when, and since when they were joined.
     claims: BTreeMap<LeaseId, Option<u64>>,
+    /// When the latest answer about a lease came.
+    answered: BTreeMap<LeaseId, u64>,
     last_sent: BTreeMap<LeaseId, (u64, u64)>,
     open_requests: BTreeMap<LeaseId, u64>,
     last_fault: Option<u64>,
@@ -281,6 +284,7 @@ impl World {
             down_until: 0,
             server: (1..5).map(|lease| (id(lease), (u64::MAX, 5))).collect(),
             claims: BTreeMap::new(),
+            answered: BTreeMap::new(),
             last_sent: BTreeMap::new(),
             open_requests: BTreeMap::new(),
             last_fault: None,
@@ -328,9 +332,11 @@ impl World {
                 self.last_sent.remove(&id(lease));
             }
             Fate::Revoke(lease) => drop(self.server.remove(&id(lease))),
+            // One that was revoked does not come back: nobody here could know.
             Fate::Ttl(lease, ttl) => {
-                let until = self.server.get(&id(lease)).map_or(u64::MAX, |(until, _)| *until);
-                self.server.insert(id(lease), (until, ttl));
+                if let Some((_, granted)) = self.server.get_mut(&id(lease)) {
+                    *granted = ttl;
+                }
             }
             Fate::Cut(length) => {
                 self.last_fault = Some(self.now + length);
@@ -381,6 +387,7 @@ impl World {
                         let until = self.millis(sent + ttl);
                         assert!(self.claims.contains_key(&lease));
                         self.claims.insert(lease, Some(until));
+                        self.answered.insert(lease, self.now);
                     }
                     Answer::Gone => {
                         self.claims.remove(&lease);
@@ -400,7 +407,9 @@ impl World {
             let claimed = self.claims.remove(&lease).unwrap().unwrap();
             self.last_sent.remove(&lease);
             assert!(self.now >= claimed, "lost before its time");
-            assert!(self.now <= claimed + 1000, "the loss is told late");
+            // An answer can say that the time was over before it came: the server has shortened it.
+            let known = claimed.max(self.answered[&lease]);
+            assert!(self.now <= known + 1000, "the loss is told late");
             let ttl = 20_000;
             let fault = self.last_fault.is_some_and(|at| at + ttl >= self.now);
             assert!(fault, "lost although nothing was wrong");

@@ -109,8 +109,8 @@ async fn v3_watch_wrong_range() {
         for wrong in [Watch::range("foo", "foo"), Watch::range("foz", "foo"), Watch::new("")] {
             fails(client.watch(wrong).await.map(drop), ErrorKind::InvalidArgument);
         }
-        watch(&client, Watch::from_key("wrong/")).await;
-        watch(&client, Watch::from_key("")).await;
+        drop(watch(&client, Watch::from_key("wrong/")).await);
+        drop(watch(&client, Watch::from_key("")).await);
     })
     .await;
 }
