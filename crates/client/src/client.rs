@@ -142,7 +142,7 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// See [`Error`](crate::Error).
+    /// See [`Error`].
     pub fn call<R: Request>(&self, request: R) -> impl Future<Output = Result<R::Response>> + Send {
         self.service.call(request, &self.options)
     }
@@ -151,7 +151,7 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// See [`Error`](crate::Error).
+    /// See [`Error`].
     pub fn open<R: StreamRequest>(
         &self,
         request: R,
@@ -178,7 +178,7 @@ impl<T: Transport> Client<Channel<T>> {
     ///
     /// # Errors
     ///
-    /// See [`Error`](crate::Error).
+    /// See [`Error`].
     pub async fn raw<Req, Res>(&self, method: Method<Req, Res>, request: &Req) -> Result<Res>
     where
         Req: WireMessage,

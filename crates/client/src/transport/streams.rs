@@ -214,23 +214,15 @@ pub(crate) struct Duplex<T: Transport> {
     pub(crate) token: u64,
 }
 
-#[allow(dead_code, reason = "for the streams of watches, which are not there yet")]
 impl<T: Transport> Duplex<T> {
     /// The endpoint of the member that it goes to.
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.link.endpoint
     }
 
-    /// Asks the member for a sign of life, which a resting stream gives none of.
-    #[allow(dead_code, reason = "for streams that are used in one piece")]
-    pub(crate) async fn probe(&self) -> Result<(), Cause> {
-        link::alive(&self.link.connection).await
-    }
-
-    /// Gives the whole connection up: the next stream goes to another member, if there is one.
-    #[allow(dead_code, reason = "for streams that are used in one piece")]
-    pub(crate) fn leave(&self, cause: Cause) {
-        self.link.connection.shut_down(cause);
+    /// The two halves, and the member.
+    pub(crate) fn split(self) -> (SinkOf<T>, SourceOf<T>, Peer<T>) {
+        (self.sink, self.source, Peer { link: self.link, token: self.token })
     }
 }
 
@@ -239,13 +231,6 @@ pub(crate) struct Peer<T: Transport> {
     link: Arc<Link<T::Connection>>,
     /// Which token the stream was opened with.
     pub(crate) token: u64,
-}
-
-impl<T: Transport> Duplex<T> {
-    /// The two halves, and the member.
-    pub(crate) fn split(self) -> (SinkOf<T>, SourceOf<T>, Peer<T>) {
-        (self.sink, self.source, Peer { link: self.link, token: self.token })
-    }
 }
 
 impl<T: Transport> Peer<T> {
