@@ -84,7 +84,8 @@ impl Liveness {
 
     /// How long a read waits before a second member is asked too; the first answer counts. Default 1 s: less than the
     /// 7 s that a member without a quorum keeps a read waiting, and more than nearly every healthy one takes. A read with
-    /// a deadline of less than twice this waits for half of its time. Writes and streams are never sent twice.
+    /// a deadline of less than twice this waits for half of its time. Writes and streams are never sent twice, nor is
+    /// anything with retries off.
     #[must_use]
     pub fn hedge_after(mut self, duration: Duration) -> Self {
         self.hedge_after = duration;

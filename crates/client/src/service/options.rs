@@ -62,7 +62,8 @@ impl CallOptions {
         self
     }
 
-    /// Whether failed attempts that are safe to repeat are repeated. Overrides the client's setting.
+    /// Whether failed attempts that are safe to repeat are repeated, and reads that wait long are sent to a second
+    /// member too. Overrides the client's setting.
     #[must_use]
     pub fn retry(mut self, retry: bool) -> Self {
         self.retry = Some(retry);
