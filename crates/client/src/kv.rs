@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::clock;
 use crate::error::{ErrorKind, Result};
 use crate::request::{Compact, Delete, Get, GetStream, Put, Txn};
-use crate::response::{CompactResponse, DeleteResponse, GetResponse, PutResponse, TxnResponse};
+use crate::response::{DeleteResponse, GetResponse, HeaderResponse, PutResponse, TxnResponse};
 use crate::revision::Revision;
 use crate::service::{CallOptions, Service, Streaming, Timeout};
 
@@ -159,7 +159,7 @@ impl<S: Service> Client<S> {
     pub fn compact(
         &self,
         compact: impl Into<Compact>,
-    ) -> impl Future<Output = Result<CompactResponse>> + Send {
+    ) -> impl Future<Output = Result<HeaderResponse>> + Send {
         self.call(compact.into())
     }
 

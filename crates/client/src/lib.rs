@@ -83,9 +83,9 @@ pub use request::{
     Txn, Watch, WhenFull, prefix_end,
 };
 pub use response::{
-    CompactResponse, DeleteResponse, Event, EventKind, GetResponse, HeaderResponse, KeyValue,
-    LeaseGrantResponse, LeaseRenewal, LeaseRevokeResponse, LeaseTimeToLiveResponse, LeasesResponse,
-    PutResponse, ResponseHeader, TxnResponse, WatchResponse, cluster::MemberId,
+    DeleteResponse, Event, EventKind, GetResponse, HeaderResponse, KeyValue, LeaseGrantResponse,
+    LeaseRenewal, LeaseTimeToLiveResponse, LeasesResponse, PutResponse, ResponseHeader,
+    TxnResponse, WatchResponse, cluster::MemberId,
 };
 pub use revision::{LeaseId, Revision};
 pub use service::{CallOptions, Service, Streaming};

@@ -32,7 +32,7 @@ async fn each_method_makes_its_request() {
             }
             AnyRequest::Compact(ref compact) => {
                 expected(*compact == Compact::new(5), &request);
-                AnyResponse::Compact(CompactResponse::default())
+                AnyResponse::Compact(HeaderResponse::default())
             }
             other => panic!("unexpected {other:?}"),
         })

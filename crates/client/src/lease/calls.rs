@@ -6,7 +6,7 @@ use crate::client::Client;
 use crate::error::Result;
 use crate::request::{KeepAlive, KeepAliveOnce, LeaseGrant, LeaseRevoke, LeaseTimeToLive, Leases};
 use crate::response::{
-    LeaseGrantResponse, LeaseRenewal, LeaseRevokeResponse, LeaseTimeToLiveResponse, LeasesResponse,
+    HeaderResponse, LeaseGrantResponse, LeaseRenewal, LeaseTimeToLiveResponse, LeasesResponse,
 };
 use crate::service::{Service, Streaming};
 
@@ -58,7 +58,7 @@ impl<S: Service> Client<S> {
     pub fn revoke(
         &self,
         revoke: impl Into<LeaseRevoke>,
-    ) -> impl Future<Output = Result<LeaseRevokeResponse>> + Send {
+    ) -> impl Future<Output = Result<HeaderResponse>> + Send {
         self.call(revoke.into())
     }
 

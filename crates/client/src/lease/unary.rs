@@ -8,7 +8,7 @@ use etcdkit_proto::method::{self, MethodInfo, Patience};
 use crate::clock;
 use crate::error::{Code, Error, ErrorKind, Result, ServerError};
 use crate::request::{KeepAliveOnce, LeaseGrant, LeaseRevoke, LeaseTimeToLive};
-use crate::response::{LeaseGrantResponse, LeaseRenewal, LeaseRevokeResponse, ResponseHeader};
+use crate::response::{HeaderResponse, LeaseGrantResponse, LeaseRenewal, ResponseHeader};
 use crate::revision::{LeaseId, Revision};
 use crate::service::CallOptions;
 use crate::transport::{Channel, Transport, Unary};
@@ -65,7 +65,7 @@ pub(crate) async fn revoke<T: Transport>(
     channel: &Channel<T>,
     revoke: LeaseRevoke,
     options: &CallOptions,
-) -> Result<LeaseRevokeResponse> {
+) -> Result<HeaderResponse> {
     let id = revoke.lease_id();
     let answer = channel.unary(revoke, options).await?;
     channel.leases().revoked(id);

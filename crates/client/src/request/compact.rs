@@ -6,7 +6,7 @@ use etcdkit_proto::etcdserverpb::{CompactionRequest, CompactionResponse};
 use etcdkit_proto::method::{self, Method, Patience};
 
 use crate::error::Result;
-use crate::response::CompactResponse;
+use crate::response::HeaderResponse;
 use crate::revision::Revision;
 use crate::transport::Unary;
 
@@ -69,7 +69,7 @@ impl Unary for Compact {
         if self.0.physical { Patience::Long } else { Patience::Write }
     }
 
-    fn decode(answer: CompactionResponse) -> Result<CompactResponse> {
+    fn decode(answer: CompactionResponse) -> Result<HeaderResponse> {
         Ok(answer.into())
     }
 }

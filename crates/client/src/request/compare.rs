@@ -5,7 +5,7 @@ use std::fmt;
 use etcdkit_proto::etcdserverpb;
 use etcdkit_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
 
-use super::range::{KeyRange, fmt_range};
+use super::range::{KeyRange, fmt_range, key_range_accessors};
 use crate::byte_string::ByteString;
 use crate::revision::{LeaseId, Revision};
 
@@ -90,19 +90,6 @@ impl Compare {
         Self::version(range).eq(0)
     }
 
-    /// The same condition on `range`: what a layer that moves keys does.
-    #[must_use]
-    pub fn with_key_range(mut self, range: impl Into<KeyRange>) -> Self {
-        (self.0.key, self.0.range_end) = range.into().into_parts();
-        self
-    }
-
-    /// Which keys it is about.
-    #[must_use]
-    pub fn key_range(&self) -> KeyRange {
-        KeyRange::from_parts(self.0.key.clone(), self.0.range_end.clone())
-    }
-
     pub(super) fn from_wire(wire: etcdserverpb::Compare) -> Self {
         Self(wire)
     }
@@ -111,6 +98,8 @@ impl Compare {
         self.0
     }
 }
+
+key_range_accessors!(Compare, 0);
 
 impl<V> CompareProperty<V> {
     fn new(

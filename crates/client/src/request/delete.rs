@@ -5,8 +5,7 @@ use std::fmt;
 use etcdkit_proto::etcdserverpb::{DeleteRangeRequest, DeleteRangeResponse};
 use etcdkit_proto::method::{self, Method};
 
-use super::range::{KeyRange, check_key, fmt_range};
-use crate::byte_string::ByteString;
+use super::range::{KeyRange, check_key, fmt_range, key_range_accessors, range_constructors};
 use crate::error::Result;
 use crate::response::DeleteResponse;
 use crate::transport::Unary;
@@ -30,45 +29,11 @@ impl Delete {
         Self(DeleteRangeRequest::default()).with_key_range(range)
     }
 
-    /// Deletes every key that starts with `prefix`; every key if it is empty.
-    pub fn prefix(prefix: impl Into<ByteString>) -> Self {
-        Self::new(KeyRange::prefix(prefix))
-    }
-
-    /// Deletes every key from `start` on.
-    pub fn from_key(start: impl Into<ByteString>) -> Self {
-        Self::new(KeyRange::from_key(start))
-    }
-
-    /// Deletes every key from `start` on that comes before `end`; see [`KeyRange::range`].
-    pub fn range(start: impl Into<ByteString>, end: impl Into<ByteString>) -> Self {
-        Self::new(KeyRange::range(start, end))
-    }
-
-    /// Deletes every key.
-    #[must_use]
-    pub fn all() -> Self {
-        Self::new(KeyRange::all())
-    }
-
     /// Returns the deleted keys, in [`DeleteResponse::prev_kvs`]. Takes the permission to read them.
     #[must_use]
     pub fn prev_kv(mut self) -> Self {
         self.0.prev_kv = true;
         self
-    }
-
-    /// Deletes `range` instead, with the same options: what a layer that moves keys does.
-    #[must_use]
-    pub fn with_key_range(mut self, range: impl Into<KeyRange>) -> Self {
-        (self.0.key, self.0.range_end) = range.into().into_parts();
-        self
-    }
-
-    /// What it deletes.
-    #[must_use]
-    pub fn key_range(&self) -> KeyRange {
-        KeyRange::from_parts(self.0.key.clone(), self.0.range_end.clone())
     }
 
     pub(super) fn from_wire(wire: DeleteRangeRequest) -> Self {
@@ -80,11 +45,8 @@ impl Delete {
     }
 }
 
-impl<R: Into<KeyRange>> From<R> for Delete {
-    fn from(range: R) -> Self {
-        Self::new(range)
-    }
-}
+range_constructors!(Delete, "Deletes");
+key_range_accessors!(Delete, 0);
 
 impl fmt::Debug for Delete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,6 +7,19 @@ use crate::byte_string::ByteString;
 use crate::response::election::LeaderKey;
 use crate::revision::LeaseId;
 
+/// What proves the leadership in a request of who leads.
+macro_rules! proven {
+    ($request:ident) => {
+        impl $request {
+            /// The proof of the leadership.
+            #[must_use]
+            pub fn leader(&self) -> LeaderKey {
+                LeaderKey::from_wire(self.0.leader.clone().unwrap_or_default())
+            }
+        }
+    };
+}
+
 /// Has a server wait until elected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Campaign(CampaignRequest);
@@ -18,21 +31,9 @@ impl Campaign {
         let (name, value) = (name.into().into_bytes(), value.into().into_bytes());
         Self(CampaignRequest { name, lease: lease.get(), value })
     }
-
-    /// The election.
-    #[must_use]
-    pub fn name(&self) -> &[u8] {
-        &self.0.name
-    }
-
-    /// Is about the election `name` instead: what a layer that moves keys does.
-    #[must_use]
-    pub fn with_name(mut self, name: impl Into<ByteString>) -> Self {
-        self.0.name = name.into().into_bytes();
-        self
-    }
 }
 
+named!(Campaign, "election");
 unary!(Campaign: CampaignRequest => v3electionpb::CampaignResponse, election::CAMPAIGN);
 
 /// Changes the value of who leads.
@@ -45,14 +46,9 @@ impl Proclaim {
         let value = value.into().into_bytes();
         Self(ProclaimRequest { leader: Some(leader.into_wire()), value })
     }
-
-    /// The proof of the leadership.
-    #[must_use]
-    pub fn leader(&self) -> LeaderKey {
-        LeaderKey::from_wire(self.0.leader.clone().unwrap_or_default())
-    }
 }
 
+proven!(Proclaim);
 unary!(Proclaim: ProclaimRequest => ProclaimResponse, election::PROCLAIM);
 
 /// Gives a leadership up.
@@ -65,14 +61,9 @@ impl Resign {
     pub fn new(leader: LeaderKey) -> Self {
         Self(ResignRequest { leader: Some(leader.into_wire()) })
     }
-
-    /// The proof of the leadership.
-    #[must_use]
-    pub fn leader(&self) -> LeaderKey {
-        LeaderKey::from_wire(self.0.leader.clone().unwrap_or_default())
-    }
 }
 
+proven!(Resign);
 unary!(Resign: ResignRequest => ResignResponse, election::RESIGN);
 
 /// Asks who leads an election.
@@ -84,21 +75,9 @@ impl Leader {
     pub fn of(name: impl Into<ByteString>) -> Self {
         Self(LeaderRequest { name: name.into().into_bytes() })
     }
-
-    /// The election.
-    #[must_use]
-    pub fn name(&self) -> &[u8] {
-        &self.0.name
-    }
-
-    /// Is about the election `name` instead: what a layer that moves keys does.
-    #[must_use]
-    pub fn with_name(mut self, name: impl Into<ByteString>) -> Self {
-        self.0.name = name.into().into_bytes();
-        self
-    }
 }
 
+named!(Leader, "election");
 unary!(Leader: LeaderRequest => v3electionpb::LeaderResponse, election::LEADER);
 
 /// Asks who leads an election, now and whenever that changes.
@@ -111,20 +90,9 @@ impl Observe {
         Self(LeaderRequest { name: name.into().into_bytes() })
     }
 
-    /// The election.
-    #[must_use]
-    pub fn name(&self) -> &[u8] {
-        &self.0.name
-    }
-
-    /// Is about the election `name` instead: what a layer that moves keys does.
-    #[must_use]
-    pub fn with_name(mut self, name: impl Into<ByteString>) -> Self {
-        self.0.name = name.into().into_bytes();
-        self
-    }
-
     pub(crate) fn wire(&self) -> &LeaderRequest {
         &self.0
     }
 }
+
+named!(Observe, "election");

@@ -6,7 +6,7 @@ use std::future::Future;
 use etcdkit_proto::etcdserverpb::{RangeRequest, RangeResponse, range_request};
 use etcdkit_proto::method::{self, Method};
 
-use super::range::{KeyRange, check_key, fmt_range};
+use super::range::{KeyRange, check_key, fmt_range, key_range_accessors, range_constructors};
 use crate::byte_string::ByteString;
 use crate::error::Result;
 use crate::response::GetResponse;
@@ -58,27 +58,6 @@ impl Get {
     /// Reads `range`: a key, or a [`KeyRange`].
     pub fn new(range: impl Into<KeyRange>) -> Self {
         Self(RangeRequest::default()).with_key_range(range)
-    }
-
-    /// Reads every key that starts with `prefix`; every key if it is empty.
-    pub fn prefix(prefix: impl Into<ByteString>) -> Self {
-        Self::new(KeyRange::prefix(prefix))
-    }
-
-    /// Reads every key from `start` on.
-    pub fn from_key(start: impl Into<ByteString>) -> Self {
-        Self::new(KeyRange::from_key(start))
-    }
-
-    /// Reads every key from `start` on that comes before `end`; see [`KeyRange::range`].
-    pub fn range(start: impl Into<ByteString>, end: impl Into<ByteString>) -> Self {
-        Self::new(KeyRange::range(start, end))
-    }
-
-    /// Reads every key.
-    #[must_use]
-    pub fn all() -> Self {
-        Self::new(KeyRange::all())
     }
 
     /// Reads the first key, in key order, of those that start with `prefix`.
@@ -209,13 +188,6 @@ impl Get {
         self
     }
 
-    /// Reads `range` instead, with the same options: what a layer that moves keys does.
-    #[must_use]
-    pub fn with_key_range(mut self, range: impl Into<KeyRange>) -> Self {
-        (self.0.key, self.0.range_end) = range.into().into_parts();
-        self
-    }
-
     /// The same read, answered in pieces as a stream.
     ///
     /// ```
@@ -226,12 +198,6 @@ impl Get {
     #[must_use]
     pub fn streamed(self) -> GetStream {
         GetStream(self)
-    }
-
-    /// What it reads.
-    #[must_use]
-    pub fn key_range(&self) -> KeyRange {
-        KeyRange::from_parts(self.0.key.clone(), self.0.range_end.clone())
     }
 
     /// The revision it reads at; `None` for the newest.
@@ -285,11 +251,8 @@ impl Get {
     }
 }
 
-impl<R: Into<KeyRange>> From<R> for Get {
-    fn from(range: R) -> Self {
-        Self::new(range)
-    }
-}
+range_constructors!(Get, "Reads");
+key_range_accessors!(Get, 0);
 
 impl From<RangeRequest> for Get {
     fn from(wire: RangeRequest) -> Self {

@@ -12,7 +12,7 @@ use etcdkit_proto::method::{self, Class, Method};
 
 use crate::error::{Error, Result};
 use crate::response::{
-    LeaseGrantResponse, LeaseRevokeResponse, LeaseTimeToLiveResponse, LeasesResponse,
+    HeaderResponse, LeaseGrantResponse, LeaseTimeToLiveResponse, LeasesResponse,
 };
 use crate::revision::LeaseId;
 use crate::transport::Unary;
@@ -187,7 +187,7 @@ impl Unary for LeaseRevoke {
         &self.wire
     }
 
-    fn decode(answer: etcdserverpb::LeaseRevokeResponse) -> Result<LeaseRevokeResponse> {
+    fn decode(answer: etcdserverpb::LeaseRevokeResponse) -> Result<HeaderResponse> {
         Ok(answer.into())
     }
 }

@@ -36,19 +36,6 @@ impl Lock {
         Self(LockRequest { name: name.into().into_bytes(), lease: 0 })
     }
 
-    /// The lock.
-    #[must_use]
-    pub fn name(&self) -> &[u8] {
-        &self.0.name
-    }
-
-    /// Is about the lock `name` instead: what a layer that moves keys does.
-    #[must_use]
-    pub fn with_name(mut self, name: impl Into<ByteString>) -> Self {
-        self.0.name = name.into().into_bytes();
-        self
-    }
-
     /// The lease that the lock ends with, if it is not one that the server grants.
     #[must_use]
     pub fn lease_id(&self) -> Option<LeaseId> {
@@ -56,6 +43,7 @@ impl Lock {
     }
 }
 
+named!(Lock, "lock");
 unary!(Lock: LockRequest => v3lockpb::LockResponse, lock::LOCK);
 
 /// Gives a lock up.

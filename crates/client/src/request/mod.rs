@@ -28,6 +28,26 @@ macro_rules! unary {
     };
 }
 
+/// The name in a request about a lock or an election.
+macro_rules! named {
+    ($request:ident, $what:literal) => {
+        impl $request {
+            #[doc = concat!("The ", $what, ".")]
+            #[must_use]
+            pub fn name(&self) -> &[u8] {
+                &self.0.name
+            }
+
+            #[doc = concat!("Is about the ", $what, " `name` instead: what a layer that moves keys does.")]
+            #[must_use]
+            pub fn with_name(mut self, name: impl Into<$crate::byte_string::ByteString>) -> Self {
+                self.0.name = name.into().into_bytes();
+                self
+            }
+        }
+    };
+}
+
 pub(crate) mod cluster;
 mod compact;
 mod compare;
@@ -76,9 +96,8 @@ use crate::response::cluster::*;
 use crate::response::election::*;
 use crate::response::maintenance::*;
 use crate::response::{
-    CompactResponse, DeleteResponse, GetResponse, HeaderResponse, LeaseGrantResponse, LeaseRenewal,
-    LeaseRevokeResponse, LeaseTimeToLiveResponse, LeasesResponse, PutResponse, TxnResponse,
-    WatchResponse,
+    DeleteResponse, GetResponse, HeaderResponse, LeaseGrantResponse, LeaseRenewal,
+    LeaseTimeToLiveResponse, LeasesResponse, PutResponse, TxnResponse, WatchResponse,
 };
 use crate::service::{CallOptions, Service, Streaming};
 use crate::transport::{Channel, Transport};
@@ -200,7 +219,7 @@ requests! {
     Put => PutResponse by Channel::unary,
     Delete => DeleteResponse by Channel::unary,
     Txn => TxnResponse by Channel::unary,
-    Compact => CompactResponse by Channel::unary,
+    Compact => HeaderResponse by Channel::unary,
     Op => OpResponse by op::execute,
     AuthEnable => HeaderResponse by Channel::unary,
     AuthDisable => HeaderResponse by Channel::unary,
@@ -238,7 +257,7 @@ requests! {
     Resign => HeaderResponse by Channel::unary,
     Leader => LeaderResponse by Channel::unary,
     LeaseGrant => LeaseGrantResponse by leases::grant,
-    LeaseRevoke => LeaseRevokeResponse by leases::revoke,
+    LeaseRevoke => HeaderResponse by leases::revoke,
     LeaseTimeToLive => LeaseTimeToLiveResponse by Channel::unary,
     Leases => LeasesResponse by Channel::unary,
     KeepAliveOnce => LeaseRenewal by leases::keep_alive_once,

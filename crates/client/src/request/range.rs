@@ -7,6 +7,69 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::byte_string::ByteString;
 use crate::error::{Error, Result};
 
+/// The constructors of a request that is about a key or a range of keys, beside its `new`; `$does` begins their
+/// documentation.
+macro_rules! range_constructors {
+    ($request:ident, $does:literal) => {
+        impl $request {
+            #[doc = concat!($does, " every key that starts with `prefix`; every key if it is empty.")]
+            pub fn prefix(prefix: impl Into<$crate::byte_string::ByteString>) -> Self {
+                Self::new($crate::request::KeyRange::prefix(prefix))
+            }
+
+            #[doc = concat!($does, " every key from `start` on.")]
+            pub fn from_key(start: impl Into<$crate::byte_string::ByteString>) -> Self {
+                Self::new($crate::request::KeyRange::from_key(start))
+            }
+
+            #[doc = concat!($does, " every key from `start` on that comes before `end`; see [`KeyRange::range`].")]
+            pub fn range(
+                start: impl Into<$crate::byte_string::ByteString>,
+                end: impl Into<$crate::byte_string::ByteString>,
+            ) -> Self {
+                Self::new($crate::request::KeyRange::range(start, end))
+            }
+
+            #[doc = concat!($does, " every key.")]
+            #[must_use]
+            pub fn all() -> Self {
+                Self::new($crate::request::KeyRange::all())
+            }
+        }
+
+        impl<R: Into<$crate::request::KeyRange>> From<R> for $request {
+            fn from(range: R) -> Self {
+                Self::new(range)
+            }
+        }
+    };
+}
+
+/// What layers that move keys need of what is about a key or a range of keys; `$wire` is the field with the message.
+macro_rules! key_range_accessors {
+    ($request:ident, $wire:tt) => {
+        impl $request {
+            /// The same about `range`, with the same options: what a layer that moves keys does.
+            #[must_use]
+            pub fn with_key_range(mut self, range: impl Into<$crate::request::KeyRange>) -> Self {
+                (self.$wire.key, self.$wire.range_end) = range.into().into_parts();
+                self
+            }
+
+            /// Which keys it is about.
+            #[must_use]
+            pub fn key_range(&self) -> $crate::request::KeyRange {
+                $crate::request::KeyRange::from_parts(
+                    self.$wire.key.clone(),
+                    self.$wire.range_end.clone(),
+                )
+            }
+        }
+    };
+}
+
+pub(super) use {key_range_accessors, range_constructors};
+
 /// The end that etcd takes for "no end", and the first key that there can be.
 const ZERO: Bytes = Bytes::from_static(&[0]);
 

@@ -5,8 +5,7 @@ use std::fmt;
 use etcdkit_proto::etcdserverpb::WatchCreateRequest;
 use etcdkit_proto::etcdserverpb::watch_create_request::FilterType;
 
-use super::range::{KeyRange, check_key, fmt_range};
-use crate::byte_string::ByteString;
+use super::range::{KeyRange, check_key, fmt_range, key_range_accessors, range_constructors};
 use crate::error::{Error, Result};
 use crate::revision::Revision;
 
@@ -71,27 +70,6 @@ impl Watch {
         };
         let wire = WatchCreateRequest { fragment: true, ..WatchCreateRequest::default() };
         Self { wire, settings }.with_key_range(range)
-    }
-
-    /// Watches every key that starts with `prefix`; every key if it is empty.
-    pub fn prefix(prefix: impl Into<ByteString>) -> Self {
-        Self::new(KeyRange::prefix(prefix))
-    }
-
-    /// Watches every key from `start` on.
-    pub fn from_key(start: impl Into<ByteString>) -> Self {
-        Self::new(KeyRange::from_key(start))
-    }
-
-    /// Watches every key from `start` on that comes before `end`; see [`KeyRange::range`].
-    pub fn range(start: impl Into<ByteString>, end: impl Into<ByteString>) -> Self {
-        Self::new(KeyRange::range(start, end))
-    }
-
-    /// Watches every key.
-    #[must_use]
-    pub fn all() -> Self {
-        Self::new(KeyRange::all())
     }
 
     /// Begins with what happened at `revision`, rather than after the call.
@@ -207,19 +185,6 @@ impl Watch {
         self
     }
 
-    /// Watches `range` instead, with the same options: what a layer that moves keys does.
-    #[must_use]
-    pub fn with_key_range(mut self, range: impl Into<KeyRange>) -> Self {
-        (self.wire.key, self.wire.range_end) = range.into().into_parts();
-        self
-    }
-
-    /// What it watches.
-    #[must_use]
-    pub fn key_range(&self) -> KeyRange {
-        KeyRange::from_parts(self.wire.key.clone(), self.wire.range_end.clone())
-    }
-
     /// The revision it begins with; `None` for what happens after the call.
     #[must_use]
     pub fn start(&self) -> Option<Revision> {
@@ -262,11 +227,8 @@ impl Watch {
     }
 }
 
-impl<R: Into<KeyRange>> From<R> for Watch {
-    fn from(range: R) -> Self {
-        Self::new(range)
-    }
-}
+range_constructors!(Watch, "Watches");
+key_range_accessors!(Watch, wire);
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

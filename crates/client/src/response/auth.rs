@@ -46,70 +46,62 @@ impl From<etcdserverpb::AuthStatusResponse> for AuthStatusResponse {
     }
 }
 
-/// A user's roles: the answer to [`UserGet`](crate::auth::UserGet).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UserGetResponse {
-    header: ResponseHeader,
-    roles: Vec<String>,
+/// Answers that are a list of names.
+macro_rules! names {
+    ($($(#[$doc:meta])* $response:ident { $(#[$list:meta])* $names:ident } from $wire:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct $response {
+            header: ResponseHeader,
+            $names: Vec<String>,
+        }
+
+        impl $response {
+            /// An answer.
+            #[must_use]
+            pub fn new(header: ResponseHeader, $names: Vec<String>) -> Self {
+                Self { header, $names }
+            }
+
+            /// Who answered, and when.
+            #[must_use]
+            pub fn header(&self) -> ResponseHeader {
+                self.header
+            }
+
+            $(#[$list])*
+            #[must_use]
+            pub fn $names(&self) -> &[String] {
+                &self.$names
+            }
+        }
+
+        impl From<etcdserverpb::$wire> for $response {
+            fn from(wire: etcdserverpb::$wire) -> Self {
+                Self::new(wire.header.into(), wire.$names)
+            }
+        }
+    )*};
 }
 
-impl UserGetResponse {
-    /// An answer.
-    #[must_use]
-    pub fn new(header: ResponseHeader, roles: Vec<String>) -> Self {
-        Self { header, roles }
-    }
+names! {
+    /// A user's roles: the answer to [`UserGet`](crate::auth::UserGet).
+    UserGetResponse {
+        /// The names of the user's roles, sorted.
+        roles
+    } from AuthUserGetResponse;
 
-    /// Who answered, and when.
-    #[must_use]
-    pub fn header(&self) -> ResponseHeader {
-        self.header
-    }
+    /// The names of all users: the answer to [`UserList`](crate::auth::UserList).
+    UserListResponse {
+        /// The names, sorted.
+        users
+    } from AuthUserListResponse;
 
-    /// The names of the user's roles, sorted.
-    #[must_use]
-    pub fn roles(&self) -> &[String] {
-        &self.roles
-    }
-}
-
-impl From<etcdserverpb::AuthUserGetResponse> for UserGetResponse {
-    fn from(wire: etcdserverpb::AuthUserGetResponse) -> Self {
-        Self::new(wire.header.into(), wire.roles)
-    }
-}
-
-/// The names of all users: the answer to [`UserList`](crate::auth::UserList).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct UserListResponse {
-    header: ResponseHeader,
-    users: Vec<String>,
-}
-
-impl UserListResponse {
-    /// An answer.
-    #[must_use]
-    pub fn new(header: ResponseHeader, users: Vec<String>) -> Self {
-        Self { header, users }
-    }
-
-    /// Who answered, and when.
-    #[must_use]
-    pub fn header(&self) -> ResponseHeader {
-        self.header
-    }
-
-    /// The names, sorted.
-    #[must_use]
-    pub fn users(&self) -> &[String] {
-        &self.users
-    }
-}
-
-impl From<etcdserverpb::AuthUserListResponse> for UserListResponse {
-    fn from(wire: etcdserverpb::AuthUserListResponse) -> Self {
-        Self::new(wire.header.into(), wire.users)
-    }
+    /// The names of all roles: the answer to [`RoleList`](crate::auth::RoleList).
+    RoleListResponse {
+        /// The names, sorted.
+        roles
+    } from AuthRoleListResponse;
 }
 
 /// What a role may do with a range of keys.
@@ -163,38 +155,5 @@ impl From<etcdserverpb::AuthRoleGetResponse> for RoleGetResponse {
             range: KeyRange::from_parts(perm.key, perm.range_end),
         });
         Self::new(wire.header.into(), permissions.collect())
-    }
-}
-
-/// The names of all roles: the answer to [`RoleList`](crate::auth::RoleList).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RoleListResponse {
-    header: ResponseHeader,
-    roles: Vec<String>,
-}
-
-impl RoleListResponse {
-    /// An answer.
-    #[must_use]
-    pub fn new(header: ResponseHeader, roles: Vec<String>) -> Self {
-        Self { header, roles }
-    }
-
-    /// Who answered, and when.
-    #[must_use]
-    pub fn header(&self) -> ResponseHeader {
-        self.header
-    }
-
-    /// The names, sorted.
-    #[must_use]
-    pub fn roles(&self) -> &[String] {
-        &self.roles
-    }
-}
-
-impl From<etcdserverpb::AuthRoleListResponse> for RoleListResponse {
-    fn from(wire: etcdserverpb::AuthRoleListResponse) -> Self {
-        Self::new(wire.header.into(), wire.roles)
     }
 }

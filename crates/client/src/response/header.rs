@@ -106,6 +106,8 @@ macro_rules! only_header {
 }
 
 only_header! {
+    etcdserverpb::CompactionResponse,
+    etcdserverpb::LeaseRevokeResponse,
     etcdserverpb::AuthEnableResponse,
     etcdserverpb::AuthDisableResponse,
     etcdserverpb::AuthUserAddResponse,

@@ -49,32 +49,6 @@ impl LeaseGrantResponse {
     }
 }
 
-/// A lease was ended.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct LeaseRevokeResponse {
-    header: ResponseHeader,
-}
-
-impl LeaseRevokeResponse {
-    /// An answer.
-    #[must_use]
-    pub fn new(header: ResponseHeader) -> Self {
-        Self { header }
-    }
-
-    /// Who answered, and when.
-    #[must_use]
-    pub fn header(&self) -> ResponseHeader {
-        self.header
-    }
-}
-
-impl From<etcdserverpb::LeaseRevokeResponse> for LeaseRevokeResponse {
-    fn from(wire: etcdserverpb::LeaseRevokeResponse) -> Self {
-        Self { header: wire.header.into() }
-    }
-}
-
 /// How long a lease has left.
 ///
 /// ```

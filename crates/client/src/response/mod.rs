@@ -5,7 +5,6 @@
 
 pub(crate) mod auth;
 pub(crate) mod cluster;
-mod compact;
 mod delete;
 pub(crate) mod election;
 mod get;
@@ -17,14 +16,11 @@ mod put;
 mod txn;
 mod watch;
 
-pub use compact::CompactResponse;
 pub use delete::DeleteResponse;
 pub use get::GetResponse;
 pub use header::{HeaderResponse, ResponseHeader};
 pub use key_value::KeyValue;
-pub use lease::{
-    LeaseGrantResponse, LeaseRenewal, LeaseRevokeResponse, LeaseTimeToLiveResponse, LeasesResponse,
-};
+pub use lease::{LeaseGrantResponse, LeaseRenewal, LeaseTimeToLiveResponse, LeasesResponse};
 pub use put::PutResponse;
 pub use txn::TxnResponse;
 pub use watch::{Event, EventKind, WatchResponse};

@@ -88,7 +88,7 @@ impl TryFrom<etcdserverpb::TxnResponse> for TxnResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::response::{CompactResponse, DeleteResponse, GetResponse, KeyValue, PutResponse};
+    use crate::response::{DeleteResponse, GetResponse, HeaderResponse, KeyValue, PutResponse};
     use etcdkit_proto::etcdserverpb::{
         CompactionResponse, DeleteRangeResponse, RangeResponse, ResponseOp, response_op,
     };
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(PutResponse::from(put).into_prev_kv(), Some(prev.clone()));
         assert_eq!(DeleteResponse::from(delete).into_prev_kvs(), [prev]);
         let compact = CompactionResponse { header: header(4) };
-        assert_eq!(CompactResponse::from(compact), CompactResponse::new(at));
+        assert_eq!(HeaderResponse::from(compact), HeaderResponse::new(at));
     }
 
     #[test]
