@@ -120,7 +120,16 @@ impl Cluster {
         let index = self.members.len();
         let learner = join(leader.settings(), format!("m{index}"), &existing.join(","));
         let peer_url = format!("--peer-urls={}", learner.peer_url());
-        leader.etcdctl(["member", "add", learner.name(), "--learner", &peer_url]).await;
+        // The leader takes nobody in while one of its connections to the others is younger than five seconds.
+        eventually("the cluster to be healthy", LEADER_DEADLINE, async || {
+            let add = ["member", "add", learner.name(), "--learner", &peer_url];
+            let output = leader.try_etcdctl(add).await;
+            let said = String::from_utf8_lossy(&output.stderr);
+            let young = said.contains("unhealthy cluster");
+            assert!(output.status.success() || young, "the learner is refused: {said}");
+            (!young).then_some(())
+        })
+        .await;
         learner.start().await;
         self.members.push(learner);
         index
