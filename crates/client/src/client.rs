@@ -194,6 +194,9 @@ impl<T: Transport> Client<Channel<T>> {
 
     /// Replaces the endpoints. Connections to those that stay are kept; calls under way on the others are finished.
     ///
+    /// No call goes to the old ones any more when this returns. Dropping the future does not undo it: the endpoints are
+    /// replaced when it is first polled, all at once.
+    ///
     /// # Errors
     ///
     /// The list is empty or one of its endpoints makes no sense: then nothing is changed. Or the client is closed.

@@ -10,6 +10,7 @@ use etcdkit_proto::method;
 use crate::error::{Code, Error, ErrorKind, Result, ServerError};
 use crate::request::{Get, GetStream};
 use crate::response::GetResponse;
+use crate::revision::Revision;
 use crate::service::{CallOptions, Streaming};
 use crate::transport::{Channel, Messages, Transport, Unary};
 
@@ -41,8 +42,14 @@ async fn begin<T: Transport>(
     let pool = channel.pool(options)?;
     let call =
         channel.prepare(&pool, method::kv::RANGE_STREAM.info(), Unary::serializable(&get), options);
+    let known = channel.known_revision();
     match channel.server_stream(method::kv::RANGE_STREAM, wire, &call).await {
-        Ok(messages) => Ok(Reading::Streamed(messages.on(&pool))),
+        Ok(messages) => Ok(Reading::Streamed(Pieces {
+            messages: messages.on(&pool),
+            channel: channel.clone(),
+            linearizable: !wire.serializable,
+            known,
+        })),
         Err(error) if streams_nowhere(&error, wire.serializable) => {
             let pages = Pages::begin(channel.clone(), wire.clone(), options.clone()).await?;
             Ok(Reading::Paged(pages))
@@ -61,7 +68,7 @@ fn streams_nowhere(error: &Error, serializable: bool) -> bool {
 enum Reading<T: Transport> {
     /// Read at once.
     Whole(Option<GetResponse>),
-    Streamed(Messages<T, RangeStreamResponse>),
+    Streamed(Pieces<T>),
     Paged(Pages<T>),
     Over,
 }
@@ -71,13 +78,8 @@ impl<T: Transport> Reading<T> {
         match &mut self {
             Self::Over => None,
             Self::Whole(response) => response.take().map(|response| (Ok(response), Self::Over)),
-            Self::Streamed(messages) => match messages.next().await {
-                Ok(Some(piece)) => match piece.range_response {
-                    Some(response) => Some((Ok(response.into()), self)),
-                    None => {
-                        Some((Err(Error::internal("a piece of the range is empty")), Self::Over))
-                    }
-                },
+            Self::Streamed(pieces) => match pieces.next().await {
+                Ok(Some(piece)) => Some((Ok(piece), self)),
                 Ok(None) => None,
                 Err(error) => Some((Err(error), Self::Over)),
             },
@@ -87,6 +89,30 @@ impl<T: Transport> Reading<T> {
                 Err(error) => Some((Err(error), Self::Over)),
             },
         }
+    }
+}
+
+/// A read in the pieces that the server sends.
+struct Pieces<T: Transport> {
+    messages: Messages<T, RangeStreamResponse>,
+    channel: Channel<T>,
+    linearizable: bool,
+    /// The revision that was known when the read began.
+    known: Revision,
+}
+
+impl<T: Transport> Pieces<T> {
+    async fn next(&mut self) -> Result<Option<GetResponse>> {
+        let Some(piece) = self.messages.next().await? else { return Ok(None) };
+        let whole = || -> Result<GetResponse> {
+            let response = piece
+                .range_response
+                .ok_or_else(|| Error::internal("a piece of the range is empty"))?;
+            let response = GetResponse::from(response);
+            self.channel.check_history(&response.header(), self.linearizable, self.known)?;
+            Ok(response)
+        };
+        whole().map(Some).map_err(|error| error.with_rpc(method::kv::RANGE_STREAM.path()))
     }
 }
 

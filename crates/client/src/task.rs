@@ -21,6 +21,11 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Task {
 }
 
 impl Task {
+    /// Whether it has ended, by itself or with its runtime.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.is_finished()
+    }
+
     /// Ends the task at its next await.
     pub(crate) fn abort(&self) {
         self.0.abort();

@@ -16,7 +16,8 @@ pub enum Balance {
     /// only its share of the calls.
     #[default]
     RoundRobin,
-    /// The first ready one in the order of the endpoints: put the nearest first.
+    /// The first in the order of the endpoints that can be reached and is no learner: put the nearest first. Only that
+    /// member is connected to, so no other is there at once when it fails, and reads are not hedged.
     PickFirst,
     /// The one with the fewest calls under way, which a slow member soon is not.
     LeastInFlight,
@@ -56,6 +57,12 @@ impl Balance {
 pub trait Pick: fmt::Debug + Send + Sync + 'static {
     /// The position of the chosen one. There is at least one candidate; a position beyond the last means the last.
     fn pick(&self, candidates: &[Candidate<'_>]) -> usize;
+}
+
+impl<P: Pick + ?Sized> Pick for Arc<P> {
+    fn pick(&self, candidates: &[Candidate<'_>]) -> usize {
+        (**self).pick(candidates)
+    }
 }
 
 /// A member that could serve the call.

@@ -224,6 +224,8 @@ impl ClientBuilder {
 
     /// Has `connect` fail if a member is older than the previous minor version of etcd's API that this crate speaks.
     /// Default: any version is talked to.
+    ///
+    /// Once one member is ready, the others are waited for up to 1 s; one that can't be reached by then is not asked.
     pub fn reject_old_cluster(mut self) -> Self {
         self.reject_old_cluster = true;
         self
@@ -284,6 +286,9 @@ impl ClientBuilder {
         };
         config.connect.check_configured_tls()?;
         config.check_endpoints(&config.endpoints)?;
+        for endpoint in &config.endpoints {
+            config.connect.check_certificates(endpoint)?;
+        }
         Ok(config)
     }
 }
@@ -311,7 +316,7 @@ pub(crate) struct Config {
 
 impl Config {
     /// Whether this client can use these endpoints: asked when it is built, and again for endpoints that are set or
-    /// learnt later. Reads certificate files if one of them is TLS.
+    /// learnt later. Touches no file: what is wrong with one by then shows when it is read to connect.
     pub(crate) fn check_endpoints(&self, endpoints: &Endpoints) -> Result<()> {
         for endpoint in endpoints {
             self.connect.check_endpoint(endpoint)?;

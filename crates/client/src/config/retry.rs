@@ -54,6 +54,9 @@ impl RetryPolicy {
     }
 
     /// Every call is attempted once, unless [`CallOptions::retry`](crate::service::CallOptions::retry) says otherwise.
+    ///
+    /// One that certainly was not looked at is sent a second time: the server may close a connection at the very moment
+    /// when a call sets out on it.
     #[must_use]
     pub fn off() -> Self {
         Self { is_on: false, ..Self::default() }

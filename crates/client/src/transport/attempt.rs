@@ -2,7 +2,8 @@
 //!
 //! A member that is cut off from its peers still answers probes, but holds reads until its own time limit, seven
 //! seconds. So a read that has no answer after a while is sent to another member as well, and the first answer counts
-//! (a hedged request; Dean and Barroso, "The Tail at Scale", 2013). Writes are never hedged.
+//! (a hedged request; Dean and Barroso, "The Tail at Scale", 2013). So is the exchange of a password for a token, which
+//! reads may have to wait for. Writes are never hedged.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use etcdkit_proto::ServerError;
-use etcdkit_proto::method::{Class, Patience};
+use etcdkit_proto::method::{Class, MethodInfo, Patience};
 
 use super::balancer::Want;
 use super::call::{Call, Progress, Then};
@@ -86,8 +87,8 @@ impl<T: Transport> Channel<T> {
             return Outcome::Failed(full, link);
         }
         let mut first = pin!(self.on_link(call, attempting, Arc::clone(&link), token, now));
-        if call.retry && call.method.class == Class::Read && call.method.patience == Patience::Read
-        {
+        let MethodInfo { class, patience, .. } = call.method;
+        if call.retry && class != Class::Write && patience == Patience::Read {
             let hedge_at = hedge_at(&self.config().liveness, call.deadline, now);
             if call.deadline.is_none_or(|deadline| hedge_at < deadline) {
                 match clock::until(Some(hedge_at), first.as_mut()).await {
@@ -180,11 +181,11 @@ impl<T: Transport> Channel<T> {
         now: Instant,
     ) -> Option<Arc<Link<T::Connection>>> {
         let want = progress.want(call);
-        let same = call.pool.slots_of(&link.endpoint);
+        let same = call.pool.slots_beside(link);
         let all: Vec<_> = want.avoid.iter().copied().chain(same.iter().copied()).collect();
         [all, same].iter().find_map(|avoid| {
             let other = call.pool.pick(Want { avoid, ..want }, now).ok()??;
-            (other.endpoint != link.endpoint).then_some(other)
+            (!other.same_member(link)).then_some(other)
         })
     }
 

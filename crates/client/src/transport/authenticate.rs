@@ -1,26 +1,24 @@
 //! How a channel gets its tokens.
 
-use std::future::Future;
-use std::pin::Pin;
-
 use etcdkit_proto::ServerError;
 use etcdkit_proto::etcdserverpb::{AuthenticateRequest, AuthenticateResponse};
 use etcdkit_proto::method::{self, Method};
 
 use super::call::Call;
 use super::channel::Channel;
-use super::token::Authenticated;
+use super::token::{Authenticated, Exchange};
 use super::traits::Transport;
 use crate::clock::{self, Instant};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metadata::Metadata;
+use crate::service::CallOptions;
 
 const AUTHENTICATE: Method<AuthenticateRequest, AuthenticateResponse> = method::auth::AUTHENTICATE;
 
 impl<T: Transport> Channel<T> {
     /// Replaces the token that was in force as `seen`; one exchange serves all who ask at once.
     pub(crate) async fn renew_token(&self, deadline: Option<Instant>, seen: u64) -> Result<()> {
-        let renewed = self.tokens().renew(seen, self.authenticate(deadline));
+        let renewed = self.tokens().renew(seen, || self.authenticate());
         let renewed = clock::until(deadline, renewed).await.unwrap_or_else(|| {
             Err(Error::new(ErrorKind::Timeout, "no auth token before the deadline")
                 .with_rpc(AUTHENTICATE.path())
@@ -35,31 +33,25 @@ impl<T: Transport> Channel<T> {
         self.tokens().can_authenticate()
     }
 
-    /// Exchanges name and password for a token. Boxed: a call may need a token, and a token takes a call.
-    fn authenticate(
-        &self,
-        deadline: Option<Instant>,
-    ) -> Pin<Box<dyn Future<Output = Result<Authenticated>> + Send + '_>> {
+    /// Exchanges name and password for a token, in the time that such a call takes, whoever waits for it.
+    fn authenticate(&self) -> Exchange {
+        let channel = self.clone();
         Box::pin(async move {
-            let Some((name, password)) = self.tokens().password() else {
+            let Some((name, password)) = channel.tokens().password() else {
                 return Ok(Authenticated::NotEnabled);
             };
             let request = AuthenticateRequest { name: name.into(), password: password.into() };
+            let options = CallOptions::new().retry(true);
             let call = Call {
-                pool: self.calls(),
-                method: AUTHENTICATE.info(),
-                serializable: false,
-                started: clock::now(),
-                deadline,
-                retry: true,
                 require_leader: false,
                 metadata: Metadata::new(),
                 authenticated: false,
+                ..channel.prepare(channel.calls(), AUTHENTICATE.info(), false, &options)
             };
-            let message = self.frame(&request, &call)?;
-            match self.run(&call, message).await {
+            let message = channel.frame(&request, &call)?;
+            match channel.run(&call, message).await {
                 Ok(answer) => {
-                    let response: AuthenticateResponse = self.decode(answer, &call)?;
+                    let response: AuthenticateResponse = channel.decode(answer, &call)?;
                     Ok(Authenticated::Token(response.token))
                 }
                 Err(error) if error.server_error() == Some(ServerError::AuthNotEnabled) => {

@@ -177,10 +177,13 @@ impl<T: Transport> Channel<T> {
             return Err(progress.finish(super::pool::abandoned(), call));
         }
         let mut decision = retry::decide(nature, &failure);
+        let mut elsewhere = call.pool.has_untried(progress.want(call));
         if let Failure::Status(status) = &failure {
             let server = ServerError::from_message(&status.message);
             if server == Some(ServerError::NotSupportedForLearner) {
                 link.mark_learner();
+                // A voter may be behind an endpoint that is not connected to.
+                elsewhere |= !call.pool.is_complete();
             }
             let repeated = progress.attempts.len() > 1 && progress.unknown;
             if repeated && server.is_some() && server == call.method.done {
@@ -191,11 +194,15 @@ impl<T: Transport> Channel<T> {
             Decision::Authenticate if progress.renewals >= RENEWALS && !outdated(&failure) => {
                 decision = Decision::Fail;
             }
-            Decision::Elsewhere if !call.pool.has_untried(progress.want(call)) => {
-                decision = Decision::Fail;
+            Decision::Elsewhere if !elsewhere => decision = Decision::Fail,
+            // With retries off a call is still sent again where that is no repetition: with another token, or, once, if
+            // no handler has seen it (gRPC's transparent retry).
+            Decision::Retry | Decision::Elsewhere if !call.retry => {
+                let unseen = matches!(failure, Failure::NotProcessed(_));
+                if !unseen || progress.attempts.len() > 1 {
+                    decision = Decision::Fail;
+                }
             }
-            // With retries off a call is still sent again where that is no repetition: with another token.
-            Decision::Retry | Decision::Elsewhere if !call.retry => decision = Decision::Fail,
             _ => {}
         }
         let spent = progress.attempts.len() >= self.retry_policy().max_attempts as usize;

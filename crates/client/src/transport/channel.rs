@@ -3,17 +3,18 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use etcdkit_proto::method::{Class, Method, MethodInfo, Patience};
 use etcdkit_proto::{HasHeader, ServerError, WireMessage};
 
-use super::balancer::{EndpointState, EndpointStates, Want};
+use super::balancer::{Demand, EndpointState, EndpointStates, Want};
 use super::call::{self, Call};
 use super::driver::Context;
 use super::grpc::H2;
 use super::identity;
 use super::link;
-use super::pool::{OnFailure, Pool, PoolRef};
+use super::pool::{Pool, PoolRef};
 use super::retry::Budget;
 use super::token::Tokens;
 use super::traits::Transport;
@@ -99,6 +100,8 @@ pub(crate) struct Shared<T: Transport> {
     watches: Watches,
 }
 
+/// How long the other members are waited for, once one is ready, to hear how old they are.
+const OTHERS: Duration = Duration::from_secs(1);
 /// Endpoints that are addressed by name keep their connections, up to this many.
 const VISITED: usize = 32;
 
@@ -123,15 +126,10 @@ impl<T: Transport> Channel<T> {
         let context = Arc::new(Context::new(transport, config, tokens));
         let connections = context.config.limits.connections_per_endpoint;
         let balance = context.config.balance.clone();
-        let calls = Pool::new(&context, &endpoints, connections, balance, OnFailure::Wait);
+        let calls = Pool::new(&context, endpoints.clone(), connections, balance, Demand::Lasting);
         // One member is enough for the streams; which one differs from client to client.
-        let streams = Pool::new(
-            &context,
-            &endpoints.shuffled(&mut clock::rng()),
-            1,
-            Balance::PickFirst,
-            OnFailure::Wait,
-        );
+        let shuffled = endpoints.shuffled(&mut clock::rng());
+        let streams = Pool::new(&context, shuffled, 1, Balance::PickFirst, Demand::Lasting);
         Ok(Self {
             shared: Arc::new(Shared {
                 context,
@@ -170,13 +168,8 @@ impl<T: Transport> Channel<T> {
                 if visited.len() == VISITED {
                     visited.remove(0);
                 }
-                Arc::new(Pool::new(
-                    &self.shared.context,
-                    &only,
-                    1,
-                    Balance::PickFirst,
-                    OnFailure::Tell,
-                ))
+                let context = &self.shared.context;
+                Arc::new(Pool::new(context, only, 1, Balance::PickFirst, Demand::EachCall))
             }
         };
         visited.push((endpoint.clone(), Arc::clone(&pool)));
@@ -195,7 +188,18 @@ impl<T: Transport> Channel<T> {
 
     /// Checks that an answer comes from the cluster that this client belongs to.
     pub(crate) fn check_cluster(&self, header: &ResponseHeader) -> Result<()> {
-        self.shared.context.identity.check(header, false, Revision::NONE)
+        self.check_history(header, false, Revision::NONE)
+    }
+
+    /// The same, and, if the answer is linearizable, that the history has not gone back behind what was known when it
+    /// was asked for.
+    pub(crate) fn check_history(
+        &self,
+        header: &ResponseHeader,
+        linearizable: bool,
+        known: Revision,
+    ) -> Result<()> {
+        self.shared.context.identity.check(header, linearizable, known)
     }
 
     /// How the endpoints that long-lived streams could go to have failed.
@@ -254,12 +258,12 @@ impl<T: Transport> Channel<T> {
         linearizable: bool,
     ) -> Result<Res> {
         let message = self.frame(request, call)?;
-        let mark = self.shared.context.identity.mark();
+        let known = self.known_revision();
         let answer = self.run(call, message).await?;
         let answer: Res = self.decode(answer, call)?;
         if let Some(header) = answer.header() {
             let header = ResponseHeader::from(header.clone());
-            self.shared.context.identity.check(&header, linearizable, mark).map_err(|error| {
+            self.check_history(&header, linearizable, known).map_err(|error| {
                 error
                     .with_rpc(call.method.path)
                     .with_maybe_applied(call.method.class != Class::Read)
@@ -324,7 +328,7 @@ impl<T: Transport> Channel<T> {
 
     /// Fails if a member that can be reached is older than the oldest that this client supports.
     async fn check_versions(&self) -> Result<()> {
-        self.shared.calls.all_tried(self.config().timeouts.connect).await;
+        self.shared.calls.all_tried(self.config().timeouts.connect.min(OTHERS)).await;
         let token = self.tokens().current();
         for link in self.shared.calls.links() {
             let asked = link::introduce(&link.connection, token.as_ref().map(|token| &token.value));
@@ -375,9 +379,16 @@ impl<T: Transport> Channel<T> {
 
     pub(crate) async fn set_endpoints(&self, endpoints: Endpoints) -> Result<()> {
         self.config().check_endpoints(&endpoints)?;
-        *self.shared.endpoints.lock().unwrap_or_else(PoisonError::into_inner) = endpoints.clone();
-        self.shared.streams.set_endpoints(endpoints.shuffled(&mut clock::rng())).await?;
-        self.shared.calls.set_endpoints(endpoints).await
+        let Shared { streams, calls, endpoints: current, .. } = &*self.shared;
+        let (of_streams, of_calls) = {
+            // All at once, whoever else replaces them now, and whether or not anybody waits for the rest.
+            let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+            *current = endpoints.clone();
+            let shuffled = endpoints.shuffled(&mut clock::rng());
+            (streams.replace_endpoints(shuffled), calls.replace_endpoints(endpoints))
+        };
+        streams.replaced(of_streams).await?;
+        calls.replaced(of_calls).await
     }
 
     /// What is known of each endpoint now.
@@ -391,7 +402,7 @@ impl<T: Transport> Channel<T> {
     }
 
     /// How long a stream of data may be silent.
-    pub(crate) fn stream_idle(&self) -> std::time::Duration {
+    pub(crate) fn stream_idle(&self) -> Duration {
         self.shared.context.config.timeouts.stream_idle
     }
 

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
-use super::balancer::{About, Action, Balancer, Picker, SlotId};
+use super::balancer::{About, Action, Balancer, Candidates, Picker, Plan, SlotId};
 use super::identity::Identity;
 use super::link::{self, Link};
 use super::token::Tokens;
@@ -72,21 +72,26 @@ const RETURN: Duration = Duration::from_millis(1500);
 /// Room for what happens at once; tasks that find it full wait.
 const EVENTS: usize = 64;
 
-/// What the driver is told.
+/// What callers want of the driver. However many ask at once, it looks once.
 #[derive(Debug)]
-pub(super) enum Event<C> {
-    /// A call found no member ready.
-    Wake,
-    /// Other endpoints; the sender is dropped when no call goes to the old ones any more.
-    SetEndpoints(Endpoints, oneshot::Sender<()>),
+pub(super) struct Wanted {
+    pub(super) endpoints: Endpoints,
+    /// How often the endpoints were replaced.
+    pub(super) edition: u64,
+    /// How often a call found no member ready that would do.
+    pub(super) wakes: u64,
+}
+
+/// What became of a connection.
+#[derive(Debug)]
+enum Event<C> {
     Ready(Arc<Link<C>>, About),
     Failed(SlotId, Cause),
 }
 
-/// The ends that the channel keeps.
-#[derive(Debug)]
+/// The ends that the pool keeps.
 pub(super) struct Handles<T: Transport> {
-    pub(super) events: mpsc::Sender<Event<T::Connection>>,
+    pub(super) wanted: watch::Sender<Wanted>,
     pub(super) picker: watch::Receiver<Arc<PickerOf<T>>>,
 }
 
@@ -98,6 +103,9 @@ pub(super) struct Driver<T: Transport> {
     slots: HashMap<SlotId, Slot<T::Connection>>,
     /// Connections that were given up, on which calls under way finish, watched over by a task each.
     draining: Vec<(Weak<Link<T::Connection>>, Task)>,
+    wanted: watch::Receiver<Wanted>,
+    /// What was wanted when this looked last: the edition, and the wakes.
+    seen: (u64, u64),
     events: mpsc::Receiver<Event<T::Connection>>,
     sender: mpsc::Sender<Event<T::Connection>>,
     picker: watch::Sender<Arc<PickerOf<T>>>,
@@ -113,14 +121,17 @@ struct Slot<C> {
 impl<T: Transport> Driver<T> {
     pub(super) fn new(
         context: Arc<Context<T>>,
-        balancer: Balancer,
+        endpoints: Endpoints,
+        plan: Plan,
         balance: Balance,
     ) -> (Self, Handles<T>) {
+        let balancer = Balancer::new(&endpoints, plan, clock::rng());
         let (sender, events) = mpsc::channel(EVENTS);
+        let (wants, wanted) = watch::channel(Wanted { endpoints, edition: 0, wakes: 0 });
         let mut first = Picker::new(balance.clone(), clock::rng().usize(..));
         first.states = balancer.states();
         let (picker, receiver) = watch::channel(Arc::new(first));
-        let handles = Handles { events: sender.clone(), picker: receiver };
+        let handles = Handles { wanted: wants, picker: receiver };
         (
             Self {
                 context,
@@ -128,6 +139,8 @@ impl<T: Transport> Driver<T> {
                 balancer,
                 slots: HashMap::new(),
                 draining: Vec::new(),
+                wanted,
+                seen: (0, 0),
                 events,
                 sender,
                 picker,
@@ -137,7 +150,9 @@ impl<T: Transport> Driver<T> {
     }
 
     pub(super) async fn run(mut self) {
+        let context = Arc::clone(&self.context);
         let mut actions = Vec::new();
+        self.look(&mut actions);
         loop {
             let next = self.balancer.poll(clock::now(), &mut actions);
             let changed = !actions.is_empty();
@@ -147,31 +162,55 @@ impl<T: Transport> Driver<T> {
             if changed {
                 self.publish();
             }
-            let context = Arc::clone(&self.context);
-            match race(context.closing(), clock::until(next, self.events.recv())).await {
+            let news = race(self.events.recv(), self.wanted.changed());
+            match race(context.closing(), clock::until(next, news)).await {
                 Either::First(()) => {
                     self.close();
                     return;
                 }
                 Either::Second(None) => {}
-                Either::Second(Some(None)) => return,
-                Either::Second(Some(Some(event))) => self.take_in(event, &mut actions),
+                Either::Second(Some(Either::First(Some(event)))) => {
+                    self.take_in(event, &mut actions);
+                }
+                Either::Second(Some(Either::Second(Ok(())))) => self.look(&mut actions),
+                // The pool is gone.
+                Either::Second(Some(Either::First(None) | Either::Second(Err(_)))) => return,
             }
+        }
+    }
+
+    /// Takes in what callers want.
+    fn look(&mut self, actions: &mut Vec<Action>) {
+        let (edition, wakes) = self.seen;
+        {
+            let wanted = self.wanted.borrow_and_update();
+            self.seen = (wanted.edition, wanted.wakes);
+            if wanted.edition != edition {
+                self.balancer.set_endpoints(&wanted.endpoints, actions);
+            }
+        }
+        let mut changed = self.seen.0 != edition;
+        if self.seen.1 != wakes {
+            // That a member is no voter, or is one now, shows in its answers to calls.
+            for (id, slot) in &self.slots {
+                if let Some(link) = &slot.link {
+                    changed |= self.balancer.note_learner(*id, link.is_learner());
+                }
+            }
+            self.balancer.wake(clock::now());
+        }
+        if changed {
+            self.publish();
         }
     }
 
     fn take_in(&mut self, event: Event<T::Connection>, actions: &mut Vec<Action>) {
         let now = clock::now();
         match event {
-            Event::Wake => self.balancer.wake(now),
-            Event::SetEndpoints(endpoints, done) => {
-                self.balancer.set_endpoints(&endpoints, actions);
-                self.publish();
-                drop(done);
-            }
             Event::Ready(link, about) => {
-                tracing::info!(endpoint = %link.endpoint, version = about.version.as_deref(), "ready");
-                if self.balancer.ready(link.slot, about, now) {
+                let version = about.version.clone();
+                if self.balancer.ready(link.slot, about, now, actions) {
+                    tracing::info!(endpoint = %link.endpoint, version = version.as_deref(), "ready");
                     if let Some(slot) = self.slots.get_mut(&link.slot) {
                         slot.link = Some(link);
                     }
@@ -228,6 +267,7 @@ impl<T: Transport> Driver<T> {
         next.all_failed = self.balancer.all_failed();
         next.connecting = self.balancer.is_connecting();
         next.hopeless = self.balancer.is_hopeless();
+        next.edition = self.seen.0;
         self.picker.send_replace(Arc::new(next));
     }
 
@@ -292,6 +332,6 @@ async fn connect<T: Transport>(
         clock::until(Some(clock::now() + RETURN), returned).await.unwrap_or(Ok(()))?;
     }
     let settings = context.config.liveness.clone();
-    let link = Link::new(id, endpoint.clone(), connection, about.learner, settings);
+    let link = Link::new(id, endpoint.clone(), connection, &about, settings);
     Ok((link, about))
 }

@@ -1,5 +1,6 @@
 //! A connection that is up, with what is known of the member behind it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(super) struct Link<C> {
     pub(super) endpoint: Endpoint,
     pub(super) connection: C,
     pub(super) liveness: Liveness,
+    /// The member's id, if it has told.
+    member: Option<u64>,
     learner: AtomicBool,
     settings: config::Liveness,
 }
@@ -35,7 +38,7 @@ impl<C: Connection> Link<C> {
         slot: SlotId,
         endpoint: Endpoint,
         connection: C,
-        learner: bool,
+        about: &About,
         settings: config::Liveness,
     ) -> Self {
         Self {
@@ -43,8 +46,17 @@ impl<C: Connection> Link<C> {
             endpoint,
             connection,
             liveness: Liveness::new(clock::now()),
-            learner: AtomicBool::new(learner),
+            member: about.member_id,
+            learner: AtomicBool::new(about.learner),
             settings,
+        }
+    }
+
+    /// Whether `other` leads to the same member: two endpoints may, and one endpoint may lead to several.
+    pub(super) fn same_member(&self, other: &Self) -> bool {
+        match (self.member, other.member) {
+            (Some(this), Some(other)) => this == other,
+            _ => self.endpoint == other.endpoint,
         }
     }
 
@@ -79,10 +91,22 @@ impl<C: Connection> Link<C> {
         }
     }
 
-    /// Watches over the calls that are left on a connection which gets no new ones, until they are over.
-    pub(super) async fn drain(&self) {
-        if let Some(cause) = self.silence(WhenIdle::Leave).await {
-            self.connection.shut_down(cause);
+    /// Watches over what is left on a connection which gets no new calls, until it is over: calls, and streams, even
+    /// those that nobody reads from at the moment.
+    pub(super) async fn drain(self: Arc<Self>) {
+        loop {
+            if let Some(cause) = self.silence(WhenIdle::Leave).await {
+                self.connection.shut_down(cause);
+                return;
+            }
+            if Arc::strong_count(&self) == 1 {
+                return;
+            }
+            let reading =
+                clock::until(Some(clock::now() + LAST_LOOK), self.liveness.wait_for_calls());
+            if let Either::First(_) = race(self.connection.closed(), reading).await {
+                return;
+            }
         }
     }
 
@@ -138,6 +162,8 @@ enum WhenIdle {
     Leave,
 }
 
+/// How often a connection that is being drained is looked at whether anyone still holds it.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 /// A timer that is later than this shows that this machine, not the member, is slow.
 const LATE: Duration = Duration::from_millis(50);
 /// How often a machine that is too busy asks again.

@@ -8,16 +8,16 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 
 use super::balancer::{
-    Balancer, Candidates, EndpointState, EndpointStates, EndpointStatus, SlotId, Want,
+    Candidates, Demand, EndpointState, EndpointStates, EndpointStatus, Plan, SlotId, Spread, Want,
 };
-use super::driver::{Context, Driver, Event, Handles, PickerOf};
+use super::driver::{Context, Driver, Handles, PickerOf, Wanted};
 use super::link::Link;
 use super::traits::Transport;
 use crate::clock::{self, Instant};
-use crate::config::{Balance, Endpoint, Endpoints};
+use crate::config::{Balance, Endpoints};
 use crate::error::{Attempt, Cause, Error, ErrorKind, Result};
 use crate::service::unfold;
 use crate::task::{self, Task};
@@ -49,51 +49,42 @@ impl<T: Transport> Deref for PoolRef<'_, T> {
     }
 }
 
-/// What a call does that finds every endpoint failing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OnFailure {
-    /// It waits until its deadline: a member may come back.
-    Wait,
-    /// It says so, once each has failed while it waited.
-    Tell,
-}
-
 /// Connections to a set of endpoints. Its task ends with it.
 pub(crate) struct Pool<T: Transport> {
     context: Arc<Context<T>>,
-    events: mpsc::Sender<Event<T::Connection>>,
+    wanted: watch::Sender<Wanted>,
     picker: watch::Receiver<Arc<PickerOf<T>>>,
     /// The driver until it is started.
     dormant: Mutex<Option<Driver<T>>>,
     task: OnceLock<Option<Task>>,
-    on_failure: OnFailure,
+    demand: Demand,
 }
 
 impl<T: Transport> Pool<T> {
     /// A pool that has not connected yet.
+    ///
+    /// A call that finds every endpoint failing waits until its deadline where the demand is lasting, for a member may
+    /// come back; otherwise it says so, once each has failed while it waited.
     pub(super) fn new(
         context: &Arc<Context<T>>,
-        endpoints: &Endpoints,
+        endpoints: Endpoints,
         connections: usize,
         balance: Balance,
-        on_failure: OnFailure,
+        demand: Demand,
     ) -> Self {
-        let balancer = Balancer::new(
-            endpoints,
-            connections,
-            matches!(balance, Balance::PickFirst),
-            context.config.reconnect.clone(),
-            clock::rng(),
-        );
-        let (driver, handles) = Driver::new(Arc::clone(context), balancer, balance);
-        let Handles { events, picker } = handles;
+        let spread =
+            if matches!(balance, Balance::PickFirst) { Spread::First } else { Spread::Every };
+        let reconnect = context.config.reconnect.clone();
+        let plan = Plan { spread, connections, demand, reconnect };
+        let (driver, handles) = Driver::new(Arc::clone(context), endpoints, plan, balance);
+        let Handles { wanted, picker } = handles;
         Self {
             context: Arc::clone(context),
-            events,
+            wanted,
             picker,
             dormant: Mutex::new(Some(driver)),
             task: OnceLock::new(),
-            on_failure,
+            demand,
         }
     }
 
@@ -127,10 +118,10 @@ impl<T: Transport> Pool<T> {
             }
             if let Some(error) = self.hopeless() {
                 // The next call may find that it was mended.
-                self.wake().await?;
+                self.wake()?;
                 return Err(error);
             }
-            if woken && self.on_failure == OnFailure::Tell {
+            if woken && self.demand == Demand::EachCall {
                 let now = self.picker.borrow();
                 if now.all_failed && !now.connecting {
                     let message = "the endpoint can't be connected to";
@@ -138,7 +129,7 @@ impl<T: Transport> Pool<T> {
                         .with_attempts(now.failures.clone()));
                 }
             }
-            self.wake().await?;
+            self.wake()?;
             woken = true;
             if picker.changed().await.is_err() {
                 return Err(abandoned());
@@ -146,10 +137,10 @@ impl<T: Transport> Pool<T> {
         }
     }
 
-    /// The ready connections to `endpoint`.
-    pub(super) fn slots_of(&self, endpoint: &Endpoint) -> Vec<SlotId> {
+    /// The ready connections to the member of `link`.
+    pub(super) fn slots_beside(&self, link: &Link<T::Connection>) -> Vec<SlotId> {
         let picker = self.picker.borrow();
-        let same = picker.links.iter().filter(|link| link.endpoint == *endpoint);
+        let same = picker.links.iter().filter(|other| other.same_member(link));
         same.map(|link| link.slot).collect()
     }
 
@@ -160,6 +151,11 @@ impl<T: Transport> Pool<T> {
             .links
             .iter()
             .any(|link| !want.avoid.contains(&link.slot) && (want.learner || !link.is_learner()))
+    }
+
+    /// Whether every endpoint is ready.
+    pub(super) fn is_complete(&self) -> bool {
+        self.picker.borrow().states.iter().all(EndpointState::is_ready)
     }
 
     /// The connections that are ready now.
@@ -182,9 +178,13 @@ impl<T: Transport> Pool<T> {
     }
 
     /// Tells the driver, starting it if need be, that someone wants a connection.
-    async fn wake(&self) -> Result<()> {
+    fn wake(&self) -> Result<()> {
         self.start();
-        self.events.send(Event::Wake).await.map_err(|_| abandoned())
+        if self.wanted.is_closed() {
+            return Err(if self.context.is_closed() { Error::closed() } else { abandoned() });
+        }
+        self.wanted.send_modify(|wanted| wanted.wakes += 1);
+        Ok(())
     }
 
     fn start(&self) {
@@ -210,7 +210,7 @@ impl<T: Transport> Pool<T> {
     pub(super) async fn connected(&self) -> Result<()> {
         let mut picker = self.picker.clone();
         let wait = async {
-            self.wake().await?;
+            self.wake()?;
             loop {
                 {
                     let now = picker.borrow_and_update();
@@ -249,15 +249,27 @@ impl<T: Transport> Pool<T> {
         }
     }
 
-    /// Replaces the endpoints; no call goes to the old ones any more when this returns.
-    pub(super) async fn set_endpoints(&self, endpoints: Endpoints) -> Result<()> {
+    /// Replaces the endpoints. Returns what tells the replacement from others.
+    pub(super) fn replace_endpoints(&self, endpoints: Endpoints) -> u64 {
+        let mut edition = 0;
+        self.wanted.send_modify(|wanted| {
+            wanted.endpoints = endpoints;
+            wanted.edition += 1;
+            edition = wanted.edition;
+        });
+        edition
+    }
+
+    /// Waits until no call goes to the endpoints from before that replacement any more.
+    pub(super) async fn replaced(&self, edition: u64) -> Result<()> {
         self.start();
-        let (done, taken_over) = oneshot::channel();
-        let event = Event::SetEndpoints(endpoints, done);
-        self.events.send(event).await.map_err(|_| Error::closed())?;
-        // The sender is dropped, never used, when it is done.
-        let _ = taken_over.await;
-        Ok(())
+        let mut picker = self.picker.clone();
+        let replaced = picker.wait_for(|picker| picker.closed || picker.edition >= edition).await;
+        match replaced {
+            Ok(picker) if picker.closed => Err(Error::closed()),
+            Ok(_) => Ok(()),
+            Err(_) => Err(abandoned()),
+        }
     }
 
     /// What is known of each endpoint now.

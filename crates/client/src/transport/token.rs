@@ -4,14 +4,17 @@
 //! password that was refused is not tried again by every call: the refusal stands for a while.
 
 use std::future::Future;
-use std::sync::Mutex;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderValue;
+use tokio::sync::watch;
 
 use crate::clock::{self, Instant};
 use crate::config::Credentials;
 use crate::error::{Error, ErrorKind, Result};
+use crate::task::{self, Task};
 
 /// A token and which one it is.
 #[derive(Clone, Debug)]
@@ -28,12 +31,21 @@ pub(super) enum Authenticated {
     NotEnabled,
 }
 
+/// An Authenticate.
+pub(super) type Exchange = Pin<Box<dyn Future<Output = Result<Authenticated>> + Send>>;
+
 #[derive(Debug)]
 pub(super) struct Tokens {
     credentials: Credentials,
+    shared: Arc<Shared>,
+}
+
+/// What callers and the exchange that they wait for have in common.
+#[derive(Debug, Default)]
+struct Shared {
     state: Mutex<State>,
-    /// Held by the one caller that is asking the server.
-    gate: tokio::sync::Mutex<()>,
+    /// Counts the exchanges that are over.
+    over: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +54,12 @@ struct State {
     /// Counts every answer of the server to Authenticate.
     generation: u64,
     refused: Option<Refusal>,
+    /// The exchange under way: a task, since none of those who wait for it can be relied on to go on.
+    exchange: Option<Task>,
+    /// Who waits for it.
+    waiting: usize,
+    /// How the last exchange failed.
+    failed: Option<Error>,
 }
 
 #[derive(Debug)]
@@ -62,7 +80,8 @@ impl Tokens {
             state.token = Some(header_value(token.expose())?);
             state.generation = 1;
         }
-        Ok(Self { credentials, state: Mutex::new(state), gate: tokio::sync::Mutex::default() })
+        let shared = Shared { state: Mutex::new(state), over: watch::Sender::default() };
+        Ok(Self { credentials, shared: Arc::new(shared) })
     }
 
     /// Whether there is a name and a password to get tokens with.
@@ -98,15 +117,13 @@ impl Tokens {
         self.can_authenticate() && self.lock().generation == 0
     }
 
-    /// Replaces what was in force as `seen`, unless someone else has done so already: then `authenticate` is not run.
-    pub(super) async fn renew(
-        &self,
-        seen: u64,
-        authenticate: impl Future<Output = Result<Authenticated>>,
-    ) -> Result<()> {
-        let _gate = self.gate.lock().await;
-        {
-            let state = self.lock();
+    /// Replaces what was in force as `seen`, unless someone else has done so already: then nothing is exchanged.
+    ///
+    /// One exchange serves all who wait for it, and lasts until the last of them has given up.
+    pub(super) async fn renew(&self, seen: u64, begin: impl FnOnce() -> Exchange) -> Result<()> {
+        let mut over = self.shared.over.subscribe();
+        let _waiting = {
+            let mut state = self.lock();
             if state.generation != seen {
                 return Ok(());
             }
@@ -115,35 +132,73 @@ impl Tokens {
             {
                 return Err(refusal.error.clone());
             }
-        }
-        let outcome = authenticate.await;
-        let mut state = self.lock();
-        match outcome {
-            Ok(answer) => {
-                state.token = match answer {
-                    Authenticated::Token(token) => Some(header_value(&token)?),
-                    Authenticated::NotEnabled => None,
-                };
-                state.generation += 1;
-                state.refused = None;
-                Ok(())
+            if state.exchange.as_ref().is_none_or(Task::is_over) {
+                let shared = Arc::clone(&self.shared);
+                let exchange = begin();
+                state.exchange = Some(task::spawn(async move {
+                    let outcome = exchange.await;
+                    shared.lock().take_in(outcome);
+                    shared.over.send_modify(|over| *over += 1);
+                }));
             }
-            Err(error) => {
-                if error.kind() == ErrorKind::Unauthenticated {
-                    let pause = state
-                        .refused
-                        .as_ref()
-                        .map_or(FIRST_PAUSE, |refusal| (refusal.pause * 2).min(LONGEST_PAUSE));
-                    state.refused =
-                        Some(Refusal { error: error.clone(), until: clock::now() + pause, pause });
-                }
-                Err(error)
-            }
+            state.waiting += 1;
+            Waiting(&self.shared)
+        };
+        // The sender lives as long as this.
+        let _ = over.changed().await;
+        match &self.lock().failed {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
         }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.shared.lock()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Ends the exchange.
+    fn take_in(&mut self, outcome: Result<Authenticated>) {
+        self.exchange = None;
+        let token = outcome.and_then(|answer| match answer {
+            Authenticated::Token(token) => header_value(&token).map(Some),
+            Authenticated::NotEnabled => Ok(None),
+        });
+        self.failed = token.as_ref().err().cloned();
+        match token {
+            Ok(token) => {
+                self.token = token;
+                self.generation += 1;
+                self.refused = None;
+            }
+            Err(error) if error.kind() == ErrorKind::Unauthenticated => {
+                let before = self.refused.as_ref();
+                let pause =
+                    before.map_or(FIRST_PAUSE, |refusal| (refusal.pause * 2).min(LONGEST_PAUSE));
+                self.refused = Some(Refusal { error, until: clock::now() + pause, pause });
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// A caller who waits for an exchange. The last one to give up ends it.
+struct Waiting<'a>(&'a Shared);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.waiting -= 1;
+        let abandoned = if state.waiting == 0 { state.exchange.take() } else { None };
+        drop(state);
+        drop(abandoned);
     }
 }
 

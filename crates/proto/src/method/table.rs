@@ -159,7 +159,7 @@ methods! {
         STATUS = "AuthStatus", AuthStatusRequest => AuthStatusResponse, Unary, Read, Read;
         /// Exchanges a password for a token. Another token does no harm and expires.
         AUTHENTICATE = "Authenticate", AuthenticateRequest => AuthenticateResponse,
-            Unary, Repeatable, Admin;
+            Unary, Repeatable, Read;
         /// Adds a user.
         USER_ADD = "UserAdd", AuthUserAddRequest => AuthUserAddResponse, Unary, Write, Admin;
         /// Tells a user's roles.

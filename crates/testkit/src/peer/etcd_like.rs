@@ -17,10 +17,10 @@ const UNIMPLEMENTED: u32 = 12;
 /// `grpc.health.v1.HealthCheckResponse { status: SERVING }`.
 const SERVING: &[u8] = &[0x08, 0x01];
 
-/// `etcdserverpb.StatusResponse`: a header (field 1) with cluster 1, member 1, revision 1 and term 1 (its 1 to 4),
-/// version 3.7.1 (field 2), leader 1 (field 4), raft index 1 (field 5) and raft term 1 (field 6).
-const STATUS: &[u8] =
-    b"\x0a\x08\x08\x01\x10\x01\x18\x01\x20\x01\x12\x053.7.1\x20\x01\x28\x01\x30\x01";
+/// `etcdserverpb.StatusResponse`: a header (field 1) with cluster 1, revision 1 and term 1 (its 1, 3 and 4), but no member,
+/// since all of these are alike; version 3.7.1 (field 2), leader 1 (field 4), raft index 1 (field 5) and raft term 1
+/// (field 6).
+const STATUS: &[u8] = b"\x0a\x06\x08\x01\x18\x01\x20\x01\x12\x053.7.1\x20\x01\x28\x01\x30\x01";
 
 type Script = Arc<dyn Fn(&Request) -> Option<Answer> + Send + Sync>;
 

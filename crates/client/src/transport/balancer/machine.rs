@@ -21,16 +21,41 @@ pub(in crate::transport) enum Action {
     Drop(SlotId),
 }
 
-/// Keeps one connection, or several, to each endpoint that is wanted.
+/// What connections are kept up.
+#[derive(Clone, Debug)]
+pub(in crate::transport) struct Plan {
+    pub(in crate::transport) spread: Spread,
+    /// How many to an endpoint.
+    pub(in crate::transport) connections: usize,
+    pub(in crate::transport) demand: Demand,
+    pub(in crate::transport) reconnect: Reconnect,
+}
+
+/// Which endpoints are connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::transport) enum Spread {
+    Every,
+    /// The first that has a voting member behind it (pick-first). Those before it get a head start each, not more: an
+    /// endpoint that swallows packets must not hold up the rest (as in RFC 8305, "Happy Eyeballs").
+    First,
+}
+
+/// For how long connections are tried for once they are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::transport) enum Demand {
+    /// For good: a member that was lost is back before it is called again.
+    Lasting,
+    /// Until it failed: whoever calls next wakes it again.
+    EachCall,
+}
+
+/// Keeps connections to endpoints, as planned.
 #[derive(Debug)]
 pub(in crate::transport) struct Balancer {
+    plan: Plan,
     members: Vec<Member>,
-    /// Whether anyone wants connections yet.
+    /// Whether anyone wants connections.
     awake: bool,
-    /// Whether one connection at a time is enough (pick-first).
-    one_at_a_time: bool,
-    connections: usize,
-    reconnect: Reconnect,
     next_slot: u64,
     rng: fastrand::Rng,
 }
@@ -38,9 +63,8 @@ pub(in crate::transport) struct Balancer {
 #[derive(Debug)]
 struct Member {
     endpoint: Endpoint,
+    /// As long as none is ready, only one is tried: it finds out for all of them.
     slots: Vec<Slot>,
-    /// Failures in a row, over all slots of the member.
-    failures: u32,
     last_failure: Option<Cause>,
     /// It stopped answering, and has not been ready since.
     frozen: bool,
@@ -61,12 +85,16 @@ pub(in crate::transport) struct About {
 struct Slot {
     id: SlotId,
     state: State,
+    /// Failures in a row.
+    failures: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Idle,
-    Connecting,
+    Connecting {
+        since: Instant,
+    },
     Ready {
         since: Instant,
     },
@@ -81,24 +109,12 @@ enum State {
 const PROVEN_AFTER: Duration = Duration::from_secs(5);
 /// When a call finds no member ready, pauses are cut so that none has been left alone for longer than this.
 const HASTE: Duration = Duration::from_millis(500);
+/// How long an endpoint is tried before the next is tried as well, where one is enough (RFC 8305, section 8).
+const HEAD_START: Duration = Duration::from_millis(250);
 
 impl Balancer {
-    pub(in crate::transport) fn new(
-        endpoints: &Endpoints,
-        connections: usize,
-        one_at_a_time: bool,
-        reconnect: Reconnect,
-        rng: fastrand::Rng,
-    ) -> Self {
-        let mut balancer = Self {
-            members: Vec::new(),
-            awake: false,
-            one_at_a_time,
-            connections: connections.max(1),
-            reconnect,
-            next_slot: 0,
-            rng,
-        };
+    pub(in crate::transport) fn new(endpoints: &Endpoints, plan: Plan, rng: fastrand::Rng) -> Self {
+        let mut balancer = Self { plan, members: Vec::new(), awake: false, next_slot: 0, rng };
         balancer.set_endpoints(endpoints, &mut Vec::new());
         balancer
     }
@@ -122,16 +138,9 @@ impl Balancer {
     }
 
     fn new_member(&mut self, endpoint: &Endpoint) -> Member {
-        let slots = (0..self.connections)
-            .map(|_| {
-                self.next_slot += 1;
-                Slot { id: SlotId(self.next_slot), state: State::Idle }
-            })
-            .collect();
         Member {
             endpoint: endpoint.clone(),
-            slots,
-            failures: 0,
+            slots: (0..self.plan.connections.max(1)).map(|_| self.new_slot()).collect(),
             last_failure: None,
             frozen: false,
             hopeless: false,
@@ -139,10 +148,15 @@ impl Balancer {
         }
     }
 
-    /// Someone wants a connection and finds none ready.
+    fn new_slot(&mut self) -> Slot {
+        self.next_slot += 1;
+        Slot { id: SlotId(self.next_slot), state: State::Idle, failures: 0 }
+    }
+
+    /// Someone wants a connection and finds none ready that will do.
     pub(in crate::transport) fn wake(&mut self, now: Instant) {
         self.awake = true;
-        if self.any_ready() {
+        if self.members.iter().any(Member::serves_all) {
             return;
         }
         for slot in self.members.iter_mut().flat_map(|m| &mut m.slots) {
@@ -152,38 +166,74 @@ impl Balancer {
         }
     }
 
-    /// The member answered on a new connection. `false` if the slot is gone: the connection is not wanted any more.
-    pub(in crate::transport) fn ready(&mut self, id: SlotId, about: About, now: Instant) -> bool {
-        let Some((member, slot)) = self.find(id) else { return false };
+    /// The member answered on a new connection. `false` if the connection is not wanted any more: the slot is gone, or
+    /// another member was faster where one is enough.
+    pub(in crate::transport) fn ready(
+        &mut self,
+        id: SlotId,
+        about: About,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let Some((index, slot)) = self.find(id) else { return false };
+        if self.settled().is_some_and(|settled| settled != index) {
+            self.let_go(index, actions);
+            return false;
+        }
+        let member = &mut self.members[index];
         member.slots[slot].state = State::Ready { since: now };
         member.last_failure = None;
         member.hopeless = false;
         member.frozen = false;
         member.about = about;
+        if self.settled() == Some(index) {
+            (0..self.members.len())
+                .filter(|other| *other != index)
+                .for_each(|other| self.let_go(other, actions));
+        }
         true
+    }
+
+    /// Notes whether the member behind a connection is a learner, which calls find out. Returns whether that is news.
+    pub(in crate::transport) fn note_learner(&mut self, id: SlotId, learner: bool) -> bool {
+        let Some((index, _)) = self.find(id) else { return false };
+        let about = &mut self.members[index].about;
+        std::mem::replace(&mut about.learner, learner) != learner
+    }
+
+    /// Ends the attempts at a member that is not needed. What they still tell is not heard: their slots have new ids.
+    fn let_go(&mut self, index: usize, actions: &mut Vec<Action>) {
+        for slot in 0..self.members[index].slots.len() {
+            let State::Connecting { .. } = self.members[index].slots[slot].state else { continue };
+            let fresh = self.new_slot();
+            let old = std::mem::replace(&mut self.members[index].slots[slot], fresh);
+            actions.push(Action::Drop(old.id));
+        }
     }
 
     /// The connection was lost, or could not be opened.
     pub(in crate::transport) fn failed(&mut self, id: SlotId, cause: Cause, now: Instant) {
-        let Some((member, slot)) = self.find(id) else { return };
-        let proven = matches!(
-            member.slots[slot].state,
-            State::Ready { since } if now.saturating_duration_since(since) >= PROVEN_AFTER
-        );
-        let was_ready = matches!(member.slots[slot].state, State::Ready { .. });
-        member.failures = if proven { 1 } else { member.failures.saturating_add(1) };
-        // A connection that ended in good order, a restart for instance, is opened again at once.
-        let failures =
-            if was_ready && cause != Cause::Frozen { member.failures - 1 } else { member.failures };
-        member.frozen |= cause == Cause::Frozen;
-        member.hopeless = !was_ready && cause.is_lasting();
-        member.last_failure = Some(cause);
-        let pause = match failures.checked_sub(1) {
-            None => Duration::ZERO,
-            Some(before) => self.reconnect.pause(before, self.rng.f64()),
+        let Some((index, slot)) = self.find(id) else { return };
+        let member = &mut self.members[index];
+        let slot = &mut member.slots[slot];
+        let up = match slot.state {
+            State::Ready { since } => Some(now.saturating_duration_since(since)),
+            _ => None,
         };
-        if let Some((member, slot)) = self.find(id) {
-            member.slots[slot].state = State::Waiting { until: now + pause, failed: now };
+        let proven = up.is_some_and(|up| up >= PROVEN_AFTER);
+        slot.failures = if proven { 1 } else { slot.failures.saturating_add(1) };
+        // A connection that ended in good order, a restart for instance, is opened again at once.
+        let orderly = up.is_some() && cause != Cause::Frozen;
+        let pause = match (slot.failures - u32::from(orderly)).checked_sub(1) {
+            None => Duration::ZERO,
+            Some(before) => self.plan.reconnect.pause(before, self.rng.f64()),
+        };
+        slot.state = State::Waiting { until: now + pause, failed: now };
+        member.frozen |= cause == Cause::Frozen;
+        member.hopeless = up.is_none() && cause.is_lasting();
+        member.last_failure = Some(cause);
+        if self.plan.demand == Demand::EachCall && !self.any_ready() && !self.is_connecting() {
+            self.awake = false;
         }
     }
 
@@ -196,32 +246,45 @@ impl Balancer {
         if !self.awake {
             return None;
         }
+        match (self.plan.spread, self.settled()) {
+            (Spread::Every, _) => {
+                let later = self.members.iter_mut().map(|member| member.start(now, actions));
+                later.flatten().min()
+            }
+            (Spread::First, Some(settled)) => self.members[settled].start(now, actions),
+            (Spread::First, None) => self.start_one(now, actions),
+        }
+    }
+
+    /// Starts an attempt at the first endpoint that is due, once the attempt before it has had its head start.
+    fn start_one(&mut self, now: Instant, actions: &mut Vec<Action>) -> Option<Instant> {
+        let slots = self.members.iter().flat_map(|member| &member.slots);
+        let latest = slots.filter_map(|slot| match slot.state {
+            State::Connecting { since } => Some(since),
+            _ => None,
+        });
+        let free = latest.max().map_or(now, |since| since + HEAD_START);
+        if free > now {
+            return Some(free);
+        }
+        let started = actions.len();
         let mut next: Option<Instant> = None;
-        let mut busy = self.one_at_a_time
-            && self
-                .members
-                .iter()
-                .flat_map(|m| &m.slots)
-                .any(|slot| matches!(slot.state, State::Ready { .. } | State::Connecting));
-        for member in &mut self.members {
-            for slot in &mut member.slots {
-                let due = match slot.state {
-                    State::Idle => true,
-                    State::Waiting { until, .. } if until <= now => true,
-                    State::Waiting { until, .. } => {
-                        next = Some(next.map_or(until, |next| next.min(until)));
-                        false
-                    }
-                    State::Connecting | State::Ready { .. } => false,
-                };
-                if due && !busy {
-                    slot.state = State::Connecting;
-                    actions.push(Action::Connect(slot.id, member.endpoint.clone()));
-                    busy = self.one_at_a_time;
-                }
+        for member in self.members.iter_mut().filter(|member| !member.is_ready()) {
+            let later = member.start(now, actions);
+            next = [next, later].into_iter().flatten().min();
+            if actions.len() > started {
+                return Some(now + HEAD_START);
             }
         }
         next
+    }
+
+    /// The one member that is connected to, where one is enough.
+    fn settled(&self) -> Option<usize> {
+        match self.plan.spread {
+            Spread::Every => None,
+            Spread::First => self.members.iter().position(Member::serves_all),
+        }
     }
 
     /// Whether the slot's member stopped answering, and has not been ready since.
@@ -266,7 +329,7 @@ impl Balancer {
     /// Whether a connection is being opened.
     pub(in crate::transport) fn is_connecting(&self) -> bool {
         let mut slots = self.members.iter().flat_map(|member| &member.slots);
-        slots.any(|slot| slot.state == State::Connecting)
+        slots.any(Slot::is_connecting)
     }
 
     /// Whether no endpoint can become ready, however long anyone waits: each fails for a reason that time does not mend.
@@ -280,11 +343,18 @@ impl Balancer {
         self.members.iter().any(Member::is_ready)
     }
 
-    fn find(&mut self, id: SlotId) -> Option<(&mut Member, usize)> {
-        self.members.iter_mut().find_map(|member| {
+    /// The positions of the slot's member and of the slot in it.
+    fn find(&self, id: SlotId) -> Option<(usize, usize)> {
+        self.members.iter().enumerate().find_map(|(index, member)| {
             let slot = member.slots.iter().position(|slot| slot.id == id)?;
-            Some((member, slot))
+            Some((index, slot))
         })
+    }
+}
+
+impl Slot {
+    fn is_connecting(&self) -> bool {
+        matches!(self.state, State::Connecting { .. })
     }
 }
 
@@ -293,12 +363,40 @@ impl Member {
         self.slots.iter().any(|slot| matches!(slot.state, State::Ready { .. }))
     }
 
+    /// Whether it is ready for every kind of call.
+    fn serves_all(&self) -> bool {
+        self.is_ready() && !self.about.learner
+    }
+
+    /// Starts what is due. Returns when something else will be.
+    fn start(&mut self, now: Instant, actions: &mut Vec<Action>) -> Option<Instant> {
+        let wanted = match self.is_ready() {
+            true => self.slots.len(),
+            false if self.slots.iter().any(Slot::is_connecting) => 0,
+            false => 1,
+        };
+        let mut next: Option<Instant> = None;
+        for slot in &mut self.slots[..wanted] {
+            match slot.state {
+                State::Waiting { until, .. } if until > now => {
+                    next = Some(next.map_or(until, |next| next.min(until)));
+                }
+                State::Idle | State::Waiting { .. } => {
+                    slot.state = State::Connecting { since: now };
+                    actions.push(Action::Connect(slot.id, self.endpoint.clone()));
+                }
+                State::Connecting { .. } | State::Ready { .. } => {}
+            }
+        }
+        next
+    }
+
     fn state(&self) -> EndpointState {
         let status = if self.is_ready() {
             EndpointStatus::Ready
         } else if let Some(cause) = &self.last_failure {
             EndpointStatus::Failed(cause.clone())
-        } else if self.slots.iter().any(|slot| slot.state == State::Connecting) {
+        } else if self.slots.iter().any(Slot::is_connecting) {
             EndpointStatus::Connecting
         } else {
             EndpointStatus::Idle

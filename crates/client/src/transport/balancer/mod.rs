@@ -10,6 +10,6 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-pub(super) use machine::{About, Action, Balancer, SlotId};
+pub(super) use machine::{About, Action, Balancer, Demand, Plan, SlotId, Spread};
 pub(super) use picker::{Candidates, Picker, Want};
 pub use state::{EndpointState, EndpointStates, EndpointStatus};

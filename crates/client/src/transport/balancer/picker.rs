@@ -42,6 +42,8 @@ pub(in crate::transport) struct Picker<L> {
     pub(in crate::transport) connecting: bool,
     /// Whether each failed for a reason that time does not mend.
     pub(in crate::transport) hopeless: bool,
+    /// Which replacement of the endpoints this shows.
+    pub(in crate::transport) edition: u64,
     pub(in crate::transport) closed: bool,
     balance: Balance,
     cursor: AtomicUsize,
@@ -56,6 +58,7 @@ impl<L: Candidates> Picker<L> {
             all_failed: false,
             connecting: false,
             hopeless: false,
+            edition: 0,
             closed: false,
             balance,
             cursor: AtomicUsize::new(start),

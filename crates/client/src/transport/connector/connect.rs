@@ -54,6 +54,12 @@ pub trait Connector: fmt::Debug + Send + Sync + 'static {
     fn connect<'a>(&'a self, address: &'a Address) -> ConnectFuture<'a>;
 }
 
+impl<C: Connector + ?Sized> Connector for Arc<C> {
+    fn connect<'a>(&'a self, address: &'a Address) -> ConnectFuture<'a> {
+        (**self).connect(address)
+    }
+}
+
 /// What connecting takes beside the endpoint.
 #[derive(Debug)]
 pub(crate) struct ConnectSettings {
@@ -86,11 +92,15 @@ impl ConnectSettings {
         }
     }
 
-    /// Checks what can be checked about an endpoint without connecting to it.
+    /// Reads the certificates that `endpoint` needs, if it is TLS, to see whether they are good.
+    pub(crate) fn check_certificates(&self, endpoint: &Endpoint) -> Result<()> {
+        self.loader(endpoint).map_or(Ok(()), |loader| loader.load().map(drop))
+    }
+
+    /// Checks what can be checked about an endpoint without connecting to it or reading files.
     pub(crate) fn check_endpoint(&self, endpoint: &Endpoint) -> Result<()> {
         if let Some(loader) = self.loader(endpoint) {
             loader.server_name(endpoint)?;
-            loader.load()?;
         }
         if self.connector.is_none() {
             let reason = match endpoint.address() {

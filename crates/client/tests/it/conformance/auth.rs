@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use etcdkit::config::Balance;
 use etcdkit::proto::etcdserverpb::AuthenticateRequest;
 use etcdkit::service::CallOptions;
 use etcdkit::{Client, ErrorKind, Result, ServerError};
@@ -11,6 +12,7 @@ use etcdkit_testkit::peer::{Answer, EtcdLike, Request};
 use prost::Message;
 use tokio::task::JoinSet;
 
+use super::endpoints::Prefer;
 use super::support::{
     self, AUTHENTICATE, PUT, RANGE, STATUS, assert_says, healthy, soon, token_answer,
 };
@@ -301,21 +303,27 @@ async fn without_a_token_in_time_nothing_is_sent() {
     }
 }
 
-/// The one that asks gives up: the next of those that wait asks in its place.
+/// The caller that began it gives up before the token is there, and a member that can't reach the others holds its
+/// answer back.
 #[tokio::test]
 async fn a_caller_that_leaves_does_not_take_the_token_along() {
     let guarded = Guarded::start().await;
-    guarded.etcd.queue(AUTHENTICATE, Answer::Hang);
-    let client = guarded.client();
-    soon("the member", client.wait_ready()).await.unwrap();
+    let cut_off =
+        support::etcd_that(|call| (call.path == AUTHENTICATE).then_some(Answer::Hang)).await;
+    let client = support::builder([cut_off.endpoint(), guarded.etcd.endpoint()])
+        .balance(Balance::custom(Prefer(cut_off.endpoint())))
+        .user("alice", "pw")
+        .build()
+        .unwrap();
+    soon("the members", support::all_ready(&client)).await;
     let impatient = client.with_options(CallOptions::new().timeout(Duration::from_millis(500)));
     let mut calls = JoinSet::new();
     calls.spawn(async move { impatient.put("k", "v").await.map(drop) });
-    soon("the first to ask", guarded.etcd.wait_calls(AUTHENTICATE, 1)).await;
+    soon("the first to ask", cut_off.wait_calls(AUTHENTICATE, 1)).await;
     let patient = client.clone();
     calls.spawn(async move { patient.get("k").await.map(drop) });
     let first = soon("the impatient call", calls.join_next()).await.unwrap().unwrap();
     assert_eq!(first.unwrap_err().kind(), ErrorKind::Timeout);
     soon("the patient call", calls.join_next()).await.unwrap().unwrap().unwrap();
-    assert_eq!(guarded.authentications(), 2);
+    assert_eq!((cut_off.calls(AUTHENTICATE), guarded.authentications()), (1, 1));
 }

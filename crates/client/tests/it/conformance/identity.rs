@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use etcdkit::proto::etcdserverpb::{RangeResponse, RangeStreamResponse};
 use etcdkit::transport::{EndpointState, EndpointStatus};
 use etcdkit::{Cause, Client, ErrorKind, Get};
 use etcdkit_testkit::peer::{Answer, EtcdLike};
+use prost::Message;
 
 use super::support::{
-    self, CLUSTER, PUT, RANGE, STATUS, assert_says, get_answer_at, header_at, soon, status,
+    self, CLUSTER, PUT, RANGE, RANGE_STREAM, STATUS, assert_says, get_answer_at, header_at, soon,
+    status,
 };
 
 /// A member of that cluster, of that version.
@@ -86,6 +89,24 @@ async fn a_cluster_that_is_replaced_behind_its_endpoint_is_an_error() {
     let error = soon("the get", client.get("k")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ClusterChanged, "{error}");
     assert_eq!(etcd.calls(RANGE), before);
+}
+
+#[tokio::test]
+async fn a_piece_of_another_cluster_ends_a_streamed_read() {
+    let etcd = support::etcd_that(|call| {
+        let range_response =
+            Some(RangeResponse { header: Some(header_at(0xc2, 5)), ..RangeResponse::default() });
+        let piece = RangeStreamResponse { range_response };
+        (call.path == RANGE_STREAM).then(|| Answer::message(piece.encode_to_vec()))
+    })
+    .await;
+    let client = support::builder([etcd.endpoint()]).build().unwrap();
+    soon("the get", client.get("k")).await.unwrap();
+    let mut pieces = soon("opening", client.get_stream(Get::all())).await.unwrap();
+    let error = soon("a piece", pieces.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ClusterChanged, "{error}");
+    assert_eq!(error.rpc(), Some(RANGE_STREAM));
+    assert!(soon("the end", pieces.next()).await.is_none());
 }
 
 #[tokio::test]

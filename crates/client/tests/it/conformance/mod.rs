@@ -12,6 +12,7 @@ mod auth;
 mod case;
 mod closing;
 mod connection;
+mod endpoints;
 mod identity;
 mod keep_alive;
 mod learners;

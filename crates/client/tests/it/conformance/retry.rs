@@ -142,6 +142,16 @@ async fn without_retries_there_is_one_attempt() {
     assert_eq!((etcd.calls(RANGE), error.attempts().len()), (2, 1));
 }
 
+#[tokio::test]
+async fn without_retries_a_write_that_nobody_looked_at_is_sent_twice_at_most() {
+    let etcd =
+        support::etcd_that(|call| (call.path == PUT).then(|| Answer::Rst(REFUSED_STREAM))).await;
+    let once = client_of(&etcd).await.with_options(CallOptions::new().retry(false));
+    let error = soon("the put", once.put("k", "v")).await.unwrap_err();
+    assert_eq!((error.kind(), error.maybe_applied()), (Unavailable, false));
+    assert_eq!((etcd.calls(PUT), error.attempts().len()), (2, 2));
+}
+
 /// 200 calls that would make 10 attempts each: the budget allows 100 retries at once, and then hardly any.
 #[tokio::test]
 async fn retries_of_all_calls_together_are_bounded() {

@@ -105,10 +105,15 @@ pub(super) fn key_value(key: &str, revision: i64) -> KeyValue {
     }
 }
 
-/// What a voter of the version says to Status.
+/// What a member of the version says to Status: without its id, since these are all scripted alike.
 pub(super) fn status(cluster: u64, version: &str, learner: bool) -> Bytes {
+    status_of(0, cluster, version, learner)
+}
+
+/// What the member of that id says to Status.
+pub(super) fn status_of(member_id: u64, cluster: u64, version: &str, learner: bool) -> Bytes {
     let status = StatusResponse {
-        header: Some(header_at(cluster, REVISION)),
+        header: Some(ResponseHeader { member_id, ..header_at(cluster, REVISION) }),
         version: version.into(),
         is_learner: learner,
         ..Default::default()

@@ -25,8 +25,8 @@ async fn looks_healthy_and_knows_no_other_method() {
     let response = client.call(HEALTH, b"").await.unwrap();
     assert_eq!(response.body, &[0, 0, 0, 0, 2, 8, 1][..]);
     let response = client.call(STATUS, b"").await.unwrap();
-    // The prefix, a header of eight bytes, a version of five, and three numbers.
-    assert_eq!(response.body.len(), 5 + (2 + 8) + (2 + 5) + 3 * 2);
+    // The prefix, a header of six bytes, a version of five, and three numbers.
+    assert_eq!(response.body.len(), 5 + (2 + 6) + (2 + 5) + 3 * 2);
     assert!(response.body.windows(5).any(|window| window == b"3.7.1"));
     let response = client.call(PUT, b"").await.unwrap();
     assert_eq!(response.grpc_status(), ("12", &*format!("unknown method {PUT}")));

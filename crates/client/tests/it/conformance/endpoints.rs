@@ -1,0 +1,181 @@
+//! Which endpoints are connected to and called, when one of them is no good.
+
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use etcdkit::ErrorKind::Unavailable;
+use etcdkit::config::{Address, Balance, Candidate, Endpoint, Liveness, Pick};
+use etcdkit::service::CallOptions;
+use etcdkit::transport::{ConnectFuture, Connector};
+use etcdkit::{Client, Get};
+use etcdkit_testkit::peer::{Answer, EtcdLike, Peer};
+
+use super::support::{
+    self, CLUSTER, PUT, RANGE, RANGE_STREAM, STATUS, ask, healthy, soon, status, status_of, within,
+};
+
+/// A client that takes the first endpoint that will do.
+fn picks_first(endpoints: [String; 2]) -> Client {
+    support::builder(endpoints).balance(Balance::PickFirst).build().unwrap()
+}
+
+#[tokio::test]
+async fn pick_first_goes_on_to_the_next_while_the_first_is_silent() {
+    // It takes connections, and says nothing on them: a connection attempt would fail after 5 s.
+    let silent = Peer::bind().await;
+    let voter = support::etcd().await;
+    let client = picks_first([silent.endpoint(), voter.endpoint()]);
+    within(Duration::from_secs(3), "the put", client.put("k", "v")).await.unwrap();
+    assert_eq!(voter.calls(PUT), 1);
+}
+
+#[tokio::test]
+async fn pick_first_goes_on_to_the_next_where_the_first_is_a_learner() {
+    let learner = support::etcd_that(|call| match &*call.path {
+        STATUS => Some(Answer::Message(status(CLUSTER, "3.7.1", true))),
+        PUT => Some(Answer::status(9, "etcdserver: rpc not supported for learner")),
+        _ => None,
+    })
+    .await;
+    let voter = support::etcd().await;
+    let client = picks_first([learner.endpoint(), voter.endpoint()]);
+    soon("the put", client.put("k", "v")).await.unwrap();
+    assert_eq!((learner.calls(PUT), voter.calls(PUT)), (0, 1));
+    soon("a serializable get", client.get(Get::new("k").serializable())).await.unwrap();
+    assert_eq!((learner.calls(RANGE), voter.calls(RANGE)), (1, 0));
+}
+
+/// It did not say so before it was called.
+#[tokio::test]
+async fn pick_first_leaves_a_member_that_turns_out_to_be_a_learner() {
+    let learner = support::etcd_that(|call| {
+        (call.path == PUT).then(|| Answer::status(9, "etcdserver: rpc not supported for learner"))
+    })
+    .await;
+    let voter = support::etcd().await;
+    let client = picks_first([learner.endpoint(), voter.endpoint()]);
+    for _ in 0..2 {
+        soon("the put", client.put("k", "v")).await.unwrap();
+    }
+    assert_eq!((learner.calls(PUT), voter.calls(PUT)), (1, 2));
+}
+
+/// Refuses every connection.
+#[derive(Debug, Default)]
+struct Refusing(AtomicUsize);
+
+impl Connector for Refusing {
+    fn connect<'a>(&'a self, _: &'a Address) -> ConnectFuture<'a> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_was_called_by_name_is_not_tried_for_ever() {
+    let refusing = Arc::new(Refusing::default());
+    let client =
+        support::builder(["inprocess:a"]).connector(Arc::clone(&refusing)).build().unwrap();
+    let other: Endpoint = "inprocess:b".parse().unwrap();
+    let there = client.with_options(CallOptions::new().endpoint(other));
+    for _ in 0..2 {
+        let before = refusing.0.load(Ordering::SeqCst);
+        assert_eq!(there.get("k").await.unwrap_err().kind(), Unavailable);
+        let attempts = refusing.0.load(Ordering::SeqCst) - before;
+        assert!((1..=2).contains(&attempts), "{attempts}");
+        let before = refusing.0.load(Ordering::SeqCst);
+        for _ in 0..3600 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(refusing.0.load(Ordering::SeqCst), before, "nobody called");
+    }
+}
+
+#[tokio::test]
+async fn endpoints_are_replaced_even_if_nobody_waits_for_it() {
+    let (old, new) = (support::etcd().await, support::etcd().await);
+    let client = support::builder([old.endpoint()]).build().unwrap();
+    soon("the get", client.get("k")).await.unwrap();
+    let mut replacing = Box::pin(client.set_endpoints([new.endpoint()]));
+    assert!(ask(&mut replacing).await.is_none(), "the connections take a moment");
+    drop(replacing);
+    assert_eq!(client.endpoints()[0].to_string(), new.endpoint());
+    let replaced = |states: &[etcdkit::transport::EndpointState]| {
+        states.iter().all(|state| state.endpoint() == new.endpoint() && state.is_ready())
+    };
+    soon("the new endpoint", support::until(&client, replaced)).await;
+    soon("the get", client.get("k")).await.unwrap();
+    assert_eq!((old.calls(RANGE), new.calls(RANGE)), (1, 1));
+}
+
+/// Chooses an endpoint where it may.
+#[derive(Debug)]
+pub(super) struct Prefer(pub(super) String);
+
+impl Pick for Prefer {
+    fn pick(&self, candidates: &[Candidate<'_>]) -> usize {
+        let preferred = |candidate: &Candidate<'_>| candidate.endpoint().to_string() == self.0;
+        candidates.iter().position(preferred).unwrap_or(0)
+    }
+}
+
+/// A member of that id, which answers reads or not.
+async fn member(id: u64, answers: bool) -> EtcdLike {
+    support::etcd_that(move |call| match &*call.path {
+        STATUS => Some(Answer::Message(status_of(id, CLUSTER, "3.7.1", false))),
+        RANGE if !answers => Some(Answer::Hang),
+        _ => None,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_read_that_waits_is_not_asked_of_the_same_member_by_another_name() {
+    let (slow, same, well) =
+        (member(5, false).await, member(5, false).await, member(6, true).await);
+    let client = support::builder([slow.endpoint(), same.endpoint(), well.endpoint()])
+        .liveness(Liveness::new().hedge_after(Duration::from_millis(50)))
+        .balance(Balance::custom(Prefer(slow.endpoint())))
+        .build()
+        .unwrap();
+    soon("all members", support::all_ready(&client)).await;
+    soon("the get", client.get("k")).await.unwrap();
+    assert_eq!((slow.calls(RANGE), same.calls(RANGE), well.calls(RANGE)), (1, 0, 1));
+}
+
+/// It was begun on a connection that calls do not use any more; nobody read from it when the member froze.
+#[tokio::test]
+async fn a_stream_on_a_member_that_was_left_does_not_wait_for_ever() {
+    let mut freezing = Peer::bind().await;
+    freezing.run(|mut conn| async move {
+        conn.handshake(&[]).await?;
+        loop {
+            let call = conn.next_request().await?;
+            match healthy(&call.path) {
+                Some(Answer::Message(message)) => conn.respond(call.stream_id, &message).await?,
+                _ => {
+                    assert_eq!(call.path, RANGE_STREAM);
+                    conn.start_response(call.stream_id).await?;
+                    conn.send_message(call.stream_id, &super::streams::piece("a")).await?;
+                    pending::<()>().await;
+                }
+            }
+        }
+    });
+    let other = support::etcd().await;
+    let quick = Duration::from_millis(100);
+    let client = support::builder([freezing.endpoint()])
+        .liveness(Liveness::new().probe_after(quick).probe_timeout(quick))
+        .build()
+        .unwrap();
+    let mut pieces = soon("opening", client.get_stream(Get::all())).await.unwrap();
+    soon("the endpoints", client.set_endpoints([other.endpoint()])).await.unwrap();
+    soon("a get elsewhere", client.get("k")).await.unwrap();
+    soon("the first piece", pieces.next()).await.unwrap().unwrap();
+    // A stream may be silent for 30 s; a member that does not answer a probe may not.
+    let end = within(Duration::from_secs(10), "the end", pieces.next()).await;
+    assert_eq!(end.unwrap().unwrap_err().kind(), Unavailable);
+}
