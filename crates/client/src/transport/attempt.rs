@@ -95,7 +95,9 @@ impl<T: Transport> Channel<T> {
                     Some(ended) => return outcome(ended, link),
                     None if !self.budget().take(clock::now()) => {}
                     None => {
-                        return self.hedge(call, attempting, first, link, token, progress).await;
+                        let hedge = self.hedge(call, attempting, first, link, token, progress);
+                        // Boxed, as what happens to few calls is: every call's future would be larger by it.
+                        return Box::pin(hedge).await;
                     }
                 }
             }

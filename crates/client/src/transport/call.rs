@@ -109,7 +109,8 @@ impl<T: Transport> Channel<T> {
         outcome.map(|(answer, _)| answer)
     }
 
-    /// Attempts `call` until one attempt succeeds, and returns what it brought and where.
+    /// Attempts `call` until one attempt succeeds, and returns what it brought and where. What few calls come to is
+    /// boxed, for the sake of the future's size.
     pub(super) async fn attempts<A: Attempting<T>>(
         &self,
         call: &Call<'_, T>,
@@ -119,7 +120,7 @@ impl<T: Transport> Channel<T> {
         let mut now = call.started;
         loop {
             if call.authenticated && self.tokens().is_wanting() {
-                self.renew_token(call.deadline, 0).await?;
+                Box::pin(self.renew_token(call.deadline, 0)).await?;
                 now = clock::now();
             }
             let token = if call.authenticated { self.tokens().current() } else { None };
@@ -131,7 +132,7 @@ impl<T: Transport> Channel<T> {
             let link = match picked.map_err(|error| progress.finish(error, call))? {
                 Some(link) => link,
                 None => {
-                    let link = self.wait_for_link_in_time(call, &progress).await?;
+                    let link = Box::pin(self.wait_for_link_in_time(call, &progress)).await?;
                     now = clock::now();
                     link
                 }
@@ -149,7 +150,8 @@ impl<T: Transport> Channel<T> {
                 Outcome::Failed(failure, link) => (failure, link),
                 Outcome::TimeUp => return Err(self.timed_out(call, progress)),
             };
-            match self.after_failure(call, &mut progress, &link, failure, in_force).await? {
+            let next = self.after_failure(call, &mut progress, &link, failure, in_force);
+            match Box::pin(next).await? {
                 Next::Again => now = clock::now(),
                 Next::Done => match attempting.done() {
                     Some(answer) => return Ok((answer, link)),

@@ -21,11 +21,15 @@ pub(super) async fn read_answer(
     _sending: SendStream<Bytes>,
     limit: usize,
 ) -> Result<Bytes, Failure> {
-    let (parts, mut body) = response.await.map_err(|error| failure_of(&error, None))?.into_parts();
-    if status::check_response(parts.status, &parts.headers)? == Opening::Status {
-        status::of_trailers(&parts.headers)?;
-        return Err(unary_answers(0));
-    }
+    let mut body = {
+        // Its headers are not kept while the rest comes in.
+        let response = response.await.map_err(|error| failure_of(&error, None))?;
+        if status::check_response(response.status(), response.headers())? == Opening::Status {
+            status::of_trailers(response.headers())?;
+            return Err(unary_answers(0));
+        }
+        response.into_body()
+    };
 
     let mut assembler = Assembler::new(limit);
     let mut answer: Option<Bytes> = None;

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
-use http::Request;
 use http::uri::{Authority, Scheme};
 use tokio::sync::{oneshot, watch};
 
@@ -120,13 +119,10 @@ impl H2Connection {
         })
     }
 
-    async fn begin(
-        &self,
-        request: Request<()>,
-    ) -> Result<(ResponseFuture, SendStream<Bytes>), Failure> {
+    async fn begin(&self, head: &Head<'_>) -> Result<(ResponseFuture, SendStream<Bytes>), Failure> {
         let mut send = self.send.clone();
         poll_fn(|cx| send.poll_ready(cx)).await.map_err(|error| self.not_sent(&error))?;
-        send.send_request(request, false).map_err(|error| self.not_sent(&error))
+        send.send_request(self.template.request(head), false).map_err(|error| self.not_sent(&error))
     }
 
     /// Why the connection ended, if it was ended on purpose; what h2 says of it then is only the consequence.
@@ -140,12 +136,18 @@ impl H2Connection {
         Failure::NotProcessed(self.fate().unwrap_or_else(|| cause_of(error)))
     }
 
-    /// Has the connection's task make a call.
-    async fn by_task(&self, request: Request<()>, message: Bytes) -> Result<Bytes, Failure> {
+    /// Leaves a call to the connection's task.
+    fn leave(&self, head: &Head<'_>, message: Bytes) -> Result<Answered, Failure> {
         let (answer, answered) = oneshot::channel();
-        if !self.queue.push(Job { request, message, answer }) {
-            return Err(Failure::NotProcessed(self.over()));
+        let request = self.template.request(head);
+        match self.queue.push(Job { request, message, answer }) {
+            true => Ok(answered),
+            false => Err(Failure::NotProcessed(self.over())),
         }
+    }
+
+    /// Waits for the answer to a call that was left to the connection's task.
+    async fn answered(&self, answered: Answered) -> Result<Bytes, Failure> {
         match answered.await {
             Ok(outcome) => outcome.map_err(|failure| self.by_fate(failure)),
             // The task was ended with the call under way.
@@ -167,6 +169,9 @@ impl H2Connection {
         }
     }
 }
+
+/// Where the connection's task leaves an answer.
+type Answered = oneshot::Receiver<Result<Bytes, Failure>>;
 
 /// Counts the calls that are under way.
 #[derive(Debug, Default)]
@@ -204,12 +209,12 @@ impl Connection for H2Connection {
     type Source = H2Source;
 
     async fn unary(&self, head: Head<'_>, message: Bytes) -> Result<Bytes, Failure> {
-        let request = self.template.request(&head);
         let call = self.calls.begin();
         if call.others >= DIRECT_CALLS {
-            return self.by_task(request, message).await;
+            let answered = self.leave(&head, message)?;
+            return self.answered(answered).await;
         }
-        let (response, mut sending) = self.begin(request).await?;
+        let (response, mut sending) = self.begin(&head).await?;
         // Without its message the request can't have been processed.
         sending.send_data(message, true).map_err(|error| self.not_sent(&error))?;
         read_answer(response, sending, self.receive_limit)
@@ -218,7 +223,7 @@ impl Connection for H2Connection {
     }
 
     async fn open(&self, head: Head<'_>) -> Result<(H2Sink, H2Source), Failure> {
-        let (response, body) = self.begin(self.template.request(&head)).await?;
+        let (response, body) = self.begin(&head).await?;
         let fate = self.fate.subscribe();
         let open = self.streams.open();
         Ok((
