@@ -43,7 +43,7 @@ fn defaults_are_the_documented_ones() {
 }
 
 #[test]
-fn settings_are_kept() {
+fn new_client_config() {
     let config = builder()
         .endpoints(["http://127.0.0.1:22379"])
         .user("alice", "wonderland")

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wire_form_of_each_option() {
+    fn compact_op() {
         let table = [
             (Compact::new(5), CompactionRequest { revision: 5, physical: false }, "Compact(5)"),
             (

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_its_own() {
+    fn compare_clones_input() {
         let one = Compare::value("a").eq("1");
         let other = one.clone().with_key_range(KeyRange::prefix("b"));
         assert_eq!(one.key_range(), KeyRange::key("a"));

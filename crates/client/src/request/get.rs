@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sort_by_ascending_key_is_no_sort() {
+    fn op_with_sort() {
         use {SortOrder as O, SortTarget as T};
         let table = [
             (T::Key, O::Ascend, wire::SortTarget::Key, wire::SortOrder::None),

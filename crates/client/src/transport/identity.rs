@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_compared_as_releases() {
+    fn min_supported_version() {
         for (version, old) in [
             ("3.7.1", false),
             ("3.6.0", false),

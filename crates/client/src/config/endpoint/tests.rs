@@ -12,7 +12,7 @@ fn unix(path: &str) -> Address {
 }
 
 #[test]
-fn every_form_is_read() {
+fn interpret() {
     for (written, address, authority, server_name, tls) in [
         ("127.0.0.1", tcp("127.0.0.1", 2379), "127.0.0.1", "127.0.0.1", IfConfigured),
         ("localhost", tcp("localhost", 2379), "localhost", "localhost", IfConfigured),

@@ -57,7 +57,7 @@ async fn after_closing_every_call_fails_at_once_and_nothing_is_sent() {
 
 /// Before its first call it has no connection either.
 #[tokio::test]
-async fn a_client_that_never_connected_closes_too() {
+async fn close_ctx_client() {
     let peer = Peer::silent().await;
     let client = support::builder([peer.endpoint()]).build().unwrap();
     within(AT_ONCE, "closing", client.close()).await;
