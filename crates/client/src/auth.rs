@@ -26,6 +26,8 @@
 //! # }
 //! ```
 
+mod hashed;
+
 use std::future::Future;
 
 use crate::client::Client;
@@ -34,9 +36,12 @@ use crate::request::KeyRange;
 use crate::response::HeaderResponse;
 use crate::service::Service;
 
+pub use self::hashed::HashedPassword;
 pub use crate::request::roles::*;
 pub use crate::request::users::*;
 pub use crate::response::auth::*;
+
+pub(crate) use self::hashed::{add_user, change_password};
 
 impl<S: Service> Client<S> {
     /// Turns authentication on. Doing so twice is none the worse.

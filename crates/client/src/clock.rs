@@ -4,7 +4,10 @@
 //! used throughout: a test that pauses it controls every deadline of this crate.
 #![expect(clippy::disallowed_methods, reason = "this is where the banned calls live")]
 
+use std::collections::hash_map::RandomState;
+use std::fmt::Write;
 use std::future::Future;
+use std::hash::BuildHasher;
 use std::time::Duration;
 
 pub(crate) use tokio::time::Instant;
@@ -32,4 +35,13 @@ pub(crate) async fn until<F: Future>(deadline: Option<Instant>, future: F) -> Op
 /// A generator for jitter, seeded by the operating system.
 pub(crate) fn rng() -> fastrand::Rng {
     fastrand::Rng::new()
+}
+
+/// 64 characters that nobody can guess: SipHash with keys from the operating system.
+pub(crate) fn secret() -> String {
+    let state = RandomState::new();
+    (0u8..4).fold(String::new(), |mut text, part| {
+        let _ = write!(text, "{:016x}", state.hash_one(part));
+        text
+    })
 }

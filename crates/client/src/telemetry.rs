@@ -14,6 +14,15 @@
 //! | `grpc_client_handled_total` | the same, and `grpc_code` |
 //! | `grpc_client_msg_sent_total` | `grpc_type`, `grpc_service`, `grpc_method` |
 //! | `grpc_client_msg_received_total` | `grpc_type`, `grpc_service`, `grpc_method` |
+//!
+//! What watches hold for readers that are slower than the server is gauged for all watches together; of one watch,
+//! [`WatchControl::state`](crate::WatchControl::state) tells.
+//!
+//! | name | |
+//! |---|---|
+//! | `etcd_client_watches` | watches whose stream has not been dropped |
+//! | `etcd_client_watch_backlog_responses` | responses that have yet to be read |
+//! | `etcd_client_watch_backlog_bytes` | the memory that they take, about |
 
 use etcdkit_proto::method::MethodInfo;
 
@@ -137,6 +146,76 @@ pub(crate) fn received(_started: &Started) {}
 #[cfg(not(feature = "metrics"))]
 #[inline]
 pub(crate) fn stream_finished(_started: Started, _error: Option<&Error>) {}
+
+/// What one watch holds for its reader, on the gauges of all.
+#[derive(Debug)]
+pub(crate) struct Backlog {
+    #[cfg(feature = "metrics")]
+    gauges: gauged::Gauges,
+}
+
+#[cfg(not(feature = "metrics"))]
+impl Backlog {
+    pub(crate) fn new() -> Self {
+        Self {}
+    }
+
+    #[inline]
+    pub(crate) fn added(&self, _bytes: usize) {}
+
+    #[inline]
+    pub(crate) fn removed(&self, _responses: usize, _bytes: usize) {}
+}
+
+#[cfg(feature = "metrics")]
+mod gauged {
+    use std::fmt;
+
+    use metrics::{Gauge, gauge};
+
+    use super::Backlog;
+
+    /// Handles, so that the recorder is asked for them once per watch.
+    pub(super) struct Gauges {
+        watches: Gauge,
+        responses: Gauge,
+        bytes: Gauge,
+    }
+
+    impl fmt::Debug for Gauges {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Gauges")
+        }
+    }
+
+    impl Backlog {
+        pub(crate) fn new() -> Self {
+            let gauges = Gauges {
+                watches: gauge!("etcd_client_watches"),
+                responses: gauge!("etcd_client_watch_backlog_responses"),
+                bytes: gauge!("etcd_client_watch_backlog_bytes"),
+            };
+            gauges.watches.increment(1.0);
+            Self { gauges }
+        }
+
+        pub(crate) fn added(&self, bytes: usize) {
+            self.gauges.responses.increment(1.0);
+            self.gauges.bytes.increment(bytes as f64);
+        }
+
+        pub(crate) fn removed(&self, responses: usize, bytes: usize) {
+            self.gauges.responses.decrement(responses as f64);
+            self.gauges.bytes.decrement(bytes as f64);
+        }
+    }
+
+    impl Drop for Backlog {
+        fn drop(&mut self) {
+            self.gauges.watches.decrement(1.0);
+        }
+    }
+}
 
 #[cfg(feature = "metrics")]
 pub(crate) use counted::{finished, received, started, stream_finished};

@@ -2,14 +2,13 @@
 
 use etcdkit_proto::ServerError;
 
-use crate::clock;
 use crate::config::{Endpoint, Endpoints, MemberPolicy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::cluster::MemberList;
 use crate::request::maintenance::{MoveLeader, Status};
 use crate::response::HeaderResponse;
 use crate::response::cluster::MemberId;
-use crate::service::{CallOptions, Timeout};
+use crate::service::CallOptions;
 use crate::transport::{Channel, Transport};
 
 /// Has the leader hand its leadership over. Who leads is looked up, and once more if it changes in between.
@@ -21,17 +20,7 @@ pub(crate) async fn move_leader<T: Transport>(
     if options.endpoint.is_some() {
         return channel.unary(request, options).await;
     }
-    // One deadline for all of it.
-    let total = match options.timeout {
-        Some(Timeout::Never) => None,
-        Some(Timeout::After(total)) => Some(total),
-        None => Some(channel.config().timeouts.admin),
-    };
-    let deadline = total.and_then(|total| clock::now().checked_add(total));
-    let remaining = || match deadline {
-        Some(at) => options.clone().timeout(at.saturating_duration_since(clock::now())),
-        None => options.clone(),
-    };
+    let remaining = options.sharing(channel.config().timeouts.admin);
     let mut healed = false;
     loop {
         let endpoint = leader(channel, &remaining).await?;

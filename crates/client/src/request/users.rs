@@ -6,6 +6,8 @@ use etcdkit_proto::authpb::UserAddOptions;
 use etcdkit_proto::etcdserverpb::*;
 use etcdkit_proto::method::auth;
 
+use crate::auth::HashedPassword;
+
 /// A password. `Debug` shows that there is one, and never what it is.
 ///
 /// ```
@@ -90,9 +92,9 @@ unary!(AuthStatus: AuthStatusRequest => AuthStatusResponse, auth::STATUS);
 /// assert!(UserAdd::without_password("bob").has_no_password());
 /// ```
 ///
-/// etcd's API also has a field for a password that somebody else hashed. No etcd from 3.4 to 3.7 takes it from a
-/// client: each hashes the *other* field in its place, and the user ends up with an empty password. So it is not
-/// offered here.
+/// etcd's API also has a field for a password that somebody else hashed. No etcd from 3.4 to 3.7 takes it when a user is
+/// added: each hashes the *other* field in its place, and the user ends up with an empty password. So
+/// [`with_hashed_password`](Self::with_hashed_password) is sent as two calls.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserAdd(AuthUserAddRequest);
 
@@ -108,6 +110,32 @@ impl UserAdd {
     pub fn without_password(name: impl Into<String>) -> Self {
         let options = Some(UserAddOptions { no_password: true });
         Self(AuthUserAddRequest { name: name.into(), options, ..AuthUserAddRequest::default() })
+    }
+
+    /// A user with a password of which only the hash is known here. Since etcd 3.5.
+    ///
+    /// The user is added with a password that nobody knows, which is changed to the hashed one at once. If the second
+    /// call fails, the error says that it [may be applied](crate::Error::maybe_applied): then the user may exist, and
+    /// only [changing the password](UserChangePassword::with_hashed_password) lets somebody in.
+    ///
+    /// A member of 3.4 would set the *empty* password, so a member is asked for its version first, and an older one is
+    /// [`Unsupported`](crate::ErrorKind::Unsupported). Don't mix it with [`Client::raw`](crate::Client::raw), which asks
+    /// nobody.
+    pub fn with_hashed_password(name: impl Into<String>, hash: HashedPassword) -> Self {
+        let (name, hashed_password) = (name.into(), hash.into_wire());
+        Self(AuthUserAddRequest { name, hashed_password, ..AuthUserAddRequest::default() })
+    }
+
+    /// The change that sets the hashed password, if there is one.
+    pub(crate) fn hashed(&self) -> Option<UserChangePassword> {
+        let AuthUserAddRequest { name, hashed_password, .. } = &self.0;
+        (!hashed_password.is_empty()).then(|| {
+            UserChangePassword(AuthUserChangePasswordRequest {
+                name: name.clone(),
+                hashed_password: hashed_password.clone(),
+                ..AuthUserChangePasswordRequest::default()
+            })
+        })
     }
 
     /// The user's name.
@@ -157,6 +185,19 @@ impl UserChangePassword {
             password,
             ..AuthUserChangePasswordRequest::default()
         })
+    }
+
+    /// Gives the user `name` the password of which this is the hash. Since etcd 3.5; see
+    /// [`UserAdd::with_hashed_password`] for what older members would do, and why one is asked for its version first.
+    pub fn with_hashed_password(name: impl Into<String>, hash: HashedPassword) -> Self {
+        let (name, hashed_password) = (name.into(), hash.into_wire());
+        let password = String::new();
+        Self(AuthUserChangePasswordRequest { name, password, hashed_password })
+    }
+
+    /// Whether it sets a hash.
+    pub(crate) fn is_hashed(&self) -> bool {
+        !self.0.hashed_password.is_empty()
     }
 
     /// The user's name.

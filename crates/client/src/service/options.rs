@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock;
 use crate::config::Endpoint;
 use crate::metadata::Metadata;
 
@@ -96,5 +97,21 @@ impl CallOptions {
     pub fn metadata(mut self, metadata: Metadata) -> Self {
         self.metadata = metadata;
         self
+    }
+
+    /// The same options for each of several calls that share one deadline, counted from now; without a timeout, `default`
+    /// is that of all of them.
+    pub(crate) fn sharing(&self, default: Duration) -> impl Fn() -> Self + Sync {
+        let total = match self.timeout {
+            Some(Timeout::Never) => None,
+            Some(Timeout::After(total)) => Some(total),
+            None => Some(default),
+        };
+        let deadline = total.and_then(|total| clock::now().checked_add(total));
+        let options = self.clone();
+        move || match deadline {
+            Some(at) => options.clone().timeout(at.saturating_duration_since(clock::now())),
+            None => options.clone(),
+        }
     }
 }

@@ -103,6 +103,9 @@ pub(super) struct Machine {
     known: i64,
     /// The highest revision that this stream has shown.
     shown: i64,
+    /// Requests for progress on this stream, and answers to them: not each gets one, none gets two.
+    asked: u64,
+    answered: u64,
     /// Since when the stream is open, and whether the server created a watch on it.
     opened_at: Option<Instant>,
     confirmed: bool,
@@ -134,6 +137,8 @@ impl Machine {
             verify: false,
             known: 0,
             shown: 0,
+            asked: 0,
+            answered: 0,
             opened_at: None,
             confirmed: false,
             attempts: 0,
@@ -245,8 +250,8 @@ impl Machine {
     /// Asks how far the stream has come.
     pub(super) fn request_progress(&mut self) {
         if matches!(self.phase, Phase::Open(_)) {
-            let request = RequestUnion::Progress(WatchProgressRequest {});
-            self.send(request);
+            self.asked += 1;
+            self.send(RequestUnion::Progress(WatchProgressRequest {}));
         }
     }
 
@@ -267,6 +272,7 @@ impl Machine {
     pub(super) fn opened(&mut self, server: Server, now: Instant) {
         self.phase = Phase::Open(server);
         self.shown = 0;
+        (self.asked, self.answered) = (0, 0);
         self.opened_at = Some(now);
         let wanted = self.wants_progress();
         self.create_unsent();

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::request::WatchSettings;
 use crate::response::WatchResponse;
 use crate::revision::Revision;
+use crate::telemetry::Backlog;
 
 /// What a response takes beside its bytes: the structs that it is decoded into.
 const PER_EVENT: usize = 160;
@@ -19,6 +20,7 @@ pub(super) struct Queue {
     state: Mutex<State>,
     max_bytes: usize,
     max_responses: usize,
+    backlog: Backlog,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +69,7 @@ impl Queue {
             state: Mutex::default(),
             max_bytes: settings.buffer_bytes,
             max_responses: settings.buffer_responses,
+            backlog: Backlog::new(),
         }
     }
 
@@ -92,6 +95,7 @@ impl Queue {
         let last = state.items.back().map_or(state.bookmark, |item| item.bookmark);
         let bookmark = response.events().last().map_or(last, crate::response::Event::revision);
         state.bytes += bytes;
+        self.backlog.added(bytes);
         state.items.push_back(Item { response, bytes, bookmark });
         let full = state.bytes >= self.max_bytes || state.items.len() >= self.max_responses;
         wake(state);
@@ -127,6 +131,7 @@ impl Queue {
     /// Ends it now; what was not read is gone.
     pub(super) fn discard(&self, error: Error) {
         let mut state = self.lock();
+        self.backlog.removed(state.items.len(), state.bytes);
         state.items = VecDeque::new();
         state.bytes = 0;
         drop(state);
@@ -151,6 +156,7 @@ impl Queue {
         let mut state = self.lock();
         if let Some(item) = state.items.pop_front() {
             state.bytes -= item.bytes;
+            self.backlog.removed(1, item.bytes);
             state.bookmark = item.bookmark;
             if state.paused
                 && state.bytes <= self.max_bytes / 2
@@ -184,6 +190,13 @@ impl Queue {
             paused: state.paused,
             over: state.over || state.end.is_some(),
         }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        let state = self.lock();
+        self.backlog.removed(state.items.len(), state.bytes);
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Watcher {
     pub(super) created_notify: bool,
     /// Somebody asked for progress.
     pub(super) progress_wanted: bool,
+    /// What the member had come to when it created the watch, and how many requests for progress went before.
+    pub(super) created: (i64, u64),
     /// How often the server refused its token in a row.
     pub(super) refused: u8,
     pub(super) end_without_leader: bool,
@@ -75,6 +77,7 @@ impl Watcher {
             announced: false,
             created_notify: settings.created_notify,
             progress_wanted: false,
+            created: (0, 0),
             refused: 0,
             end_without_leader: settings.end_without_leader,
             max_attempts: settings.max_attempts,
@@ -94,6 +97,14 @@ impl Watcher {
     /// The first key that it watches.
     pub(super) fn first_key(&self) -> bytes::Bytes {
         self.create.key.clone()
+    }
+
+    /// Whether the `answered`th word on the progress of a whole stream, at `revision`, was asked for when the server had
+    /// this watch. An older one can come after "created", since servers send both on ways of their own; it says nothing
+    /// about this watch.
+    pub(super) fn is_meant(&self, revision: i64, answered: u64) -> bool {
+        let (at, asked) = self.created;
+        revision > at || answered > asked
     }
 
     /// Whether part of a revision is here.

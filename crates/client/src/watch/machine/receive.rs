@@ -53,6 +53,7 @@ impl Machine {
         self.confirmed = true;
         watcher.place = Place::Live(id);
         watcher.refused = 0;
+        watcher.created = (header.revision.get(), self.asked);
         // An answer that came before this one was not for it.
         let asks = watcher.progress_wanted;
         let first = !std::mem::replace(&mut watcher.announced, true);
@@ -149,7 +150,16 @@ impl Machine {
             }
             self.progress_of(key, id, header, server, true);
         } else if id == -1 {
-            let live: Vec<(i64, Key)> = self.ids.iter().map(|(id, key)| (*id, *key)).collect();
+            self.answered += 1;
+            let (answered, revision) = (self.answered, header.revision.get());
+            let meant =
+                |key| self.watchers.get(key).is_some_and(|it| it.is_meant(revision, answered));
+            let live: Vec<(i64, Key)> = self
+                .ids
+                .iter()
+                .filter(|(_, key)| meant(*key))
+                .map(|(id, key)| (*id, *key))
+                .collect();
             for (id, key) in live {
                 self.progress_of(key, id, header, server, false);
             }

@@ -39,6 +39,8 @@ enum Step {
         fragment: bool,
     },
     Progress,
+    /// The next "created" overtakes words on progress that are on their way.
+    Overtake,
     Compact(u8),
     RefuseTokens,
     Read,
@@ -57,7 +59,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (1u8..8).prop_map(Step::Serve),
         6 => (1u8..8).prop_map(Step::Receive),
         5 => any::<bool>().prop_map(|fragment| Step::Publish { fragment }),
-        1 => Just(Step::Progress),
+        2 => Just(Step::Progress),
+        1 => Just(Step::Overtake),
         1 => any::<u8>().prop_map(Step::Compact),
         1 => Just(Step::RefuseTokens),
         3 => Just(Step::Read),
@@ -79,6 +82,7 @@ struct Model {
     outbox: VecDeque<Wire>,
     watchers: BTreeMap<i64, (WatchCreateRequest, i64)>,
     refuse_tokens: bool,
+    overtake: bool,
 }
 
 fn key_name(key: u8) -> Bytes {
@@ -123,7 +127,13 @@ impl Model {
                 assert_ne!(create.start_revision, 0, "from now is an explicit revision");
                 let next = create.start_revision;
                 self.watchers.insert(id, (create, next));
+                let at = match std::mem::take(&mut self.overtake) {
+                    true => self.outbox.iter().rposition(|it| it.watch_id != -1 || it.created),
+                    false => self.outbox.len().checked_sub(1),
+                };
                 self.say(id, |response| response.created = true);
+                let created = self.outbox.pop_back().unwrap();
+                self.outbox.insert(at.map_or(0, |at| at + 1), created);
             }
             Some(RequestUnion::Cancel(cancel)) => {
                 let known = self.watchers.remove(&cancel.watch_id);
@@ -131,6 +141,8 @@ impl Model {
                     self.say(cancel.watch_id, |response| response.canceled = true);
                 });
             }
+            // A watch has yet to catch up: no answer.
+            Some(RequestUnion::Progress(_)) if self.revision % 4 == 0 => {}
             Some(RequestUnion::Progress(_)) => {
                 self.publish(false);
                 self.say(-1, |_| {});
@@ -304,6 +316,7 @@ impl Run {
             }
             Step::Publish { fragment } => self.model.publish(*fragment),
             Step::Progress => self.machine.request_progress(),
+            Step::Overtake => self.model.overtake = true,
             Step::Compact(by) => {
                 let room = self.model.revision - self.model.compacted;
                 self.model.compacted += i64::from(*by) % (room + 1);
@@ -561,6 +574,36 @@ fn only_events_and_trusted_progress_move_the_resume_point() {
         let Some(RequestUnion::Create(create)) = request.request_union else { panic!("no create") };
         assert_eq!(create.start_revision, expected);
     }
+}
+
+/// Progress that was asked for before the server had the watch can come after "created": etcd sends the two on ways of
+/// their own. It would have the watch go on after events that it has yet to get.
+#[test]
+fn progress_that_was_asked_for_before_a_watch_says_nothing_about_it() {
+    let at = |revision| Some(wire::ResponseHeader { revision, ..wire::ResponseHeader::default() });
+    let random = fastrand::Rng::with_seed(7);
+    let mut machine = Machine::new(RetryPolicy::default(), true, random);
+    machine.opening();
+    machine.opened(TRUSTED, clock::now());
+    machine.request_progress();
+    let settings = range().settings();
+    machine.add(1, range().into_wire(), &settings);
+    let id = FIRST_ID + 1;
+    let created = Wire { created: true, watch_id: id, header: at(20), ..Wire::default() };
+    machine.receive(created, 0);
+    machine.ask_progress(1);
+    while machine.output().is_some() {}
+    let progress = Wire { watch_id: -1, header: at(20), ..Wire::default() };
+    machine.receive(progress.clone(), 0);
+    assert!(machine.output().is_none(), "it is not the answer");
+    let events = vec![event("a", 7)];
+    machine.receive(Wire { watch_id: id, header: at(20), events, ..Wire::default() }, 0);
+    assert!(matches!(machine.output(), Some(Output::Deliver(1, ..))));
+    // This one is the answer to the second request.
+    machine.receive(progress, 0);
+    let Some(Output::Deliver(1, response, _)) = machine.output() else { panic!("no answer") };
+    assert!(response.is_progress());
+    assert!(matches!(machine.output(), Some(Output::Moved(1, to)) if to.get() == 20));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use etcdkit::Get;
 use etcdkit_testkit::etcd::Version;
+use etcdkit_testkit::wait::eventually;
 use metrics::{
     Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
     with_local_recorder,
@@ -13,7 +14,7 @@ use metrics::{
 
 use crate::kv::members::*;
 
-/// Counters by the text that Prometheus reads.
+/// Counters and gauges by the text that Prometheus reads.
 #[derive(Default)]
 struct Counters(Mutex<BTreeMap<String, Arc<AtomicU64>>>);
 
@@ -28,8 +29,9 @@ impl Recorder for Counters {
         let line = format!("{}{{{}}}", key.name(), labels.join(","));
         Counter::from_arc(Arc::clone(self.0.lock().unwrap().entry(line).or_default()))
     }
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        let name = key.name().to_owned();
+        Gauge::from_arc(Arc::clone(self.0.lock().unwrap().entry(name).or_default()))
     }
     fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
         Histogram::noop()
@@ -87,5 +89,49 @@ fn example_client_metrics() {
         ] {
             assert_eq!(count(line), expected, "{line} in {:?}", counters.keys());
         }
+    }
+}
+
+/// What watches hold for slow readers is gauged, and given back when it is read and when the stream is dropped.
+#[test]
+fn the_backlog_of_watches_is_gauged() {
+    for version in Version::available() {
+        let _named = Named::new(version);
+        let gauges = Counters::default();
+        let gauge = |name: &str| {
+            let bits = gauges.0.lock().unwrap().get(name).map_or(0, |n| n.load(Ordering::Relaxed));
+            f64::from_bits(bits)
+        };
+        let backlog = || {
+            let responses = gauge("etcd_client_watch_backlog_responses");
+            (gauge("etcd_client_watches"), responses, gauge("etcd_client_watch_backlog_bytes"))
+        };
+        with_local_recorder(&gauges, || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let client = connect(shared(version).await).await;
+                let mut watches = Vec::new();
+                for key in ["gauged/a", "gauged/b"] {
+                    watches.push(in_time("the watch", client.watch(key)).await.unwrap());
+                }
+                assert_eq!(backlog(), (2.0, 0.0, 0.0));
+                for count in [1, 2] {
+                    client.put("gauged/a", "value").await.unwrap();
+                    eventually("the event", DEADLINE, async || {
+                        let held = watches[0].control().state().buffered_responses;
+                        (held == count).then_some(())
+                    })
+                    .await;
+                }
+                let state = watches[0].control().state();
+                assert_eq!(backlog(), (2.0, 2.0, state.buffered_bytes as f64));
+                watches[0].next().await.unwrap().unwrap();
+                let state = watches[0].control().state();
+                assert_eq!(backlog(), (2.0, 1.0, state.buffered_bytes as f64));
+                drop(watches);
+                eventually("the end", DEADLINE, async || (backlog().0 == 0.0).then_some(())).await;
+                assert_eq!(backlog(), (0.0, 0.0, 0.0));
+            });
+        });
     }
 }

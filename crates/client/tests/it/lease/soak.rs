@@ -1,75 +1,254 @@
-//! Faults at random, one member at a time: a quorum is always within reach, so no lease may be lost.
+//! Faults at random, one member at a time: a quorum is always within reach, so no lease may be lost. Beside them, leases
+//! whose client is cut off, and at the end all of them without a quorum: these are lost, and told so in time.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use etcdkit::{Client, LeaseState};
+use etcdkit::{Client, LeaseControl, LeaseRenewal, LeaseState, LossReason, Streaming};
 use etcdkit_testkit::cluster::Cluster;
-use etcdkit_testkit::etcd::Version;
+use etcdkit_testkit::etcd::{Etcd, Version};
+use etcdkit_testkit::proxy::Proxy;
 
 use super::{granted, now, pass, seconds};
-use crate::kv::members::Named;
+use crate::kv::members::{Named, in_time};
 
-async fn check(version: Version, leases: usize, ttl: u64, length: Duration) {
-    let _named = Named::new(version);
-    let cluster = Cluster::builder(version).gates().start().await;
-    let client = Client::connect(cluster.endpoints()).await.unwrap();
-    let mut all = Vec::new();
-    for _ in 0..leases {
-        all.push(client.keep_alive(granted(&client, ttl).await).await.unwrap());
-    }
-    let (start, mut round, mut at_risk) = (now(), 0, 0);
-    while now() < start + length {
-        let member = &cluster[round % 3];
-        match round % 4 {
-            0 => {
-                member.kill().await;
-                pass(seconds(1)).await;
-                member.start().await;
-            }
-            1 => {
-                member.pause();
-                pass(seconds(2)).await;
-                member.resume();
-            }
-            2 => {
-                let leader = cluster.wait_leader().await;
-                cluster[leader].pause();
-                pass(seconds(2)).await;
-                cluster[leader].resume();
-            }
-            _ => {
-                cluster.isolate(round % 3).await;
-                pass(seconds(2)).await;
-                cluster.reunite();
+type Kept = Streaming<LeaseRenewal, LeaseControl>;
+
+/// A loss is told at most this much after the time to live is over.
+const LATENESS: Duration = Duration::from_secs(1);
+
+#[expect(clippy::disallowed_methods, reason = "each is joined by its test")]
+fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::spawn(future)
+}
+
+async fn held(client: &Client, ttl: u64) -> Kept {
+    client.keep_alive(granted(client, ttl).await).await.unwrap()
+}
+
+/// Reads a lease to its end: how long after its time the loss was told. Panics if it was told before.
+async fn lateness(mut kept: Kept) -> Duration {
+    let mut until: Option<Instant> = None;
+    loop {
+        match kept.next().await.expect("there is an end") {
+            Ok(renewal) => until = Some(renewal.until),
+            Err(error) => {
+                let (told, until) = (now(), until.expect("it was renewed once"));
+                assert!(told >= until, "told {:?} too early: {error}", until - told);
+                let lost = LeaseState::Lost { reason: LossReason::Expired };
+                assert_eq!(kept.control().state(), lost, "{error}");
+                return told - until;
             }
         }
-        // Time for the members to find together again.
-        pass(seconds(2)).await;
-        round += 1;
+    }
+}
+
+/// Waits for all of them to be lost.
+async fn all_lost(kept: Vec<Kept>) -> Duration {
+    let readers: Vec<_> = kept.into_iter().map(|kept| spawn(lateness(kept))).collect();
+    let mut latest = Duration::ZERO;
+    for reader in readers {
+        latest = latest.max(in_time("the loss", reader).await.unwrap());
+    }
+    assert!(latest <= LATENESS, "told {latest:?} late");
+    latest
+}
+
+/// A way to a cluster that can be broken.
+struct Line {
+    proxies: Vec<Proxy>,
+    client: Client,
+}
+
+impl Line {
+    async fn to(cluster: &Cluster) -> Self {
+        let mut proxies = Vec::new();
+        for member in cluster.members() {
+            proxies.push(Proxy::start(member.client_addr()).await);
+        }
+        let endpoints = proxies.iter().map(|proxy| format!("http://{}", proxy.addr()));
+        let client = Client::connect(endpoints).await.unwrap();
+        Self { proxies, client }
+    }
+}
+
+/// One fault, ended; what it was.
+async fn fault(
+    cluster: &Cluster,
+    line: &Line,
+    members: &[u64],
+    longest: Duration,
+    random: &mut fastrand::Rng,
+) -> &'static str {
+    let index = random.usize(0..3);
+    let (member, proxy) = (&cluster[index], &line.proxies[index]);
+    let short = Duration::from_millis(random.u64(500..3000));
+    let share = random.f64();
+    let long = seconds(1).max(longest.mul_f64(share * share));
+    match random.usize(0..8) {
+        0 => {
+            member.kill().await;
+            pass(short).await;
+            member.start().await;
+            "killed"
+        }
+        1 => {
+            member.pause();
+            pass(long).await;
+            member.resume();
+            "frozen"
+        }
+        2 => {
+            let leader = &cluster[cluster.wait_leader().await];
+            leader.pause();
+            pass(long).await;
+            leader.resume();
+            "leader frozen"
+        }
+        3 => {
+            cluster.isolate(index).await;
+            pass(short).await;
+            cluster.reunite();
+            "isolated"
+        }
+        4 => {
+            line.proxies.iter().for_each(Proxy::reset);
+            "connections reset"
+        }
+        5 => {
+            proxy.freeze();
+            pass(long).await;
+            proxy.unfreeze();
+            proxy.reset();
+            "silence"
+        }
+        6 => {
+            proxy.half_open();
+            pass(long).await;
+            proxy.heal();
+            proxy.reset();
+            "black hole"
+        }
+        _ => {
+            let _ = line.client.move_leader(members[index]).await;
+            "leader moved"
+        }
+    }
+}
+
+async fn check(version: Version, leases: usize, ttl: u64, length: Duration, longest: Duration) {
+    let _named = Named::new(version);
+    let seed = fastrand::Rng::new().u64(..);
+    println!("etcd {version}, seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let cluster = Cluster::builder(version).gates().start().await;
+    let mut members = Vec::new();
+    for index in 0..3 {
+        members.push(cluster.member_id(index).await);
+    }
+    let line = Line::to(&cluster).await;
+    let mut all = Vec::new();
+    for _ in 0..leases {
+        all.push(held(&line.client, ttl).await);
+    }
+    let (start, mut at_risk, mut cuts, mut latest) = (now(), 0, 0, Duration::ZERO);
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    while now() < start + length {
+        *counts.entry(fault(&cluster, &line, &members, longest, &mut random).await).or_default() +=
+            1;
         for kept in &all {
             match kept.control().state() {
                 LeaseState::Alive { .. } => {}
                 LeaseState::AtRisk { .. } => at_risk += 1,
-                other => panic!("round {round}: {other:?}"),
+                other => panic!("{counts:?}: {other:?}"),
             }
+        }
+        // Time for the members to find together again; some of it is that of a client whose every line is dead.
+        if random.u64(0..4) == 0 {
+            let other = Line::to(&cluster).await;
+            let mut doomed = Vec::new();
+            for _ in 0..20 {
+                doomed.push(held(&other.client, 3).await);
+            }
+            if random.bool() {
+                other.proxies.iter().for_each(Proxy::freeze);
+            } else {
+                other.proxies.iter().for_each(Proxy::half_open);
+            }
+            latest = latest.max(all_lost(doomed).await);
+            cuts += 1;
+        } else {
+            pass(seconds(2)).await;
         }
     }
     for kept in &all {
-        let left = client.time_to_live(kept.control().id()).await.unwrap();
+        let left = line.client.time_to_live(kept.control().id()).await.unwrap();
         assert!(left.remaining().is_some(), "{:?}", kept.control());
     }
-    println!("{version}: {leases} leases of {ttl} s, {round} faults, seen at risk {at_risk} times");
+    // And now without a quorum.
+    tokio::join!(cluster[1].kill(), cluster[2].kill());
+    let quorum = all_lost(all).await;
+    println!(
+        "{version}: {leases} leases of {ttl} s for {length:?}: none lost, seen at risk {at_risk} times; {counts:?}; \
+         {cuts} times 20 leases cut off, told at most {latest:?} after their time; without a quorum, {quorum:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_lease_is_lost_while_a_quorum_is_within_reach() {
-    check(Version::newest(), 200, 12, seconds(20)).await;
+    check(Version::newest(), 200, 12, seconds(20), seconds(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long: cargo xtask soak"]
 async fn soak_leases() {
+    let length = std::env::var("ETCDKIT_SOAK_SECONDS").ok().and_then(|text| text.parse().ok());
     for version in Version::available().into_iter().filter(|version| version.at_least(3, 6)) {
-        check(version, 2000, 12, seconds(600)).await;
+        check(version, 2000, 12, seconds(length.unwrap_or(600)), seconds(30)).await;
     }
+}
+
+/// Each is renewed about every 20 s: some 4500 renewals per second.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long: cargo xtask soak"]
+async fn soak_a_hundred_thousand_leases() {
+    const LEASES: usize = 100_000;
+    const AT_ONCE: usize = 200;
+    let etcd = Etcd::start_newest().await;
+    let client = Client::connect([etcd.client_url()]).await.unwrap();
+    let start = now();
+    let workers: Vec<_> = (0..AT_ONCE)
+        .map(|_| {
+            let client = client.clone();
+            spawn(async move {
+                let mut kept = Vec::new();
+                for _ in 0..LEASES / AT_ONCE {
+                    kept.push(held(&client, 60).await);
+                }
+                kept
+            })
+        })
+        .collect();
+    let mut all = Vec::new();
+    for worker in workers {
+        all.extend(worker.await.unwrap());
+    }
+    println!("{LEASES} leases granted and renewed once in {:?}", start.elapsed());
+    let (start, mut at_risk) = (now(), 0);
+    while start.elapsed() < seconds(300) {
+        pass(seconds(5)).await;
+        for kept in &all {
+            match kept.control().state() {
+                LeaseState::Alive { .. } => {}
+                LeaseState::AtRisk { .. } => at_risk += 1,
+                other => panic!("after {:?}: {other:?}", start.elapsed()),
+            }
+        }
+    }
+    let listed = client.leases().await.unwrap().ids().len();
+    assert_eq!((all.len(), listed), (LEASES, LEASES));
+    println!("held for {:?}, seen at risk {at_risk} times", start.elapsed());
 }

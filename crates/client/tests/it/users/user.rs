@@ -1,6 +1,6 @@
 //! Users: added, listed, changed, deleted.
 
-use etcdkit::auth::UserAdd;
+use etcdkit::auth::{HashedPassword, UserAdd, UserChangePassword};
 use etcdkit::proto::etcdserverpb::AuthUserAddRequest;
 use etcdkit::proto::method::auth;
 use etcdkit::{ErrorKind, ServerError};
@@ -118,8 +118,8 @@ async fn user_without_password() {
     .await;
 }
 
-/// Why there is no request with a hashed password: every etcd puts the hash of the empty password in its place, and
-/// whoever knows the name gets in.
+/// Why users with a hashed password are added by two calls: every etcd puts the hash of the empty password in its place,
+/// and whoever knows the name gets in.
 #[tokio::test]
 async fn a_hashed_password_is_an_empty_one() {
     on_quick_member(async |client, _| {
@@ -138,6 +138,48 @@ async fn a_hashed_password_is_an_empty_one() {
             password: String::new(),
         };
         assert!(!client.raw(auth::AUTHENTICATE, &empty).await.unwrap().token.is_empty());
+    })
+    .await;
+}
+
+/// `known`, with cost 4.
+const KNOWN: &str = "$2a$04$abcdefghijklmnopqrstuuges0.lCvw6dVHoVkOV0ih0Cvqc9/S82";
+
+/// Both calls, on members that know the field; those of 3.4 are told not to.
+#[tokio::test]
+async fn user_with_hashed_password() {
+    on_quick_member(async |client, etcd| {
+        add_root(&client).await;
+        let hash: HashedPassword = KNOWN.parse().unwrap();
+        let added = client.user_add(UserAdd::with_hashed_password("added", hash.clone())).await;
+        client.user_add(UserAdd::new("changed", "old")).await.unwrap();
+        let change = UserChangePassword::with_hashed_password("changed", hash.clone());
+        let changed = client.call(change.clone()).await;
+        if !etcd.version().at_least(3, 5) {
+            for outcome in [added, changed] {
+                let error = outcome.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+                assert!(!error.maybe_applied(), "{error}");
+            }
+            assert!(!client.user_list().await.unwrap().users().contains(&"added".to_owned()));
+            return;
+        }
+        added.unwrap();
+        changed.unwrap();
+        let again = client.user_add(UserAdd::with_hashed_password("added", hash)).await;
+        refused(again, ServerError::UserAlreadyExist);
+        client.auth_enable().await.unwrap();
+        for user in ["added", "changed"] {
+            for (password, right) in [("known", true), ("", false), ("old", false), (KNOWN, false)]
+            {
+                let builder = tolerant().endpoints([etcd.client_url()]);
+                let outcome = builder.user(user, password).connect().await;
+                match outcome {
+                    Ok(_) => assert!(right, "{user}: {password}"),
+                    Err(error) => assert!(!right, "{user}: {password}: {error}"),
+                }
+            }
+        }
     })
     .await;
 }
