@@ -32,7 +32,7 @@
 //! [`Client`] makes requests: [`Get`], [`Put`], [`Delete`], [`Txn`], [`Compact`], [`Watch`], [`LeaseGrant`], plain values
 //! all; those for whoever runs a cluster are in [`auth`], [`cluster`] and [`maintenance`], and etcd's own locks and
 //! elections in [`lock`] and [`election`]. [`config`] says how. [`service`] is the door that all requests go through: for
-//! layers, mocks and tests. [`Error`] is the only error.
+//! layers, mocks and tests; [`layer`] has those of this crate. [`Error`] is the only error.
 //!
 //! # Features
 //!
@@ -53,6 +53,7 @@ pub mod config;
 pub mod election;
 mod error;
 mod kv;
+pub mod layer;
 mod lease;
 pub mod lock;
 pub mod maintenance;

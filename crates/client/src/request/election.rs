@@ -51,6 +51,13 @@ impl Proclaim {
     pub fn leader(&self) -> LeaderKey {
         LeaderKey::from_wire(self.0.leader.clone().unwrap_or_default())
     }
+
+    /// Proclaims the same value as another leader: what a layer that moves keys does.
+    #[must_use]
+    pub fn with_leader(mut self, leader: LeaderKey) -> Self {
+        self.0.leader = Some(leader.into_wire());
+        self
+    }
 }
 
 unary!(Proclaim: ProclaimRequest => ProclaimResponse, election::PROCLAIM);

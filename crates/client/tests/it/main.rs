@@ -10,6 +10,7 @@ mod conformance;
 mod connectivity;
 mod examples;
 mod kv;
+mod layer;
 mod lease;
 mod lock_election;
 mod maintenance;
