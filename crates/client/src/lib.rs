@@ -49,6 +49,7 @@ mod byte_string;
 mod client;
 mod clock;
 pub mod cluster;
+pub mod concurrency;
 pub mod config;
 pub mod election;
 mod error;

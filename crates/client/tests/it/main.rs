@@ -5,6 +5,7 @@
 
 mod auth;
 mod cluster;
+mod concurrency;
 mod config;
 mod conformance;
 mod connectivity;
