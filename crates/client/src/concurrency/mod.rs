@@ -3,6 +3,8 @@
 //! * [`Session`]: a lease that is kept alive, and what ends with it.
 //! * [`Mutex`] and [`RwMutex`]: locks, held by a [`Guard`].
 //! * [`Election`]: who leads, told by a [`Leadership`]; [`Leaders`] tells the others.
+//! * [`Barrier`] and [`DoubleBarrier`], [`Queue`] and [`PriorityQueue`]: Go's recipes.
+//! * [`Client::stm`](crate::Client::stm): code that reads and writes as if it were alone.
 //!
 //! The keys are those of the packages of etcd's Go client with the same names, so that programs of both kinds wait for
 //! each other.
@@ -17,19 +19,28 @@
 //!
 //! What a session holds, it holds as one: tasks that are to exclude each other need a session each.
 
+mod barrier;
 mod cleaner;
+mod double_barrier;
 mod election;
 mod guard;
 mod leaders;
 mod mutex;
 mod places;
+mod queue;
 mod rw_mutex;
 mod session;
+mod stm;
 mod turn;
+mod waiting;
 
+pub use barrier::Barrier;
+pub use double_barrier::{DoubleBarrier, Inside};
 pub use election::{Election, Leadership};
 pub use guard::{Guard, Loss};
 pub use leaders::Leaders;
 pub use mutex::Mutex;
+pub use queue::{PriorityQueue, Queue};
 pub use rw_mutex::RwMutex;
 pub use session::{Session, SessionOptions};
+pub use stm::{Committed, Isolation, Stm, StmConflict, StmOptions};

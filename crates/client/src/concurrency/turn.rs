@@ -8,6 +8,7 @@ use std::io::Write;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::places::Place;
+use super::waiting;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::{Get, KeyRange, Op, SortOrder, SortTarget, Txn, Watch};
 use crate::response::{GetResponse, KeyValue, TxnResponse};
@@ -41,13 +42,15 @@ pub(super) enum Line {
     Leases(Bytes),
     /// Those that are numbered, under one of these directories.
     Numbers(Bytes, &'static [&'static str]),
+    /// Those that are numbered under a number.
+    Levels(Bytes),
 }
 
 impl Line {
     /// What holds all of the line, and maybe more.
     pub(super) fn range(&self) -> KeyRange {
         match self {
-            Self::Leases(directory) => KeyRange::prefix(directory),
+            Self::Leases(directory) | Self::Levels(directory) => KeyRange::prefix(directory),
             Self::Numbers(directory, [one]) => KeyRange::prefix(join(directory, one.as_bytes())),
             Self::Numbers(directory, _) => KeyRange::prefix(directory),
         }
@@ -63,9 +66,14 @@ impl Line {
             Self::Numbers(directory, kinds) => {
                 let Some(rest) = kv.key().strip_prefix(&directory[..]) else { return false };
                 let number = kinds.iter().find_map(|kind| rest.strip_prefix(kind.as_bytes()));
-                number.is_some_and(|number| {
-                    !number.is_empty() && number.iter().all(u8::is_ascii_digit)
-                })
+                number.is_some_and(is_number)
+            }
+            Self::Levels(directory) => {
+                let Some(rest) = kv.key().strip_prefix(&directory[..]) else { return false };
+                let mut numbers = rest.split(|byte| *byte == b'/');
+                let two = [numbers.next(), numbers.next()];
+                two.into_iter().all(|number| number.is_some_and(is_number))
+                    && numbers.next().is_none()
             }
         }
     }
@@ -82,6 +90,10 @@ impl Line {
             .sort(SortTarget::CreateRevision, SortOrder::Descend)
             .max_create_revision(mine.get() - 1)
     }
+}
+
+fn is_number(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
 }
 
 /// Where in line a key stands.
@@ -133,19 +145,7 @@ impl<S: Service + Clone> Turn<'_, S> {
     /// Waits until a key that was there at `revision` is deleted.
     async fn deleted(&self, before: &KeyValue, revision: Revision) -> Result<()> {
         let watch = Watch::new(before.key()).from_revision(revision.next()).only_deletes();
-        let mut watching = self.place.session().client().watch(watch).await?;
-        while let Some(response) = watching.next().await {
-            match response {
-                Ok(response) if response.events().is_empty() => {}
-                Ok(_) => break,
-                // Nobody knows what happened meanwhile: look again.
-                Err(error) if matches!(error.kind(), ErrorKind::Compacted | ErrorKind::Lagged) => {
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        waiting::happens(self.place.session().client(), watch).await
     }
 }
 
@@ -212,6 +212,10 @@ mod tests {
         for (key, of_all, of_writers) in table {
             let kv = kv(key, 7);
             assert_eq!((all.holds(&kv), writers.holds(&kv)), (of_all, of_writers), "{key}");
+        }
+        let levels = Line::Levels("a/".into());
+        for (key, expected) in [("a/00007/12", true), ("a/00007", false), ("a/7/8/9", false)] {
+            assert_eq!(levels.holds(&kv(key, 0)), expected, "{key}");
         }
         assert_eq!(writers.range(), KeyRange::prefix("a/write/"));
         assert_eq!(all.range(), KeyRange::prefix("a/"));

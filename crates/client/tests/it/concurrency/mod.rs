@@ -8,8 +8,10 @@ mod election;
 mod interop;
 mod mutex;
 mod observe;
+mod recipes;
 mod rw_mutex;
 mod session;
+mod stm;
 
 use std::time::Duration;
 
