@@ -10,10 +10,14 @@ mod config;
 mod conformance;
 mod connectivity;
 mod examples;
+mod kubernetes;
 mod kv;
 mod layer;
 mod lease;
 mod lock_election;
 mod maintenance;
+mod mirror;
+#[cfg(feature = "naming")]
+mod naming;
 mod users;
 mod watch;
