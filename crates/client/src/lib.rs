@@ -32,7 +32,8 @@
 //! [`Client`] makes requests: [`Get`], [`Put`], [`Delete`], [`Txn`], [`Compact`], [`Watch`], [`LeaseGrant`], plain values
 //! all; those for whoever runs a cluster are in [`auth`], [`cluster`] and [`maintenance`], and etcd's own locks and
 //! elections in [`lock`] and [`election`]. [`config`] says how. [`service`] is the door that all requests go through: for
-//! layers, mocks and tests. [`Error`] is the only error.
+//! layers, mocks and tests; [`layer`] has those of this crate. On top of all that are [`concurrency`] (locks,
+//! elections, queues, transactions in memory), [`mirror`] and [`kubernetes`]. [`Error`] is the only error.
 //!
 //! # Features
 //!
@@ -41,6 +42,7 @@
 //! | `aws-lc-rs` (default) | TLS by rustls with AWS-LC |
 //! | `ring` | TLS by rustls with ring |
 //! | `serde` | values as JSON |
+//! | `naming` | the endpoints of services; includes `serde` |
 //! | `metrics` | RPC counters through the `metrics` facade, see [`telemetry`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -49,14 +51,21 @@ mod byte_string;
 mod client;
 mod clock;
 pub mod cluster;
+pub mod concurrency;
 pub mod config;
 pub mod election;
 mod error;
+pub mod kubernetes;
 mod kv;
+pub mod layer;
 mod lease;
 pub mod lock;
 pub mod maintenance;
 pub mod metadata;
+pub mod mirror;
+#[cfg(feature = "naming")]
+#[cfg_attr(docsrs, doc(cfg(feature = "naming")))]
+pub mod naming;
 mod range_stream;
 mod request;
 mod response;

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 /// A running task; dropping it ends the task.
 #[derive(Debug)]
-pub(crate) struct Task(JoinHandle<()>);
+pub(crate) struct Task(Option<JoinHandle<()>>);
 
 /// Starts `future` as a task of the current runtime.
 ///
@@ -17,24 +17,31 @@ pub(crate) struct Task(JoinHandle<()>);
 /// Outside a tokio runtime, as `tokio::spawn` does.
 #[expect(clippy::disallowed_methods, reason = "the one place: the handle aborts on drop")]
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) -> Task {
-    Task(tokio::spawn(future))
+    Task(Some(tokio::spawn(future)))
 }
 
 impl Task {
     /// Whether it has ended, by itself or with its runtime.
     pub(crate) fn is_over(&self) -> bool {
-        self.0.is_finished()
+        self.0.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Ends the task at its next await.
     pub(crate) fn abort(&self) {
-        self.0.abort();
+        if let Some(handle) = &self.0 {
+            handle.abort();
+        }
+    }
+
+    /// Lets the task go on without its owner, to an end that is set by the clock.
+    pub(crate) fn leave(mut self) {
+        self.0.take();
     }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        self.0.abort();
+        self.abort();
     }
 }
 

@@ -16,6 +16,13 @@ macro_rules! proven {
             pub fn leader(&self) -> LeaderKey {
                 LeaderKey::from_wire(self.0.leader.clone().unwrap_or_default())
             }
+
+            /// The same with another proof: what a layer that moves keys does.
+            #[must_use]
+            pub fn with_leader(mut self, leader: LeaderKey) -> Self {
+                self.0.leader = Some(leader.into_wire());
+                self
+            }
         }
     };
 }

@@ -60,6 +60,14 @@ impl LeaderKey {
         LeaseId::new(self.0.lease)
     }
 
+    /// The same proof for another election and key: what a layer that moves keys does.
+    #[must_use]
+    pub fn with_keys(mut self, name: impl Into<ByteString>, key: impl Into<ByteString>) -> Self {
+        self.0.name = name.into().into_bytes();
+        self.0.key = key.into().into_bytes();
+        self
+    }
+
     pub(crate) fn from_wire(wire: v3electionpb::LeaderKey) -> Self {
         Self(wire)
     }

@@ -91,7 +91,7 @@ impl Service for BoxService {
 }
 
 /// A service answered one request with another's response.
-pub(super) fn mismatch<R>() -> Error {
+pub(crate) fn mismatch<R>() -> Error {
     Error::internal(format!(
         "the service answered a {} with another request's response",
         std::any::type_name::<R>()

@@ -12,6 +12,7 @@ mod options;
 mod streaming;
 
 pub use erased::BoxService;
+pub(crate) use erased::mismatch;
 pub use function::{ServiceFn, service_fn};
 pub use options::CallOptions;
 pub(crate) use options::Timeout;

@@ -132,7 +132,7 @@ impl<S: Service + Clone> ResyncWatch<S> {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Resync>>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Resync>>> {
         loop {
             match &mut self.phase {
                 Phase::Over => return Poll::Ready(None),

@@ -5,13 +5,19 @@
 
 mod auth;
 mod cluster;
+mod concurrency;
 mod config;
 mod conformance;
 mod connectivity;
 mod examples;
+mod kubernetes;
 mod kv;
+mod layer;
 mod lease;
 mod lock_election;
 mod maintenance;
+mod mirror;
+#[cfg(feature = "naming")]
+mod naming;
 mod users;
 mod watch;

@@ -164,3 +164,22 @@ async fn example_key_missing_and_exists() {
     })
     .await;
 }
+
+/// `clientv3util`: ExampleKeyExists and ExampleKeyMissing.
+#[tokio::test]
+async fn example_key_exists_and_key_missing() {
+    on_own_member(async |client, _| {
+        let create = || {
+            Txn::new()
+                .when([Compare::missing("purpleidea")])
+                .then([Put::new("purpleidea", "hello world")])
+        };
+        assert!(client.txn(create()).await.unwrap().succeeded());
+        assert!(!client.txn(create()).await.unwrap().succeeded());
+        let delete =
+            Txn::new().when([Compare::exists("purpleidea")]).then([Delete::new("purpleidea")]);
+        assert!(client.txn(delete.clone()).await.unwrap().succeeded());
+        assert!(!client.txn(delete).await.unwrap().succeeded());
+    })
+    .await;
+}

@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod admin;
+mod concurrency;
 mod kv;
 #[cfg(feature = "metrics")]
 mod metrics;

@@ -1,0 +1,179 @@
+//! The task of a session, which deletes what was left behind.
+//!
+//! Whoever is dropped can't wait: a guard, or the future of a call that was to take a lock. Their keys would block others
+//! until the lease ends. The task deletes them, each after the call that may be making it; and when the session is
+//! dropped, it revokes the lease, and ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::places::{Left, Places};
+use crate::client::Client;
+use crate::clock;
+use crate::error::ErrorKind;
+use crate::request::{Delete, LeaseRevoke};
+use crate::revision::LeaseId;
+use crate::service::Service;
+use crate::task::{Either, Task, race, spawn};
+
+/// Between two attempts to delete a key.
+const PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) fn start<S: Service + Clone>(
+    client: Client<S>,
+    lease: LeaseId,
+    ttl: Duration,
+    places: Arc<Places>,
+) -> Task {
+    spawn(run(client, lease, ttl, places))
+}
+
+async fn run<S: Service + Clone>(
+    client: Client<S>,
+    lease: LeaseId,
+    ttl: Duration,
+    places: Arc<Places>,
+) {
+    let mut deletions = FuturesUnordered::new();
+    let end = loop {
+        let (left, end) = places.take();
+        deletions.extend(left.into_iter().map(|left| delete(&client, left, ttl)));
+        if let Some(end) = end {
+            break end;
+        }
+        // A set of deletions that is empty is ready at once, and says nothing.
+        if deletions.is_empty() {
+            places.work().await;
+        } else if let Either::Second(Some(key)) = race(places.work(), deletions.next()).await {
+            places.free(&key);
+        }
+    };
+    // From here on nobody can add anything, and the clock ends it.
+    let deadline = clock::now().checked_add(ttl);
+    if end.revoke {
+        // Takes all keys with it, and lets no call make another.
+        let options = client.options().clone().timeout(ttl);
+        let _ = client.with_options(options).call(LeaseRevoke::new(lease)).await;
+    } else {
+        clock::until(deadline, async { while deletions.next().await.is_some() {} }).await;
+    }
+}
+
+/// Deletes a key, however long that takes; after the time to live of the lease it has gone by itself, or the lease lives
+/// on and there is time to go on.
+async fn delete<S: Service>(client: &Client<S>, left: Left, ttl: Duration) -> Bytes {
+    if let Some(pending) = left.pending {
+        // What it came to does not matter: the key may exist.
+        let _ = pending.await;
+    }
+    let mut pause = PAUSE;
+    while let Err(error) = client.call(Delete::new(left.key.clone())).await {
+        if !error.is_retryable() && error.kind() != ErrorKind::ResourceExhausted {
+            break;
+        }
+        clock::sleep(pause).await;
+        pause = (pause * 2).min(ttl.max(PAUSE));
+    }
+    left.key
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::places;
+    use super::*;
+    use crate::error::Error;
+    use crate::response::{DeleteResponse, HeaderResponse, TxnResponse};
+    use crate::service::{Service, service_fn};
+    use crate::{AnyRequest, AnyResponse};
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    type Log = Arc<Mutex<Vec<String>>>;
+
+    /// A cluster of which the first `failures` deletions fail.
+    fn cluster(failures: usize) -> (Client<impl Service + Clone>, Log) {
+        let log = Log::default();
+        let written = Arc::clone(&log);
+        let client = Client::from_service(service_fn(move |request| {
+            let mut log = written.lock().unwrap();
+            let answer = match request {
+                AnyRequest::Delete(delete) => {
+                    let key = delete.key_range().start().to_vec();
+                    log.push(format!("delete {}", String::from_utf8(key).unwrap()));
+                    if log.len() <= failures {
+                        Err(Error::new(ErrorKind::Unavailable, "no member"))
+                    } else {
+                        Ok(AnyResponse::Delete(DeleteResponse::default()))
+                    }
+                }
+                AnyRequest::LeaseRevoke(_) => {
+                    log.push("revoke".into());
+                    Ok(AnyResponse::LeaseRevoke(HeaderResponse::default()))
+                }
+                other => panic!("unexpected {other:?}"),
+            };
+            async move { answer }
+        }));
+        (client, log)
+    }
+
+    async fn settle(log: &Log, expected: &[&str]) {
+        for _ in 0..1000 {
+            if *log.lock().unwrap() == expected {
+                return;
+            }
+            clock::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("{:?}, and not {expected:?}", log.lock().unwrap());
+    }
+
+    fn lease() -> LeaseId {
+        LeaseId::new(7).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_is_deleted_until_it_is_gone() {
+        let (client, log) = cluster(2);
+        let places = Arc::new(Places::default());
+        let _task = start(client, lease(), TTL, Arc::clone(&places));
+        places::left(&places, "a", None);
+        settle(&log, &["delete a", "delete a", "delete a"]).await;
+    }
+
+    /// A call that was given up may still make the key, so the key is deleted after it and not before.
+    #[tokio::test(start_paused = true)]
+    async fn a_key_is_deleted_after_the_call_that_may_make_it() {
+        let (client, log) = cluster(0);
+        let places = Arc::new(Places::default());
+        let _task = start(client, lease(), TTL, Arc::clone(&places));
+        let made = Arc::clone(&log);
+        let pending = Box::pin(async move {
+            clock::sleep(Duration::from_secs(2)).await;
+            made.lock().unwrap().push("made a".into());
+            Ok(TxnResponse::default())
+        });
+        places::left(&places, "a", Some(pending));
+        places::left(&places, "b", None);
+        clock::sleep(Duration::from_secs(3)).await;
+        settle(&log, &["delete b", "made a", "delete a"]).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_is_dropped_ends_its_lease_and_no_foreign_one() {
+        for (revoke, expected) in [(true, "revoke"), (false, "delete a")] {
+            let (client, log) = cluster(0);
+            let places = Arc::new(Places::default());
+            let task = start(client, lease(), TTL, Arc::clone(&places));
+            places::left(&places, "a", None);
+            places.end(revoke);
+            task.leave();
+            settle(&log, &[expected]).await;
+        }
+    }
+}

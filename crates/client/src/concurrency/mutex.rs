@@ -1,0 +1,167 @@
+//! A lock that one holds.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::guard::Guard;
+use super::places::Place;
+use super::session::Session;
+use super::turn::{Line, Turn, directory, lease_key, two};
+use crate::byte_string::ByteString;
+use crate::error::{Error, Result};
+use crate::request::{Compare, Get, Op, Put, Txn};
+use crate::response::{KeyValue, TxnResponse};
+use crate::revision::Revision;
+use crate::service::Service;
+use crate::transport::Channel;
+
+/// A lock that one session holds at a time, first come, first served.
+///
+/// It is the lock of etcd's Go client (`concurrency.Mutex`) and of its lock service: who waits for one waits for the
+/// others. Names are told apart as a whole; `a` and `a/b` have nothing to do with each other.
+///
+/// The session is what holds: while a session holds the lock, another [`lock`](Self::lock) with the same session holds it
+/// too, and it is free when both guards are gone.
+///
+/// ```
+/// use std::time::Duration;
+/// use etcdkit::concurrency::Mutex;
+/// use etcdkit::{Put, Txn};
+///
+/// async fn example(client: etcdkit::Client) -> etcdkit::Result<()> {
+///     let session = client.session(Duration::from_secs(10)).await?;
+///     let mutex = Mutex::new(&session, "/locks/report");
+///     let guard = mutex.lock().await?;
+///     guard.txn(Txn::new().then([Put::new("/report", "written under the lock")])).await?;
+///     guard.unlock().await
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Mutex<S = Channel> {
+    session: Session<S>,
+    line: Line,
+    key: Bytes,
+}
+
+impl<S: Service + Clone> Mutex<S> {
+    /// The lock `name`, to be held by `session`.
+    pub fn new(session: &Session<S>, name: impl Into<ByteString>) -> Self {
+        let directory = directory(name.into().into_bytes());
+        let key = lease_key(&directory, session.lease());
+        Self { session: session.clone(), line: Line::Leases(directory), key }
+    }
+
+    /// Waits for the lock, for as long as it takes and the session lives. Compactions, lost connections and other members
+    /// that fail are no reason to give up.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the session expired, or somebody deleted its key. See
+    /// [`Service::call`] for all calls; after an error nothing is held, and what may have been left is deleted by the
+    /// session's task.
+    ///
+    /// # Cancellation
+    ///
+    /// If the future is dropped, the place in line is given up: the session's task deletes the key, also one that a call
+    /// under way is only about to make.
+    pub async fn lock(&self) -> Result<Guard<S>> {
+        let mut place = Place::enter(&self.session, self.key.clone()).await;
+        let (mine, oldest) = self.line_up(&mut place).await?;
+        if !oldest.is_some_and(|kv| self.is_mine(&kv, mine)) {
+            Turn { place: &place, line: &self.line, mine }.come().await?;
+        }
+        Ok(Guard::new(place, mine))
+    }
+
+    /// Takes the lock if it is free; `None` if another session holds it, or waits for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`lock`](Self::lock).
+    ///
+    /// # Cancellation
+    ///
+    /// If the future is dropped, the lock is not held, or given up again.
+    pub async fn try_lock(&self) -> Result<Option<Guard<S>>> {
+        let mut place = Place::enter(&self.session, self.key.clone()).await;
+        // If nobody is there, one transaction does it, and no key is made where somebody is.
+        let txn = Txn::new()
+            .when([Compare::missing(self.line.range())])
+            .then([self.put()])
+            .or_else([self.line.oldest()]);
+        let answer = place.run(txn).await?;
+        if answer.succeeded() {
+            let mine = answer.revision();
+            return Ok(Some(Guard::new(place, mine)));
+        }
+        let oldest = answer.into_responses().into_iter().find_map(crate::OpResponse::into_get);
+        let oldest = oldest.and_then(|answer| answer.into_first());
+        match oldest {
+            Some(kv) if kv.key() == self.key => {
+                let mine = kv.create_revision();
+                Ok(Some(Guard::new(place, mine)))
+            }
+            Some(kv) if self.line.holds(&kv) => {
+                place.unmade();
+                Ok(None)
+            }
+            // What is under the name is no lock.
+            _ => self.try_among_others(place).await,
+        }
+    }
+
+    /// Lines up, and leaves the line at once if somebody else is first.
+    async fn try_among_others(&self, mut place: Place<S>) -> Result<Option<Guard<S>>> {
+        let (mine, _) = self.line_up(&mut place).await?;
+        let answer = self.session.client().call(Get::new(self.line.range())).await?;
+        let first = answer.into_kvs().into_iter().filter(|kv| self.line.holds(kv));
+        let first = first.min_by_key(KeyValue::create_revision);
+        let guard = Guard::new(place, mine);
+        if first.is_some_and(|kv| self.is_mine(&kv, mine)) {
+            return Ok(Some(guard));
+        }
+        guard.leave().await?;
+        Ok(None)
+    }
+
+    fn put(&self) -> Op {
+        Put::new(&self.key, "").lease(self.session.lease()).into()
+    }
+
+    fn is_mine(&self, kv: &KeyValue, mine: Revision) -> bool {
+        kv.key() == self.key && kv.create_revision() == mine
+    }
+
+    /// Makes the key unless it exists. Returns since when it is in line, and the oldest key.
+    async fn line_up(&self, place: &mut Place<S>) -> Result<(Revision, Option<KeyValue>)> {
+        let oldest = || Op::from(self.line.oldest());
+        let txn = Txn::new()
+            .when([Compare::missing(&self.key)])
+            .then([self.put(), oldest()])
+            .or_else([Op::from(Get::new(&self.key).keys_only()), oldest()]);
+        let answer = place.run(txn).await?;
+        if !answer.succeeded() {
+            let (own, oldest) = two(answer)?;
+            let own = own.into_first().ok_or_else(unanswered)?;
+            return Ok((own.create_revision(), oldest.into_first()));
+        }
+        let revision = answer.revision();
+        Ok((revision, first_of(answer)))
+    }
+}
+
+/// The one key that a transaction read.
+fn first_of(answer: TxnResponse) -> Option<KeyValue> {
+    answer.into_responses().into_iter().find_map(crate::OpResponse::into_get)?.into_first()
+}
+
+fn unanswered() -> Error {
+    Error::internal("a key exists and can't be read in one transaction")
+}
+
+impl<S> fmt::Debug for Mutex<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mutex").field("key", &self.key).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,236 @@
+//! The keys that a session has made, and who uses each.
+//!
+//! A key is deleted when the last of its users is gone. Users that are dropped can't wait for that: they leave the key,
+//! and the call that may still be making it, to the [cleaner](super::cleaner).
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::session::Session;
+use crate::error::Result;
+use crate::request::Txn;
+use crate::response::TxnResponse;
+use crate::service::Service;
+
+/// A call under way.
+pub(super) type Pending = Pin<Box<dyn Future<Output = Result<TxnResponse>> + Send>>;
+
+/// The keys of one session.
+#[derive(Default)]
+pub(super) struct Places {
+    state: Mutex<State>,
+    /// The cleaner has something to do.
+    work: Notify,
+    /// A key is free again.
+    freed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    places: HashMap<Bytes, Users>,
+    left: Vec<Left>,
+    end: Option<End>,
+}
+
+#[derive(Default)]
+struct Users {
+    count: usize,
+    /// How many users, former ones included, may have made the key.
+    makers: usize,
+    /// The key is being deleted: nobody may count on it.
+    leaving: bool,
+}
+
+/// A key to be deleted, once the call that may make it is over.
+pub(super) struct Left {
+    pub(super) key: Bytes,
+    pub(super) pending: Option<Pending>,
+}
+
+/// How a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    /// Its lease goes with it.
+    pub(super) revoke: bool,
+}
+
+impl Places {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Becomes a user of `key`, once it is not being deleted.
+    async fn enter(&self, key: &Bytes) {
+        loop {
+            let freed = self.freed.notified();
+            {
+                let mut state = self.lock();
+                let users = state.places.entry(key.clone()).or_default();
+                if !users.leaving {
+                    users.count += 1;
+                    return;
+                }
+            }
+            freed.await;
+        }
+    }
+
+    fn made(&self, key: &Bytes) {
+        if let Some(users) = self.lock().places.get_mut(key) {
+            users.makers += 1;
+        }
+    }
+
+    /// A user that might have made `key` did not.
+    fn unmade(&self, key: &Bytes) {
+        if let Some(users) = self.lock().places.get_mut(key) {
+            users.makers = users.makers.saturating_sub(1);
+        }
+    }
+
+    /// Whether the caller is the only user of `key`, and is to delete it. If not, it is a user no more.
+    fn begin_leave(&self, key: &Bytes) -> bool {
+        let mut state = self.lock();
+        let Some(users) = state.places.get_mut(key) else { return false };
+        if users.count > 1 {
+            users.count -= 1;
+            return false;
+        }
+        users.leaving = true;
+        true
+    }
+
+    /// A user of `key` was dropped.
+    fn abandon(&self, key: &Bytes, pending: Option<Pending>) {
+        let mut state = self.lock();
+        let Some(users) = state.places.get_mut(key) else { return };
+        users.count = users.count.saturating_sub(1);
+        if users.count > 0 {
+            return;
+        }
+        if users.makers == 0 {
+            state.places.remove(key);
+            self.freed.notify_waiters();
+            return;
+        }
+        users.leaving = true;
+        state.left.push(Left { key: key.clone(), pending });
+        self.work.notify_one();
+    }
+
+    /// The key has been deleted, or will be with its lease.
+    pub(super) fn free(&self, key: &Bytes) {
+        self.lock().places.remove(key);
+        self.freed.notify_waiters();
+    }
+
+    /// The session has ended.
+    pub(super) fn end(&self, revoke: bool) {
+        self.lock().end = Some(End { revoke });
+        self.work.notify_one();
+    }
+
+    /// What is to be deleted, and whether the session has ended.
+    pub(super) fn take(&self) -> (Vec<Left>, Option<End>) {
+        let mut state = self.lock();
+        (std::mem::take(&mut state.left), state.end)
+    }
+
+    /// Waits until there may be something to take.
+    pub(super) async fn work(&self) {
+        self.work.notified().await;
+    }
+}
+
+/// One user of a key of a session.
+pub(super) struct Place<S> {
+    session: Session<S>,
+    key: Bytes,
+    /// Never locked: a mutex makes it shareable, and a guard with it.
+    pending: Mutex<Option<Pending>>,
+    maker: bool,
+    left: bool,
+}
+
+impl<S: Service + Clone> Place<S> {
+    /// A user of `key`; waits if the key is just being deleted.
+    pub(super) async fn enter(session: &Session<S>, key: Bytes) -> Self {
+        session.places().enter(&key).await;
+        Self { session: session.clone(), key, pending: Mutex::default(), maker: false, left: false }
+    }
+
+    /// Makes a call that may make the key. If the future is dropped, the call goes on, and the key is deleted after it.
+    pub(super) async fn run(&mut self, txn: Txn) -> Result<TxnResponse> {
+        let client = self.session.client().clone();
+        self.made();
+        let pending = self.pending.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let call = pending.insert(Box::pin(async move { client.call(txn).await }));
+        let answer = poll_fn(|cx| call.as_mut().poll(cx)).await;
+        *pending = None;
+        answer
+    }
+
+    /// Deletes the key by `txn`, unless it has other users. After an error, or if the future is dropped, the cleaner does.
+    pub(super) async fn leave(mut self, txn: Txn) -> Result<Option<TxnResponse>> {
+        if !self.session.places().begin_leave(&self.key) {
+            self.left = true;
+            return Ok(None);
+        }
+        let answer = self.run(txn).await?;
+        self.session.places().free(&self.key);
+        self.left = true;
+        Ok(Some(answer))
+    }
+}
+
+impl<S> Place<S> {
+    pub(super) fn session(&self) -> &Session<S> {
+        &self.session
+    }
+
+    pub(super) fn key(&self) -> &Bytes {
+        &self.key
+    }
+
+    /// The key may exist.
+    pub(super) fn made(&mut self) {
+        if !std::mem::replace(&mut self.maker, true) {
+            self.session.places().made(&self.key);
+        }
+    }
+
+    /// The call that might have made the key has not made it.
+    pub(super) fn unmade(&mut self) {
+        if std::mem::take(&mut self.maker) {
+            self.session.places().unmade(&self.key);
+        }
+    }
+}
+
+impl<S> Drop for Place<S> {
+    fn drop(&mut self) {
+        if !self.left {
+            let pending = self.pending.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+            self.session.places().abandon(&self.key, pending);
+        }
+    }
+}
+
+impl std::fmt::Debug for Places {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Places").field("keys", &self.lock().places.len()).finish_non_exhaustive()
+    }
+}
+
+/// For the tests of the cleaner.
+#[cfg(test)]
+pub(super) fn left(places: &Places, key: &'static str, pending: Option<Pending>) {
+    let key = Bytes::from_static(key.as_bytes());
+    places.lock().places.insert(key.clone(), Users { count: 1, makers: 1, leaving: false });
+    places.abandon(&key, pending);
+}

@@ -1,0 +1,271 @@
+//! Where the copy is written.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::plan::{Batch, Merge, Translation, batches};
+use super::syncer::Syncer;
+use crate::byte_string::ByteString;
+use crate::client::Client;
+use crate::clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::request::{Get, Put};
+use crate::response::{GetResponse, KeyValue};
+use crate::revision::Revision;
+use crate::service::{Service, Streaming};
+use crate::transport::Channel;
+
+/// How many batches of the first copy are under way at a time; they hold different keys.
+const AT_ONCE: usize = 8;
+
+/// Keeps a copy of the keys under a prefix, in another cluster or under another prefix.
+///
+/// First it makes the destination equal to the source at one revision: what differs is written, what is too much deleted.
+/// Then it follows, with each revision of the source done at once (or, if it has more than 127 keys, in parts). When the
+/// history that it needs is compacted, it begins with the first step again, so that no deletion is missed.
+///
+/// The destination's prefix has to belong to the mirror alone. Keys are copied without their leases, which mean nothing
+/// elsewhere: a key whose lease ends is deleted in the source, and then in the copy.
+///
+/// ```
+/// use etcdkit::mirror::Mirror;
+///
+/// async fn example(from: etcdkit::Client, to: etcdkit::Client) -> etcdkit::Result<()> {
+///     let mirror = Mirror::new(&from, "/config/", &to, "/copy/").checkpoint("/copy-revision");
+///     let endless = mirror.run(|progress| println!("at revision {}", progress.revision));
+///     match endless.await? {}
+/// }
+/// ```
+pub struct Mirror<S = Channel, D = Channel> {
+    source: Client<S>,
+    destination: Client<D>,
+    translation: Translation,
+    from: Option<Revision>,
+    checkpoint: Option<Bytes>,
+    keys_per_second: Option<u64>,
+}
+
+/// How far a [`Mirror`] has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MirrorProgress {
+    /// The copy has everything of the source up to this revision; while it is made for the first time or anew, the one that
+    /// it will have.
+    pub revision: Revision,
+    /// Whether the copy is as the source was at that revision.
+    pub complete: bool,
+    /// How many keys have been written and deleted since the mirror was started.
+    pub written: u64,
+}
+
+impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
+    /// Copies the keys under `from` of `source` to `destination`, with `to` in the place of `from`.
+    pub fn new(
+        source: &Client<S>,
+        from: impl Into<ByteString>,
+        destination: &Client<D>,
+        to: impl Into<ByteString>,
+    ) -> Self {
+        let translation =
+            Translation { from: from.into().into_bytes(), to: to.into().into_bytes() };
+        Self {
+            source: source.clone(),
+            destination: destination.clone(),
+            translation,
+            from: None,
+            checkpoint: None,
+            keys_per_second: None,
+        }
+    }
+
+    /// Goes on after this revision, which the copy has, without comparing everything first.
+    #[must_use]
+    pub fn from_revision(mut self, revision: impl Into<Revision>) -> Self {
+        self.from = Some(revision.into());
+        self
+    }
+
+    /// Writes down in this key of the destination, in the same transactions as the copy, how far it has come; and begins
+    /// there if the key exists.
+    #[must_use]
+    pub fn checkpoint(mut self, key: impl Into<ByteString>) -> Self {
+        self.checkpoint = Some(key.into().into_bytes());
+        self
+    }
+
+    /// Writes no more than so many keys in a second. 0 is no limit.
+    #[must_use]
+    pub fn keys_per_second(mut self, keys: u64) -> Self {
+        self.keys_per_second = (keys > 0).then_some(keys);
+        self
+    }
+
+    /// Copies and follows, and tells how far it has come after each step.
+    ///
+    /// # Errors
+    ///
+    /// Whatever reading or writing fails with. It can be run again, and goes on where it was if it has a
+    /// [checkpoint](Self::checkpoint).
+    ///
+    /// # Cancellation
+    ///
+    /// If the future is dropped, the copy stays as it is: at a revision of the source if it follows, else somewhere on the
+    /// way to one.
+    pub async fn run(&self, mut tell: impl FnMut(MirrorProgress)) -> Result<Infallible> {
+        let mut written = 0;
+        let mut from = match &self.checkpoint {
+            Some(key) => self.read_checkpoint(key).await?.or(self.from),
+            None => self.from,
+        };
+        loop {
+            let revision = match from.take() {
+                Some(revision) => revision,
+                None => {
+                    let mut counted = |revision, count| {
+                        written += count;
+                        tell(MirrorProgress { revision, complete: false, written });
+                    };
+                    match self.copy(&mut counted).await {
+                        Err(error) if error.kind() == ErrorKind::Compacted => continue,
+                        copied => copied?,
+                    }
+                }
+            };
+            tell(MirrorProgress { revision, complete: true, written });
+            let mut counted = |revision, count| {
+                written += count;
+                tell(MirrorProgress { revision, complete: true, written });
+            };
+            // What it needs is compacted: begin anew.
+            match self.follow(revision, &mut counted).await {
+                Err(error) if error.kind() == ErrorKind::Compacted => {}
+                Err(error) => return Err(error),
+                Ok(never) => match never {},
+            }
+        }
+    }
+
+    async fn read_checkpoint(&self, key: &Bytes) -> Result<Option<Revision>> {
+        let answer = self.destination.call(Get::new(key)).await?;
+        let Some(kv) = answer.first() else { return Ok(None) };
+        let revision = kv.value_str().ok().and_then(|text| text.parse().ok());
+        match revision {
+            Some(revision) => Ok(Some(Revision::new(revision))),
+            None => Err(Error::invalid(format!(
+                "the key {key:?} holds no checkpoint: delete it to copy everything anew"
+            ))),
+        }
+    }
+
+    /// Makes the destination equal to the source at one revision.
+    async fn copy(&self, tell: &mut impl FnMut(Revision, u64)) -> Result<Revision> {
+        let mut syncer = Syncer::new(&self.source, &self.translation.from);
+        let mut source = Keys::new(syncer.base().await?);
+        let revision = syncer.revision().unwrap_or_default();
+        let there = Get::prefix(&self.translation.to);
+        let mut there = Keys::new(self.destination.get_stream(there).await?);
+        let mut merge = Merge::new(self.translation.clone(), self.checkpoint.clone());
+        let mut writes = FuturesUnordered::new();
+        loop {
+            let (left, right) = merge.step(source.peek().await?, there.peek().await?);
+            source.advance(left);
+            there.advance(right);
+            let over = !left && !right;
+            if let Some(batch) = merge.take(over) {
+                if writes.len() >= AT_ONCE
+                    && let Some(written) = writes.next().await
+                {
+                    tell(revision, written?);
+                }
+                self.pace(&batch).await;
+                writes.push(Box::pin(self.write(batch)));
+            }
+            if over {
+                break;
+            }
+        }
+        while let Some(written) = writes.next().await {
+            tell(revision, written?);
+        }
+        if let Some(key) = &self.checkpoint {
+            self.destination.call(Put::new(key, revision.to_string())).await?;
+        }
+        Ok(revision)
+    }
+
+    async fn follow(
+        &self,
+        revision: Revision,
+        tell: &mut impl FnMut(Revision, u64),
+    ) -> Result<Infallible> {
+        let syncer = Syncer::new(&self.source, &self.translation.from).at_revision(revision);
+        let mut updates = syncer.updates().await?;
+        while let Some(response) = updates.next().await {
+            for batch in batches(response?.events(), &self.translation) {
+                let complete = batch.complete;
+                self.pace(&batch).await;
+                let written = self.write(batch).await?;
+                if let Some(revision) = complete {
+                    tell(revision, written);
+                }
+            }
+        }
+        Err(Error::internal("a watch ended without a reason"))
+    }
+
+    /// Writes are repeatable: each says what a key is, not how it changes.
+    async fn write(&self, batch: Batch) -> Result<u64> {
+        let count = batch.len();
+        self.destination.call(batch.into_txn(self.checkpoint.as_ref())).await?;
+        Ok(count)
+    }
+
+    async fn pace(&self, batch: &Batch) {
+        if let Some(limit) = self.keys_per_second {
+            clock::sleep(Duration::from_secs(1).mul_f64(batch.len() as f64 / limit as f64)).await;
+        }
+    }
+}
+
+/// The keys of a stream, one after the other.
+struct Keys {
+    pieces: Streaming<GetResponse>,
+    piece: std::vec::IntoIter<KeyValue>,
+    over: bool,
+}
+
+impl Keys {
+    fn new(pieces: Streaming<GetResponse>) -> Self {
+        Self { pieces, piece: Vec::new().into_iter(), over: false }
+    }
+
+    async fn peek(&mut self) -> Result<Option<&KeyValue>> {
+        while self.piece.as_slice().is_empty() && !self.over {
+            match self.pieces.next().await {
+                Some(piece) => self.piece = piece?.into_kvs().into_iter(),
+                None => self.over = true,
+            }
+        }
+        Ok(self.piece.as_slice().first())
+    }
+
+    fn advance(&mut self, advance: bool) {
+        if advance {
+            self.piece.next();
+        }
+    }
+}
+
+impl<S, D> fmt::Debug for Mirror<S, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mirror")
+            .field("from", &self.translation.from)
+            .field("to", &self.translation.to)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,156 @@
+//! Who leads.
+
+use etcdkit::ErrorKind;
+use etcdkit::concurrency::{Election, Loss};
+use etcdkit::{LossReason, Put, Txn};
+
+use super::{blocked, count, counted, session, spawn};
+use crate::kv::members::*;
+
+#[tokio::test]
+async fn a_leadership_from_campaign_to_resignation() {
+    on_every_version(async |client, _| {
+        let name = "a_leadership";
+        let (one, two) = (session(&client).await, session(&client).await);
+        let (one, two) = (Election::new(&one, name), Election::new(&two, name));
+        assert_eq!(one.leader().await.unwrap(), None);
+        let first = one.campaign("one").await.unwrap();
+        let leader = two.leader().await.unwrap().unwrap();
+        assert_eq!((leader.key(), leader.value()), (&first.key()[..], b"one".as_slice()));
+        assert_eq!(leader.create_revision(), first.fencing_token());
+        let mut second = Box::pin(two.campaign("two"));
+        blocked("the second", &mut second).await;
+
+        first.proclaim("one, ready").await.unwrap();
+        assert_eq!(two.leader().await.unwrap().unwrap().value(), b"one, ready");
+        first.txn(Txn::new().then([Put::new("a_leaders_work", "1")])).await.unwrap();
+        first.resign().await.unwrap();
+        let second = in_time("the second", second).await.unwrap();
+        assert_eq!(client.election_leader(name).await.unwrap().unwrap().value(), b"two");
+        // A candidacy of the same session is the same one, with another value.
+        let again = in_time("the same", two.campaign("two again")).await.unwrap();
+        assert_eq!(again.fencing_token(), second.fencing_token());
+        assert_eq!(two.leader().await.unwrap().unwrap().value(), b"two again");
+        again.resign().await.unwrap();
+        assert!(second.guard().is_held().await.unwrap());
+        client.delete(second.key()).await.unwrap();
+        assert_eq!(in_time("the loss", second.lost()).await, Loss::Deleted);
+        fails(second.proclaim("late").await, ErrorKind::NotFound);
+        // Who was deposed has nothing to resign from.
+        second.resign().await.unwrap();
+    })
+    .await;
+}
+
+/// Upstream's campaign does not look whether its own key is still there: an expired candidate wins.
+#[tokio::test]
+async fn a_candidate_whose_session_expires_while_it_waits_does_not_win() {
+    on_every_version(async |client, _| {
+        let name = "an_expired_candidate";
+        let (one, two) = (session(&client).await, session(&client).await);
+        let first = Election::new(&one, name).campaign("one").await.unwrap();
+        let lease = two.lease();
+        let waiting = spawn(async move { Election::new(&two, name).campaign("two").await });
+        counted(&client, name, 2).await;
+        // Both at once: there is nobody before it, and neither is it.
+        let (gone, resigned) = tokio::join!(client.revoke(lease), first.resign());
+        gone.unwrap();
+        resigned.unwrap();
+        let error = in_time("the candidate", waiting).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    })
+    .await;
+}
+
+/// The same when only the key was deleted, and the session lives.
+#[tokio::test]
+async fn a_candidate_whose_key_is_deleted_does_not_win() {
+    on_every_version(async |client, _| {
+        let name = "a_deleted_candidate";
+        let (one, two) = (session(&client).await, session(&client).await);
+        let first = Election::new(&one, name).campaign("one").await.unwrap();
+        let key = format!("{name}/{:x}", two.lease().get());
+        let kept = two.clone();
+        let waiting = spawn(async move { Election::new(&two, name).campaign("two").await });
+        counted(&client, name, 2).await;
+        client.delete(&*key).await.unwrap();
+        first.resign().await.unwrap();
+        let error = in_time("the candidate", waiting).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        assert!(kept.state().is_alive());
+        // The session can be a candidate again.
+        Election::new(&kept, name).campaign("again").await.unwrap().resign().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_campaign_that_is_given_up_leaves_no_candidate() {
+    on_every_version(async |client, _| {
+        let name = "a_campaign_given_up";
+        let (one, two) = (session(&client).await, session(&client).await);
+        let first = Election::new(&one, name).campaign("one").await.unwrap();
+        let election = Election::new(&two, name);
+        let mut campaign = Box::pin(election.campaign("two"));
+        blocked("the second", &mut campaign).await;
+        assert_eq!(count(&client, name).await, 2);
+        drop(campaign);
+        counted(&client, name, 1).await;
+        drop(first);
+        counted(&client, name, 0).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn resume_election() {
+    on_every_version(async |client, etcd| {
+        let name = "resume_election";
+        let lease = grant(&client).await;
+        let before = client.session(lease).await.unwrap();
+        let leadership = Election::new(&before, name).campaign("candidate1").await.unwrap();
+        let (key, revision) = (leadership.key().clone(), leadership.fencing_token());
+        // A program that ends without resigning.
+        std::mem::forget(leadership);
+        before.orphan();
+        assert_eq!(before.lost().await, LossReason::Cancelled);
+
+        let anew = connect(etcd).await;
+        let session = anew.session(lease).await.unwrap();
+        let election = Election::new(&session, name);
+        let mut observed = election.observe();
+        assert_eq!(
+            in_time("the leader", observed.next()).await.unwrap().unwrap().value(),
+            b"candidate1"
+        );
+        // By the same name as at first: the rule for prefixes is one.
+        let leadership = election.resume(&key, revision).await.unwrap();
+        leadership.proclaim("candidate1, resumed").await.unwrap();
+        let seen = in_time("the leader", observed.next()).await.unwrap().unwrap();
+        assert_eq!(
+            (seen.value(), seen.create_revision()),
+            (b"candidate1, resumed".as_slice(), revision)
+        );
+        fails(election.resume(&key, revision.next()).await, ErrorKind::NotFound);
+        fails(election.resume("elsewhere/1", revision).await, ErrorKind::InvalidArgument);
+        leadership.resign().await.unwrap();
+        assert_eq!(election.leader().await.unwrap(), None);
+    })
+    .await;
+}
+
+/// The keys of the election `a/b` are under those of `a`.
+#[tokio::test]
+async fn elections_whose_names_begin_alike_are_independent() {
+    on_every_version(async |client, _| {
+        let (one, two) = (session(&client).await, session(&client).await);
+        let inner = Election::new(&one, "elections_alike/b").campaign("inner").await.unwrap();
+        let outer = Election::new(&two, "elections_alike");
+        assert_eq!(outer.leader().await.unwrap(), None);
+        let leads = in_time("the outer", outer.campaign("outer")).await.unwrap();
+        assert_eq!(outer.leader().await.unwrap().unwrap().value(), b"outer");
+        leads.resign().await.unwrap();
+        inner.resign().await.unwrap();
+    })
+    .await;
+}

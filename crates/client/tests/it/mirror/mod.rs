@@ -1,0 +1,180 @@
+//! Copies of ranges on real etcd, each version that is at hand, named after the tests of etcd's own client that they match.
+#![cfg(test)]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use etcdkit::auth::{Permission, UserAdd};
+use etcdkit::mirror::{Mirror, MirrorProgress, Syncer};
+use etcdkit::{Client, Compact, Delete, ErrorKind, Get, KeyRange, Put, Txn};
+use etcdkit_testkit::proxy::Proxy;
+use etcdkit_testkit::wait::eventually;
+
+use crate::auth::users::{login, quick};
+use crate::kv::members::*;
+
+#[tokio::test]
+async fn mirror_sync() {
+    on_every_version(async |client, _| {
+        client.put("mirror_sync/foo", "bar").await.unwrap();
+        let mut syncer = Syncer::new(&client, "mirror_sync/");
+        fails(syncer.updates().await, ErrorKind::InvalidArgument);
+        let (base, _) = collect(syncer.base().await.unwrap()).await.unwrap();
+        assert_eq!(keys(&base), ["mirror_sync/foo"]);
+        let mut updates = syncer.updates().await.unwrap();
+        client.put("mirror_sync/foo", "baz").await.unwrap();
+        let seen = in_time("an update", updates.next()).await.unwrap().unwrap();
+        assert_eq!((seen.events().len(), seen.events()[0].kv().value()), (1, b"baz".as_slice()));
+    })
+    .await;
+}
+
+async fn fill(client: &Client, prefix: &str, count: usize) {
+    for chunk in (0..count).collect::<Vec<_>>().chunks(100) {
+        let puts = chunk.iter().map(|number| Put::new(format!("{prefix}{number:05}"), "v"));
+        client.txn(Txn::new().then(puts)).await.unwrap();
+    }
+}
+
+/// All keys are of one revision, however many pages they take and whatever is written meanwhile.
+#[tokio::test]
+async fn mirror_sync_base() {
+    on_own_member(async |client, _| {
+        fill(&client, "test", 2000).await;
+        let mut syncer = Syncer::new(&client, "");
+        let mut base = syncer.base().await.unwrap();
+        let mut count = base.next().await.unwrap().unwrap().kvs().len();
+        client.call(Delete::all()).await.unwrap();
+        fill(&client, "late", 10).await;
+        while let Some(page) = base.next().await {
+            let page = page.unwrap();
+            count += page.kvs().iter().filter(|kv| kv.key().starts_with(b"test")).count();
+            assert!(page.kvs().iter().all(|kv| !kv.key().starts_with(b"late")));
+        }
+        assert_eq!(count, 2000);
+        let mut updates = syncer.updates().await.unwrap();
+        let first = in_time("an update", updates.next()).await.unwrap().unwrap();
+        assert_eq!(first.events()[0].revision(), syncer.revision().unwrap().next());
+    })
+    .await;
+}
+
+/// Upstream reads the key `foo` to learn the revision, which takes a permission of its own.
+#[tokio::test]
+async fn mirror_sync_authenticated() {
+    on_own_member_with(quick, async |client, etcd| {
+        client.put("syncpath/1", "1").await.unwrap();
+        for user in ["root", "syncer"] {
+            client.user_add(UserAdd::new(user, user)).await.unwrap();
+            client.role_add(user).await.unwrap();
+            client.user_grant_role(user, user).await.unwrap();
+        }
+        let range = KeyRange::prefix("syncpath/");
+        client.role_grant_permission("syncer", range, Permission::ReadWrite).await.unwrap();
+        client.auth_enable().await.unwrap();
+        let user = login(&etcd, "syncer").await;
+        let mut syncer = Syncer::new(&user, "syncpath/");
+        let (base, _) = collect(syncer.base().await.unwrap()).await.unwrap();
+        assert_eq!(keys(&base), ["syncpath/1"]);
+        let mut updates = syncer.updates().await.unwrap();
+        user.put("syncpath/2", "2").await.unwrap();
+        let seen = in_time("an update", updates.next()).await.unwrap().unwrap();
+        assert_eq!(seen.events()[0].key(), b"syncpath/2");
+    })
+    .await;
+}
+
+/// Runs a mirror until `done`, and returns what it told.
+async fn until<S>(mirror: &Mirror<S>, done: impl AsyncFn() -> bool) -> Vec<MirrorProgress>
+where
+    S: etcdkit::Service + Clone,
+{
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let written = Arc::clone(&told);
+    let run = Box::pin(mirror.run(move |progress| written.lock().unwrap().push(progress)));
+    let done = eventually("the copy", DEADLINE, async || done().await.then_some(()));
+    tokio::select! {
+        outcome = run => panic!("{:?}", outcome.unwrap_err()),
+        () = done => {}
+    }
+    told.lock().unwrap().clone()
+}
+
+/// Whether the copy is as the source.
+async fn equal(source: &Client, from: &str, destination: &Client, to: &str) -> bool {
+    let read = async |client: &Client, prefix: &str| -> Vec<(String, Vec<u8>)> {
+        let answer = client.get(Get::prefix(prefix)).await.unwrap();
+        let key = |kv: &etcdkit::KeyValue| kv.key_str().unwrap()[prefix.len()..].to_owned();
+        answer.kvs().iter().map(|kv| (key(kv), kv.value().to_vec())).collect()
+    };
+    read(source, from).await == read(destination, to).await
+}
+
+#[tokio::test]
+async fn a_copy_follows_and_resumes() {
+    on_own_member(async |client, _| {
+        fill(&client, "from/", 300).await;
+        // What the destination has too much, and what it has already.
+        client.put("to/00007", "other").await.unwrap();
+        client.put("to/zzz", "too much").await.unwrap();
+        client.put("to/00001", "v").await.unwrap();
+        let mirror = Mirror::new(&client, "from/", &client, "to/").checkpoint("mark");
+        let told = until(&mirror, async || equal(&client, "from/", &client, "to/").await).await;
+        assert!(told.last().unwrap().complete || told.last().unwrap().written >= 300);
+        let kv = client.get("to/00001").await.unwrap().into_first().unwrap();
+        assert_eq!(kv.version(), 1, "what was equal was written again");
+
+        // It follows: puts, deletions, and the end of a lease.
+        let lease = grant(&client).await;
+        let changes = async {
+            client.call(Put::new("from/leased", "1").lease(lease)).await.unwrap();
+            client.call(Delete::prefix("from/0000")).await.unwrap();
+            client
+                .txn(Txn::new().then([Put::new("from/a", "1"), Put::new("from/b", "1")]))
+                .await
+                .unwrap();
+            client.revoke(lease).await.unwrap();
+            client.put("from/last", "1").await.unwrap();
+        };
+        changes.await;
+        let told = until(&mirror, async || equal(&client, "from/", &client, "to/").await).await;
+        // It went on where it was: nothing was compared again.
+        assert!(told[0].complete && told[0].written == 0, "{told:?}");
+        let [a, b] = ["to/a", "to/b"].map(|key| client.get(key));
+        let (a, b) = (a.await.unwrap(), b.await.unwrap());
+        let revision = |answer: &etcdkit::GetResponse| answer.first().unwrap().mod_revision();
+        assert_eq!(revision(&a), revision(&b), "a transaction was torn");
+        assert!(client.get("mark").await.unwrap().first().is_some());
+    })
+    .await;
+}
+
+/// What was deleted in a gap of the history is deleted in the copy.
+#[tokio::test]
+async fn a_copy_survives_a_compaction() {
+    on_own_member(async |client, etcd| {
+        let proxy = Proxy::start(etcd.client_addr()).await;
+        let source = crate::kv::lost::eager(&proxy).await;
+        fill(&client, "from/", 20).await;
+        let mirror = Mirror::new(&source, "from/", &client, "to/").checkpoint("mark");
+        until(&mirror, async || equal(&client, "from/", &client, "to/").await).await;
+        client.delete("from/00003").await.unwrap();
+        client.put("from/new", "1").await.unwrap();
+        client.compact(Compact::new(revision(&client).await)).await.unwrap();
+        until(&mirror, async || equal(&client, "from/", &client, "to/").await).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_copy_keeps_to_its_rate() {
+    on_own_member(async |client, _| {
+        fill(&client, "from/", 500).await;
+        let mirror = Mirror::new(&client, "from/", &client, "to/").keys_per_second(500);
+        let begun = tokio::time::timeout(Duration::from_millis(400), mirror.run(|_| {})).await;
+        assert!(begun.is_err());
+        let written = client.get(Get::prefix("to/").count_only()).await.unwrap().count();
+        assert!(written <= 254, "{written} keys in 0.4 s");
+    })
+    .await;
+}
