@@ -145,6 +145,14 @@ impl Etcd {
         self.process().is_some_and(|process| !matches!(process.state(), State::Exited(_)))
     }
 
+    /// How the process ended, and the end of its log, if it ended without being asked to.
+    #[must_use]
+    pub fn fate(&self) -> Option<String> {
+        let process = self.process()?;
+        let State::Exited(status) = process.state() else { return None };
+        Some(format!("etcd {} {}: {status}\n{}", self.version(), self.name, process.log_tail()))
+    }
+
     /// Whether there is a process and it is not [paused](Self::pause).
     #[must_use]
     pub fn is_responsive(&self) -> bool {

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 /// What a member logs for each client URL once it serves it: in every version, with TLS and without, and only after
 /// it has found its cluster's leader. ("ready to serve client requests" is new in 3.5.)
 const SERVES: &[u8] = b"serving client traffic";
+/// How much of a log a failure's message shows.
+const LINES: usize = 30;
 
 /// One running etcd process. Killed and reaped on drop.
 ///
@@ -104,7 +106,7 @@ impl Process {
         exited.expect("the keeper reports the end");
     }
 
-    /// The last lines that it logged, for a failure's message.
+    /// The end of what it logged, for a failure's message: from where it broke down, if it did, else the last lines.
     pub(super) fn log_tail(&self) -> String {
         let mut text = Vec::new();
         let read = File::open(&self.log).and_then(|mut log| {
@@ -116,7 +118,10 @@ impl Process {
         }
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(30)..].join("\n")
+        let broke = |line: &&str| line.starts_with("panic:") || line.starts_with("fatal error:");
+        let last = lines.len().saturating_sub(LINES);
+        let from = lines.iter().position(broke).map_or(last, |at| at.saturating_sub(1).min(last));
+        lines[from..].iter().take(LINES).copied().collect::<Vec<_>>().join("\n")
     }
 
     /// Sends a signal, unless the process is gone. While the lock is held it is not reaped, so that its id cannot

@@ -79,6 +79,9 @@ impl Drop for Named {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("failed on etcd {}", self.0);
+            if let Some(fate) = SHARED[self.0 as usize].get().and_then(Etcd::fate) {
+                eprintln!("the shared member is gone: {fate}");
+            }
         }
     }
 }
