@@ -33,7 +33,7 @@
 //! all; those for whoever runs a cluster are in [`auth`], [`cluster`] and [`maintenance`], and etcd's own locks and
 //! elections in [`lock`] and [`election`]. [`config`] says how. [`service`] is the door that all requests go through: for
 //! layers, mocks and tests; [`layer`] has those of this crate. On top of all that are [`concurrency`] (locks,
-//! elections, queues, transactions in memory), [`mirror`] and [`kubernetes`]. [`Error`] is the only error.
+//! elections, queues, transactions in memory), [`cache`], [`mirror`] and [`kubernetes`]. [`Error`] is the only error.
 //!
 //! # Features
 //!
@@ -43,11 +43,13 @@
 //! | `ring` | TLS by rustls with ring |
 //! | `serde` | values as JSON |
 //! | `naming` | the endpoints of services; includes `serde` |
+//! | `yaml` | configuration files as etcd's Go client reads them |
 //! | `metrics` | RPC counters through the `metrics` facade, see [`telemetry`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod auth;
 mod byte_string;
+pub mod cache;
 mod client;
 mod clock;
 pub mod cluster;

@@ -10,12 +10,16 @@ mod builder;
 mod check;
 mod endpoint;
 mod endpoints;
+mod environment;
 mod limits;
 mod liveness;
 mod retry;
 mod secret;
+mod settings;
 mod timeouts;
 mod tls;
+#[cfg(feature = "yaml")]
+mod yaml;
 
 pub use balance::{Balance, Candidate, Pick};
 pub use builder::ClientBuilder;

@@ -1,6 +1,6 @@
 //! Copies of a range of keys, in the same cluster or another, that are kept up to date.
 //!
-//! [`Syncer`] reads: everything at one revision, and then what happened since. [`Mirror`] writes it elsewhere. [`plan`]
+//! [`Syncer`] reads: everything at one revision, and then what happened since. [`Mirror`] writes it elsewhere. `plan.rs`
 //! says what has to be written, without I/O.
 
 mod plan;

@@ -4,6 +4,7 @@
 //! them; see `etcdkit_testkit::etcd`.
 
 mod auth;
+mod cache;
 mod cluster;
 mod concurrency;
 mod config;

@@ -1,0 +1,231 @@
+//! Keys in memory on real etcd, each version that is at hand, named after the tests of etcd's own client that they match.
+#![cfg(test)]
+
+mod figures;
+
+use std::time::Duration;
+
+use etcdkit::cache::{Cache, CacheChange, CacheOptions, Subscription};
+use etcdkit::{Client, Compact, ErrorKind, Event, KeyRange, Op, Put, Txn};
+use etcdkit_testkit::proxy::Proxy;
+
+use crate::kv::members::*;
+
+async fn cache(client: &Client, prefix: &str) -> Cache {
+    let made = client.cache(KeyRange::prefix(prefix));
+    in_time("the cache", made).await.expect("the range can be read")
+}
+
+async fn next(subscription: &mut Subscription) -> CacheChange {
+    let next = in_time("a change", subscription.next()).await;
+    next.expect("it goes on").expect("the watch goes on")
+}
+
+async fn state(subscription: &mut Subscription) -> Vec<String> {
+    match next(subscription).await {
+        CacheChange::State { kvs, .. } => {
+            kvs.iter().map(|kv| kv.key_str().expect("tests use UTF-8").to_owned()).collect()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn events(subscription: &mut Subscription) -> Vec<Event> {
+    match next(subscription).await {
+        CacheChange::Events(events) => events,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Upstream's TestGet with its variants: what a client would read, from memory.
+#[tokio::test]
+async fn cache_without_prefix_get() {
+    on_own_member(async |client, _| {
+        for key in ["a", "b", "b/c"] {
+            client.put(key, "1").await.unwrap();
+        }
+        let cache = client.cache(KeyRange::all()).await.unwrap();
+        for range in
+            [KeyRange::all(), KeyRange::prefix("b"), KeyRange::key("a"), KeyRange::from_key("b")]
+        {
+            let direct = client.get(range.clone()).await.unwrap();
+            assert_eq!(cache.range(range.clone()).unwrap().kvs, direct.kvs(), "{range:?}");
+            assert_eq!(cache.count(range).unwrap() as u64, direct.count());
+        }
+        let written = client.put("b", "2").await.unwrap().revision();
+        in_time("the write", cache.wait_for(written)).await.unwrap();
+        assert_eq!(cache.get("b").unwrap(), client.get("b").await.unwrap().into_first());
+        client.delete("a").await.unwrap();
+        let reached = in_time("the deletion", cache.catch_up()).await.unwrap();
+        assert!(reached > written);
+        assert_eq!((cache.get("a").unwrap(), cache.len()), (None, 2));
+    })
+    .await;
+}
+
+/// Upstream's TestCacheWithPrefixGetOutOfScope.
+#[tokio::test]
+async fn cache_with_prefix_get_out_of_scope() {
+    on_every_version(async |client, _| {
+        let cache = cache(&client, "cache_scope/").await;
+        let outside = [
+            KeyRange::key("cache_scope"),
+            KeyRange::prefix("cache_"),
+            KeyRange::from_key("cache_scope/a"),
+            KeyRange::range("cache_scope/a", "cache_scope1"),
+            KeyRange::all(),
+        ];
+        for range in outside {
+            assert_eq!(
+                cache.range(range.clone()).unwrap_err().kind(),
+                ErrorKind::InvalidArgument,
+                "{range:?}"
+            );
+            assert!(cache.subscribe(range).is_err());
+        }
+        assert!(cache.get("cache_scope0").is_err());
+        for range in
+            [KeyRange::prefix("cache_scope/b"), KeyRange::range("cache_scope/a", "cache_scope0")]
+        {
+            assert!(cache.range(range).unwrap().kvs.is_empty());
+        }
+    })
+    .await;
+}
+
+/// Progress is asked for only while somebody waits, and makes an idle cache as fresh as the cluster.
+#[tokio::test]
+async fn cache_request_progress() {
+    on_every_version(async |client, _| {
+        let cache = cache(&client, "cache_progress/").await;
+        // Something happens, and not here.
+        let elsewhere = client.put("cache_progress_elsewhere", "1").await.unwrap().revision();
+        let reached = in_time("to catch up", cache.catch_up()).await.unwrap();
+        assert!(reached >= elsewhere);
+        let inside = client.put("cache_progress/a", "1").await.unwrap().revision();
+        in_time("the write", cache.wait_for(inside)).await.unwrap();
+        assert!(cache.get("cache_progress/a").unwrap().is_some());
+        assert_eq!(cache.disconnected_for(), None);
+    })
+    .await;
+}
+
+/// Upstream's TestCacheWatchAtomicOrderedDelivery: what happens at one revision comes at once, in order.
+#[tokio::test]
+async fn cache_watch_atomic_ordered_delivery() {
+    on_every_version(async |client, _| {
+        client.put("cache_watch/old", "1").await.unwrap();
+        let cache = cache(&client, "cache_watch/").await;
+        let mut all = cache.subscribe(KeyRange::prefix("cache_watch/")).unwrap();
+        let mut one = cache.subscribe("cache_watch/b").unwrap();
+        assert_eq!(state(&mut all).await, ["cache_watch/old"]);
+        assert!(state(&mut one).await.is_empty());
+        let ops = [
+            Op::from(Put::new("cache_watch/a", "1")),
+            Put::new("cache_watch/b", "1").into(),
+            etcdkit::Delete::new("cache_watch/old").into(),
+        ];
+        let at = client.txn(Txn::new().then(ops)).await.unwrap().revision();
+        let seen = events(&mut all).await;
+        assert!(seen.len() == 3 && seen.iter().all(|event| event.revision() == at), "{seen:?}");
+        assert_eq!(seen[2].previous().unwrap().value(), b"1");
+        let seen = events(&mut one).await;
+        assert_eq!((seen.len(), seen[0].key()), (1, b"cache_watch/b".as_slice()));
+        client.put("cache_watch/b", "2").await.unwrap();
+        let seen = events(&mut one).await;
+        assert_eq!(
+            (seen[0].kv().value(), seen[0].previous().unwrap().value()),
+            (&b"2"[..], &b"1"[..])
+        );
+    })
+    .await;
+}
+
+/// Upstream closes the channels of those who watch, without a word. Here what vanished is told.
+#[tokio::test]
+async fn cache_compaction_resync() {
+    on_own_member(async |client, etcd| {
+        let proxy = Proxy::start(etcd.client_addr()).await;
+        let through = crate::kv::lost::eager(&proxy).await;
+        for key in ["c/stays", "c/goes"] {
+            client.put(key, "1").await.unwrap();
+        }
+        let cache = cache(&through, "c/").await;
+        let mut changes = cache.subscribe(KeyRange::prefix("c/")).unwrap();
+        assert_eq!(state(&mut changes).await, ["c/goes", "c/stays"]);
+        proxy.refuse().await;
+        proxy.reset();
+        client.delete("c/goes").await.unwrap();
+        client.put("c/comes", "1").await.unwrap();
+        client.compact(Compact::new(revision(&client).await)).await.unwrap();
+        proxy.listen_again().await;
+        let seen = events(&mut changes).await;
+        let shown: Vec<_> =
+            seen.iter().map(|event| (event.kv().key_str().unwrap(), event.is_put())).collect();
+        assert_eq!(shown, [("c/comes", true), ("c/goes", false)]);
+        assert_eq!(cache.get("c/goes").unwrap(), None);
+        assert_eq!(cache.range(KeyRange::prefix("c/")).unwrap().kvs.len(), 2);
+    })
+    .await;
+}
+
+/// Upstream's TestCacheLaggingWatcher and TestSlowWatcherResync.
+#[tokio::test]
+async fn cache_lagging_watcher() {
+    on_every_version(async |client, _| {
+        let options = CacheOptions::new(KeyRange::prefix("cache_lag/")).history(3, 1 << 20);
+        let cache = client.cache(options).await.unwrap();
+        let mut slow = cache.subscribe(KeyRange::prefix("cache_lag/")).unwrap();
+        assert!(state(&mut slow).await.is_empty());
+        let mut last;
+        for number in 0..2 {
+            last = client.put(format!("cache_lag/{number}"), "1").await.unwrap().revision();
+            in_time("the write", cache.wait_for(last)).await.unwrap();
+        }
+        assert_eq!(events(&mut slow).await.len(), 1);
+        assert_eq!(events(&mut slow).await.len(), 1);
+        for number in 2..20 {
+            last = client.put(format!("cache_lag/{number:02}"), "1").await.unwrap().revision();
+            in_time("the write", cache.wait_for(last)).await.unwrap();
+        }
+        assert_eq!(state(&mut slow).await.len(), 20);
+        client.put("cache_lag/end", "1").await.unwrap();
+        assert_eq!(events(&mut slow).await[0].key(), b"cache_lag/end");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cache_that_ends_says_why() {
+    on_every_version(async |_, etcd| {
+        let client = connect(etcd).await;
+        let cache = cache(&client, "cache_ends/").await;
+        let mut changes = cache.subscribe(KeyRange::prefix("cache_ends/")).unwrap();
+        assert!(state(&mut changes).await.is_empty());
+        client.close().await;
+        let end = in_time("the end", changes.next()).await.unwrap();
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::Closed);
+        assert!(changes.next().await.is_none());
+        let waiting = cache.wait_for(cache.revision().next());
+        fails(in_time("the end", waiting).await, ErrorKind::Closed);
+        // What is in memory can still be read.
+        assert!(cache.get("cache_ends/a").unwrap().is_none());
+    })
+    .await;
+}
+
+/// The task behind it ends with the last that holds it.
+#[tokio::test]
+async fn a_subscription_keeps_its_cache_going() {
+    on_every_version(async |client, _| {
+        let cache = cache(&client, "cache_kept/").await;
+        let mut changes = cache.subscribe(KeyRange::prefix("cache_kept/")).unwrap();
+        drop(cache);
+        assert!(state(&mut changes).await.is_empty());
+        client.put("cache_kept/a", "1").await.unwrap();
+        assert_eq!(events(&mut changes).await.len(), 1);
+        let pause = tokio::time::timeout(Duration::from_millis(50), changes.next()).await;
+        assert!(pause.is_err());
+    })
+    .await;
+}
