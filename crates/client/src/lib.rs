@@ -52,6 +52,7 @@ pub mod cluster;
 pub mod config;
 pub mod election;
 mod error;
+mod hash;
 mod kv;
 mod lease;
 pub mod lock;
