@@ -15,6 +15,7 @@ pub mod histogram;
 pub mod load;
 pub mod null_server;
 pub mod report;
+pub mod streams;
 
 /// Why a run could not be carried out: a sentence for the person at the terminal.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

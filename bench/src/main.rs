@@ -1,5 +1,5 @@
-//! The program `etcdkit-bench`: `kv` puts one client under load, `null-server` is what it may talk to,
-//! `compare` runs both in rounds. See `bench/README.md`.
+//! The program `etcdkit-bench`: `kv` puts one client under load, `streams` has one hold watches or leases,
+//! `null-server` is what they may talk to, `compare` and `compare-streams` run them in rounds. See `bench/README.md`.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -7,8 +7,9 @@ use std::process::ExitCode;
 
 use etcdkit_bench::args::Flags;
 use etcdkit_bench::compare::Comparison;
+use etcdkit_bench::compare::streams::StreamComparison;
 use etcdkit_bench::load::{Plan, Runtime};
-use etcdkit_bench::{Error, clients, null_server, report};
+use etcdkit_bench::{Error, clients, null_server, report, streams};
 
 const USAGE: &str = "usage:
   etcdkit-bench kv --client NAME [--runtime mt|ct] [--op put|get] [--concurrency N] [--seconds S]
@@ -17,6 +18,11 @@ const USAGE: &str = "usage:
   etcdkit-bench compare [--against null|real] [--etcd PATH] [--rounds N] [--concurrency N,..]
                    [--op put,get] [--clients NAME,..] [--bases NAME,..] [--seconds S] [--warmup S]
                    [--value-size BYTES] [--keys N] [--out PATH] [--data-root PATH]
+                   [--peers-rust PATH] [--peers-go PATH]
+  etcdkit-bench streams --client NAME [--runtime mt|ct] [--kind watch|lease] [--count N] [--events N]
+                   [--seconds S] [--warmup S] [--endpoints HOST:PORT]
+  etcdkit-bench compare-streams [--rounds N] [--kind watch,lease] [--watchers N,..] [--leases N,..]
+                   [--events N] [--seconds S] [--clients NAME,..] [--bases NAME,..] [--out PATH]
                    [--peers-rust PATH] [--peers-go PATH]";
 
 fn main() -> ExitCode {
@@ -24,8 +30,10 @@ fn main() -> ExitCode {
     let command = args.next().unwrap_or_default();
     let result = Flags::parse(args).and_then(|flags| match command.as_str() {
         "kv" => kv(flags),
+        "streams" => hold(flags),
         "null-server" => serve(flags),
         "compare" => compare(flags),
+        "compare-streams" => compare_streams(flags),
         _ => Err(USAGE.into()),
     });
     match result {
@@ -41,6 +49,12 @@ fn kv(mut flags: Flags) -> Result<(), Error> {
     let plan = Plan::from_flags(&mut flags)?;
     flags.finish()?;
     report::outcome(&clients::run_by_name(&plan)?)
+}
+
+fn hold(mut flags: Flags) -> Result<(), Error> {
+    let plan = streams::Plan::from_flags(&mut flags)?;
+    flags.finish()?;
+    report::outcome(&clients::run_streams_by_name(&plan)?)
 }
 
 fn serve(mut flags: Flags) -> Result<(), Error> {
@@ -63,6 +77,12 @@ fn serve(mut flags: Flags) -> Result<(), Error> {
         }
         _ => Err(format!("--until {until}: neither `killed` nor `stdin-closes`").into()),
     }
+}
+
+fn compare_streams(mut flags: Flags) -> Result<(), Error> {
+    let comparison = StreamComparison::from_flags(&mut flags)?;
+    flags.finish()?;
+    Runtime::CurrentThread.build()?.block_on(comparison.run())
 }
 
 fn compare(mut flags: Flags) -> Result<(), Error> {

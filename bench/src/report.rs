@@ -2,14 +2,15 @@
 
 use std::io::Write as _;
 
+use serde::Serialize;
+
 use crate::Error;
-use crate::load::Outcome;
 
 /// Prints one outcome as one line of JSON.
 ///
 /// # Errors
 /// The outcome cannot be written as JSON.
-pub fn outcome(outcome: &Outcome) -> Result<(), Error> {
+pub fn outcome(outcome: &impl Serialize) -> Result<(), Error> {
     line(&serde_json::to_string(outcome)?);
     Ok(())
 }

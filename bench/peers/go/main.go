@@ -246,7 +246,11 @@ func run() error {
 }
 
 func main() {
-	if err := run(); err != nil {
+	measure := run
+	if len(os.Args) > 1 && os.Args[1] == "streams" {
+		measure = func() error { return runStreams(os.Args[2:]) }
+	}
+	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -61,7 +61,9 @@ impl Driver {
         match candidate.name.as_str() {
             "etcd-client" | "tonic" | "tonic-door" => Some(Self::Rust),
             "go" => Some(Self::Go),
-            name if clients::NAMES.contains(&name) => Some(Self::Own),
+            name if clients::NAMES.contains(&name) || clients::STREAM_NAMES.contains(&name) => {
+                Some(Self::Own)
+            }
             _ => None,
         }
     }

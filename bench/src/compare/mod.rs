@@ -8,6 +8,7 @@
 
 pub mod drivers;
 pub mod servers;
+pub mod streams;
 pub mod table;
 
 use std::fs::{self, File};

@@ -180,7 +180,7 @@ impl Results {
     }
 }
 
-fn push_row(text: &mut String, first: &str, cells: impl Iterator<Item = String>) {
+pub(super) fn push_row(text: &mut String, first: &str, cells: impl Iterator<Item = String>) {
     text.push_str("| ");
     text.push_str(first);
     for cell in cells {
@@ -192,14 +192,14 @@ fn push_row(text: &mut String, first: &str, cells: impl Iterator<Item = String>)
 
 /// The middle and the ends of some figures.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Spread {
-    min: f64,
-    median: f64,
-    max: f64,
+pub(super) struct Spread {
+    pub(super) min: f64,
+    pub(super) median: f64,
+    pub(super) max: f64,
 }
 
 impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
+    pub(super) fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut sorted: Vec<f64> = values.collect();
         sorted.sort_by(f64::total_cmp);
         let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
@@ -214,7 +214,7 @@ impl Spread {
 }
 
 /// Three significant digits.
-fn digits(value: f64) -> String {
+pub(super) fn digits(value: f64) -> String {
     match value.abs() {
         0.0..10.0 => format!("{value:.2}"),
         10.0..100.0 => format!("{value:.1}"),

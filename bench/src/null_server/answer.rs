@@ -53,6 +53,12 @@ pub enum Route {
     Health,
     /// Anything else.
     Unknown,
+    /// `/etcdserverpb.Watch/Watch`, a stream.
+    Watch,
+    /// `/etcdserverpb.Lease/LeaseKeepAlive`, a stream.
+    KeepAlive,
+    /// `/etcdserverpb.Lease/LeaseTimeToLive`: tells how many renewals there were.
+    Renewals,
 }
 
 impl Route {
@@ -64,6 +70,9 @@ impl Route {
             b"/etcdserverpb.KV/Range" => Self::Range,
             b"/etcdserverpb.Maintenance/Status" => Self::Status,
             b"/grpc.health.v1.Health/Check" => Self::Health,
+            b"/etcdserverpb.Watch/Watch" => Self::Watch,
+            b"/etcdserverpb.Lease/LeaseKeepAlive" => Self::KeepAlive,
+            b"/etcdserverpb.Lease/LeaseTimeToLive" => Self::Renewals,
             _ => Self::Unknown,
         }
     }
@@ -142,6 +151,7 @@ pub fn put_frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &
 pub struct Answers {
     /// By style, then by route.
     prepared: [[Answer; 5]; 4],
+    value_size: usize,
 }
 
 impl Answers {
@@ -160,7 +170,14 @@ impl Answers {
             prepared: styles.map(|style| {
                 messages.each_ref().map(|(route, message)| answer(*route, style, message))
             }),
+            value_size,
         }
+    }
+
+    /// The size of the values that it has.
+    #[must_use]
+    pub fn value_size(&self) -> usize {
+        self.value_size
     }
 
     /// The answer for a route in a style.
@@ -174,6 +191,13 @@ impl Answers {
     pub fn largest(&self) -> i64 {
         self.prepared.iter().flatten().map(|answer| answer.data).max().unwrap_or(0)
     }
+}
+
+/// An answer that is made when it is asked for: the renewals so far, as the time that was granted.
+#[must_use]
+pub fn renewals_answer(style: Style, renewals: u64) -> Answer {
+    let message = Message::default().bytes(1, &header()).int(2, 1).int(3, 1).int(4, renewals + 1);
+    answer(Route::Renewals, style, &message.0)
 }
 
 fn answer(route: Route, style: Style, message: &[u8]) -> Answer {
@@ -214,23 +238,32 @@ fn answer(route: Route, style: Style, message: &[u8]) -> Answer {
 }
 
 /// A header string without Huffman coding, shorter than 127 bytes.
-fn put_string(out: &mut Vec<u8>, text: &str) {
+pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
     out.push(text.len() as u8);
     out.extend_from_slice(text.as_bytes());
 }
 
 /// A message under construction, by field numbers.
 #[derive(Debug, Default)]
-struct Message(Vec<u8>);
+pub(super) struct Message(Vec<u8>);
 
 impl Message {
-    fn int(mut self, field: u8, value: u64) -> Self {
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// A number that may be negative.
+    pub(super) fn id(self, field: u8, value: i64) -> Self {
+        self.int(field, value.cast_unsigned())
+    }
+
+    pub(super) fn int(mut self, field: u8, value: u64) -> Self {
         self.0.push(field << 3);
         put_varint(&mut self.0, value);
         self
     }
 
-    fn bytes(mut self, field: u8, value: &[u8]) -> Self {
+    pub(super) fn bytes(mut self, field: u8, value: &[u8]) -> Self {
         self.0.push(field << 3 | 2);
         put_varint(&mut self.0, value.len() as u64);
         self.0.extend_from_slice(value);
@@ -248,10 +281,15 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 
 /// A `ResponseHeader` as large as a real cluster's: random ids, a revision that has run for a while.
 fn header() -> Vec<u8> {
+    header_at(super::streams::REVISION)
+}
+
+/// The same, at a revision.
+pub(super) fn header_at(revision: u64) -> Vec<u8> {
     Message::default()
         .int(1, 0xcdf8_181e_3227_70b6)
         .int(2, 0x8e9e_05c5_2164_694d)
-        .int(3, 1 << 29)
+        .int(3, revision)
         .int(4, 2)
         .0
 }

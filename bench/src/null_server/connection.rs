@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use super::answer::{Answers, Route, Style, frame, put_frame};
+use super::answer::{Answers, Route, Style, frame, put_frame, renewals_answer};
 use super::hpack::{Decoder, Effect, Malformed};
+use super::streams::{self, Streams};
 
 /// What a client says before its first frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -104,6 +105,7 @@ pub struct Connection<'a> {
     known_route: Route,
     fragment: Option<Fragment>,
     open: OpenStreams,
+    streams: Streams,
     style: Style,
     /// How much data the peer takes on the whole connection.
     window: i64,
@@ -139,6 +141,7 @@ impl<'a> Connection<'a> {
             known_route: Route::Unknown,
             fragment: None,
             open: OpenStreams::default(),
+            streams: Streams::new(answers.value_size()),
             style: Style::Introduce,
             window: DEFAULT_WINDOW,
             waiting: VecDeque::new(),
@@ -197,6 +200,10 @@ impl<'a> Connection<'a> {
                     put_frame(&mut self.output, frame::WINDOW_UPDATE, 0, 0, &received);
                     self.received = 0;
                 }
+                if self.streams.has(stream) {
+                    self.window_of(stream, payload.len());
+                    self.streams.receive(stream, payload);
+                }
                 if end_stream {
                     self.end(stream);
                 }
@@ -222,6 +229,7 @@ impl<'a> Connection<'a> {
             }
             frame::RST_STREAM => {
                 self.open.close(stream);
+                self.streams.close(stream);
                 self.waiting.retain(|(waiting, _)| *waiting != stream);
             }
             frame::SETTINGS if flags & frame::ACK == 0 => {
@@ -232,7 +240,12 @@ impl<'a> Connection<'a> {
                 put_frame(&mut self.output, frame::PING, frame::ACK, 0, payload);
             }
             frame::GOAWAY => self.closed = true,
-            // A stream's window always takes a whole answer, see `settings`.
+            // A stream's window always takes a whole answer, see `settings`, unless it stays open.
+            frame::WINDOW_UPDATE if stream != 0 => {
+                if let Ok(bytes) = <[u8; 4]>::try_from(payload) {
+                    self.streams.opened(stream, u32::from_be_bytes(bytes));
+                }
+            }
             frame::WINDOW_UPDATE if stream == 0 => {
                 let Ok(bytes) = <[u8; 4]>::try_from(payload) else {
                     return violation("a window update without a number");
@@ -249,6 +262,19 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
+    /// Appends about `room` bytes of what open streams have to send. Whether there is more.
+    pub fn publish(&mut self, room: usize) -> bool {
+        self.streams.send(&mut self.window, room, &mut self.output)
+    }
+
+    /// Gives back what a stream that stays open has sent.
+    fn window_of(&mut self, stream: u32, received: usize) {
+        if received > 0 {
+            let received = (received as u32).to_be_bytes();
+            put_frame(&mut self.output, frame::WINDOW_UPDATE, 0, stream, &received);
+        }
+    }
+
     fn headers(&mut self, stream: u32, end_stream: bool, block: &[u8]) -> Result<(), Violation> {
         if block != self.known_block || block.is_empty() {
             let effect = self.decoder.read(block, &mut self.path)?;
@@ -259,6 +285,9 @@ impl<'a> Connection<'a> {
             }
         }
         self.open.open(stream, self.known_route)?;
+        if Streams::serves(self.known_route) {
+            self.streams.open(stream, self.known_route, &mut self.output);
+        }
         if end_stream {
             self.end(stream);
         }
@@ -268,6 +297,12 @@ impl<'a> Connection<'a> {
     fn end(&mut self, stream: u32) {
         // A stream that is not open was reset by its owner.
         let Some(route) = self.open.close(stream) else { return };
+        if self.streams.has(stream) {
+            self.streams.close(stream);
+            // The peer is done with it; it does not wait for trailers.
+            put_frame(&mut self.output, frame::RST_STREAM, 0, stream, &[0; 4]);
+            return;
+        }
         if !self.waiting.is_empty() || !self.answer(stream, route) {
             self.waiting.push_back((stream, route));
         }
@@ -275,7 +310,14 @@ impl<'a> Connection<'a> {
 
     /// Writes an answer, if the window takes it.
     fn answer(&mut self, stream: u32, route: Route) -> bool {
-        let answer = self.answers.get(route, self.style);
+        let made;
+        let answer = match route {
+            Route::Renewals => {
+                made = renewals_answer(self.style, streams::renewals());
+                &made
+            }
+            _ => self.answers.get(route, self.style),
+        };
         if answer.data > self.window {
             return false;
         }
@@ -296,6 +338,7 @@ impl<'a> Connection<'a> {
                 SETTING_INITIAL_WINDOW_SIZE if i64::from(value) < self.answers.largest() => {
                     return violation("the client's stream window is smaller than an answer");
                 }
+                SETTING_INITIAL_WINDOW_SIZE => self.streams.set_initial_window(value),
                 _ => {}
             }
         }

@@ -57,6 +57,7 @@ pub mod concurrency;
 pub mod config;
 pub mod election;
 mod error;
+mod hash;
 pub mod kubernetes;
 mod kv;
 pub mod layer;

@@ -18,6 +18,7 @@ use super::machine::{Fault, Machine};
 use super::seat::Seat;
 use crate::clock::{self, Instant};
 use crate::error::{Error, ErrorKind, Result, ServerError};
+use crate::hash::Numbers;
 use crate::request::KeepAlive;
 use crate::response::LeaseRenewal;
 use crate::revision::LeaseId;
@@ -167,7 +168,7 @@ pub(super) struct Driver<T: Transport> {
     pub(super) core: Arc<Core>,
     channel: Weak<Shared<T>>,
     pub(super) machine: Machine,
-    seats: HashMap<LeaseId, Vec<Arc<Seat>>>,
+    seats: HashMap<LeaseId, Vec<Arc<Seat>>, Numbers>,
     /// Why the last stream broke, or none could be opened.
     trouble: Option<Error>,
     /// When a token was replaced last.
@@ -193,7 +194,7 @@ impl<T: Transport> Driver<T> {
             core,
             channel,
             machine: Machine::new(clock::now(), clock::rng()),
-            seats: HashMap::new(),
+            seats: HashMap::default(),
             trouble: None,
             renewed: None,
             ended: Vec::new(),

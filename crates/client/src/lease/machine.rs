@@ -18,10 +18,12 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::clock::Instant;
+use crate::hash::Numbers;
 use crate::revision::LeaseId;
 
-/// Renewals that fall due within this time go out together.
-const BATCH: Duration = Duration::from_millis(50);
+/// Renewals that fall due within this share of their TTL go out together, and no longer than that: 150 ms of 15 s.
+const BATCH: u32 = 100;
+const LONGEST_BATCH: Duration = Duration::from_millis(200);
 
 /// Requests without an answer on one stream; more wait.
 const WINDOW: usize = 4096;
@@ -85,7 +87,7 @@ type Timers = BinaryHeap<Reverse<(Instant, u64, LeaseId)>>;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Machine {
-    leases: HashMap<LeaseId, Lease>,
+    leases: HashMap<LeaseId, Lease, Numbers>,
     /// When leases fall due.
     sends: Timers,
     /// When leases run out, or did before they were renewed.
@@ -94,7 +96,7 @@ pub(super) struct Machine {
     unanswered: VecDeque<(LeaseId, u64)>,
     outstanding: usize,
     /// Answers to come for leases that have left since they were asked for.
-    orphans: HashMap<LeaseId, u32>,
+    orphans: HashMap<LeaseId, u32, Numbers>,
     stream: Stream,
     failures: u32,
     /// The one lease to ask for, to find out whether it is the one that the server refuses.
@@ -106,12 +108,12 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) fn new(now: Instant, rng: fastrand::Rng) -> Self {
         Self {
-            leases: HashMap::new(),
+            leases: HashMap::default(),
             sends: BinaryHeap::new(),
             ends: BinaryHeap::new(),
             unanswered: VecDeque::new(),
             outstanding: 0,
-            orphans: HashMap::new(),
+            orphans: HashMap::default(),
             stream: Stream::Closed { retry_at: now },
             failures: 0,
             suspect: None,
@@ -363,9 +365,16 @@ impl Machine {
         let open = matches!(self.stream, Stream::Open { .. });
         if sends && open && self.suspect.is_none() && self.outstanding < WINDOW {
             self.forget_moved();
-            sooner(self.sends.peek().map(|Reverse((due, _, _))| *due + BATCH));
+            let first = self.sends.peek().map(|Reverse((due, _, id))| (*due, *id));
+            sooner(first.map(|(due, id)| due + self.batch(id)));
         }
         at
+    }
+
+    /// How long a renewal that is due may wait for others. The first of a lease waits for none.
+    fn batch(&self, id: LeaseId) -> Duration {
+        let ttl = self.leases.get(&id).and_then(|lease| lease.ttl);
+        ttl.map_or(Duration::ZERO, |ttl| (ttl / BATCH).min(LONGEST_BATCH))
     }
 
     /// When the first lease may run out.

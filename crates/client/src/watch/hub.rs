@@ -44,7 +44,7 @@ pub(super) struct Hub<T: Transport> {
     /// The options that all watches of this stream share.
     options: CallOptions,
     machine: Machine,
-    readers: HashMap<Key, Reader, super::hash::Numbers>,
+    readers: HashMap<Key, Reader, crate::hash::Numbers>,
     stream: Option<Stream<T>>,
     /// The member of the present stream, or of the last one.
     peer: Option<Peer<T>>,

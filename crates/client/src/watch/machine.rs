@@ -80,10 +80,10 @@ enum Phase {
 
 #[derive(Debug)]
 pub(super) struct Machine {
-    watchers: HashMap<Key, Watcher, super::hash::Numbers>,
+    watchers: HashMap<Key, Watcher, crate::hash::Numbers>,
     phase: Phase,
     /// Watches by their id on this stream.
-    ids: HashMap<i64, Key, super::hash::Numbers>,
+    ids: HashMap<i64, Key, crate::hash::Numbers>,
     /// Creations without an answer, in the order in which they were sent: answers come in the same.
     creating: VecDeque<(i64, Key)>,
     /// Ids that were cancelled and whose end was not confirmed.

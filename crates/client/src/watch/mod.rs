@@ -7,7 +7,6 @@
 
 mod control;
 mod failure;
-mod hash;
 mod hub;
 mod inbox;
 mod machine;

@@ -203,9 +203,9 @@ fn ten_thousand_leases_drift_apart_and_go_out_in_batches() {
         batches.push(due(&mut machine, at).len());
         sent += batches.last().unwrap();
     }
-    assert!(at - now <= ms(6051), "{:?}", at - now);
-    // Spread over a second, a batch every 50 ms.
-    assert!((15..=25).contains(&batches.len()), "{batches:?}");
+    assert!(at - now <= ms(6151), "{:?}", at - now);
+    // Spread over a second, a batch every 150 ms.
+    assert!((6..=9).contains(&batches.len()), "{batches:?}");
 }
 
 /// What befalls leases, in milliseconds from the event before.

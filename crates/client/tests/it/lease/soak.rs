@@ -75,6 +75,51 @@ impl Line {
     }
 }
 
+/// How many leases each member has ended because their time was over, as it says itself.
+async fn expired(cluster: &Cluster) -> Vec<f64> {
+    let mut counts = Vec::new();
+    for member in cluster.members() {
+        let count = member.metric("etcd_debugging_server_lease_expired_total").await;
+        counts.push(count.unwrap_or(0.0));
+    }
+    counts
+}
+
+/// Replaces leases that etcd ended before their time, and says how many there were.
+///
+/// A leader that was frozen for longer than the TTL and wakes up believes for a moment that it still leads, and has every
+/// lease revoked that was renewed elsewhere meanwhile (etcd's issue 15247, of which this much is left in 3.7.1). No client
+/// can keep that from happening; any other loss is a failure.
+async fn replace_revoked(
+    all: &mut [Kept],
+    client: &Client,
+    ttl: u64,
+    stale: Option<f64>,
+    fault: &str,
+) -> usize {
+    let mut revoked = 0;
+    for kept in all {
+        let state = kept.control().state();
+        if state.is_alive() {
+            continue;
+        }
+        revoked += 1;
+        if state != (LeaseState::Lost { reason: LossReason::Revoked }) {
+            while let Some(item) = kept.next().await {
+                println!("{item:?}");
+            }
+            panic!("{fault}: {state:?}");
+        }
+        *kept = held(client, ttl).await;
+    }
+    if revoked > 0 {
+        let by_stale = stale.unwrap_or(0.0);
+        println!("{fault}: {revoked} revoked, {by_stale} by members that don't lead");
+        assert!(revoked as f64 <= by_stale, "{fault}");
+    }
+    revoked
+}
+
 /// One fault, ended; what it was.
 async fn fault(
     cluster: &Cluster,
@@ -156,17 +201,28 @@ async fn check(version: Version, leases: usize, ttl: u64, length: Duration, long
     }
     let (start, mut at_risk, mut cuts, mut latest) = (now(), 0, 0, Duration::ZERO);
     let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut stale = 0;
     while now() < start + length {
-        *counts.entry(fault(&cluster, &line, &members, longest, &mut random).await).or_default() +=
-            1;
-        for kept in &all {
-            match kept.control().state() {
-                LeaseState::Alive { .. } => {}
-                LeaseState::AtRisk { .. } => at_risk += 1,
-                other => panic!("{counts:?}: {other:?}"),
-            }
-        }
-        // Time for the members to find together again; some of it is that of a client whose every line is dead.
+        let before = expired(&cluster).await;
+        let fault = fault(&cluster, &line, &members, longest, &mut random).await;
+        *counts.entry(fault).or_default() += 1;
+        // Each lease is renewed, or found to be gone, within that time.
+        pass(seconds(ttl / 2)).await;
+        at_risk += all
+            .iter()
+            .filter(|kept| matches!(kept.control().state(), LeaseState::AtRisk { .. }))
+            .count();
+        let leader = cluster.wait_leader().await;
+        let after = expired(&cluster).await;
+        // Who leads now had every renewal since the fault.
+        let mut by_stale: Vec<f64> =
+            after.iter().zip(&before).map(|(one, two)| one - two).collect();
+        by_stale[leader] = 0.0;
+        println!("{fault}: leader {leader}, leases ended before {before:?}, after {after:?}");
+        let by_stale: f64 = by_stale.iter().sum();
+        let by_stale = fault.ends_with("frozen").then_some(by_stale);
+        stale += replace_revoked(&mut all, &line.client, ttl, by_stale, fault).await;
+        // A client whose every line is dead.
         if random.u64(0..4) == 0 {
             let other = Line::to(&cluster).await;
             let mut doomed = Vec::new();
@@ -180,8 +236,6 @@ async fn check(version: Version, leases: usize, ttl: u64, length: Duration, long
             }
             latest = latest.max(all_lost(doomed).await);
             cuts += 1;
-        } else {
-            pass(seconds(2)).await;
         }
     }
     for kept in &all {
@@ -192,7 +246,8 @@ async fn check(version: Version, leases: usize, ttl: u64, length: Duration, long
     tokio::join!(cluster[1].kill(), cluster[2].kill());
     let quorum = all_lost(all).await;
     println!(
-        "{version}: {leases} leases of {ttl} s for {length:?}: none lost, seen at risk {at_risk} times; {counts:?}; \
+        "{version}: {leases} leases of {ttl} s for {length:?}: none lost but for {stale} that a stale \
+         leader revoked, seen at risk {at_risk} times; {counts:?}; \
          {cuts} times 20 leases cut off, told at most {latest:?} after their time; without a quorum, {quorum:?}"
     );
 }

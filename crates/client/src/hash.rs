@@ -1,11 +1,12 @@
-//! A hash for numbers that this crate chooses itself: nobody can make them collide on purpose.
+//! A hash for numbers that this crate, the program around it or its cluster chooses: watches and leases. Nobody else has a
+//! say in them who could make them collide on purpose.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-pub(super) type Numbers = BuildHasherDefault<NumberHasher>;
+pub(crate) type Numbers = BuildHasherDefault<NumberHasher>;
 
 #[derive(Debug, Default)]
-pub(super) struct NumberHasher(u64);
+pub(crate) struct NumberHasher(u64);
 
 impl Hasher for NumberHasher {
     fn finish(&self) -> u64 {
