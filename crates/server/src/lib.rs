@@ -11,6 +11,7 @@ mod identity;
 mod lease;
 mod mvcc;
 mod node;
+mod snapshot;
 mod state;
 mod status;
 pub mod storage;

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::identity::Identity;
 use crate::lease::Lessor;
 use crate::mvcc::{Compaction, HashKv, Store};
+use crate::snapshot::Copies;
 use crate::storage::{Batch, Bucket};
 use crate::watch::Hub;
 
@@ -43,6 +44,8 @@ pub(crate) struct State {
     pub(crate) compactions: VecDeque<Compaction>,
     /// The newest last.
     pub(crate) hashes: VecDeque<HashKv>,
+    /// Those who copy the state now.
+    pub(crate) copies: Copies,
     /// The revision of the last compaction that was finished, and of the last one that began; -1 for none.
     pub(crate) removed: i64,
     pub(crate) scheduled: i64,
@@ -111,6 +114,7 @@ impl State {
             removed: -1,
             scheduled: -1,
             hashes: VecDeque::new(),
+            copies: Copies::default(),
         }
     }
 
@@ -174,8 +178,11 @@ impl State {
         20_480 + self.store.bytes() as u64 + self.store.bytes() as u64 / 8
     }
 
-    /// Does a part of the first compaction; returns whether any is left.
+    /// Does a part of the first compaction; returns whether to go on. While the state is copied, it waits.
     pub(crate) fn compact_some(&mut self) -> bool {
+        if self.copies.any() {
+            return false;
+        }
         let Some(compaction) = self.compactions.front_mut() else { return false };
         let journal = &mut self.journal;
         let done =
