@@ -60,7 +60,9 @@ fn only_what_is_meant_to_be_is_published() {
         .collect();
     assert_eq!(
         published,
-        ["etcdkit", "etcdkit-datadir", "etcdkit-proto", "etcdkit-server", "etcdkit-v2"].map(str::to_owned).into()
+        ["etcdkit", "etcdkit-datadir", "etcdkit-proto", "etcdkit-server", "etcdkit-v2"]
+            .map(str::to_owned)
+            .into()
     );
 }
 

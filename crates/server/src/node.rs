@@ -1,11 +1,17 @@
 //! The state behind its lock, and what waits until a change is durable.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::Poll;
 
 use etcdkit_proto::Code;
 use tokio::sync::{Notify, watch};
 
+use crate::auth::Who;
+use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fault::Faults;
@@ -25,6 +31,7 @@ pub(crate) struct Node {
     durable: bool,
     committed: watch::Sender<Committed>,
     applied: Notify,
+    stopping: AtomicBool,
     /// A lease was granted or renewed, or ended.
     pub(crate) leases_changed: Notify,
     /// A compaction has something to remove.
@@ -51,6 +58,7 @@ impl Node {
             durable,
             committed: watch::Sender::new(committed),
             applied: Notify::new(),
+            stopping: AtomicBool::new(false),
             leases_changed: Notify::new(),
             compacted: Notify::new(),
             removed: watch::Sender::new(0),
@@ -106,6 +114,53 @@ impl Node {
         Ok(answer)
     }
 
+    /// As [`write`](Self::write), for who calls.
+    pub(crate) async fn write_as<T>(
+        &self,
+        caller: &Caller,
+        apply: impl FnOnce(&mut State, Option<&Who>) -> Result<T>,
+    ) -> Result<T> {
+        self.write(|state| {
+            let who = state.who(caller, self.now())?;
+            apply(state, who.as_ref())
+        })
+        .await
+    }
+
+    /// As [`read`](Self::read), for who calls.
+    pub(crate) async fn read_as<T>(
+        &self,
+        caller: &Caller,
+        read: impl FnOnce(&State, Option<&Who>) -> Result<T>,
+    ) -> Result<T> {
+        self.read(|state| {
+            let who = state.who(caller, self.now())?;
+            read(state, who.as_ref())
+        })
+        .await
+    }
+
+    /// Applies a request whose outcome nobody waits for.
+    pub(crate) fn apply_as<T>(
+        &self,
+        caller: &Caller,
+        apply: impl FnOnce(&mut State, Option<&Who>) -> Result<T>,
+    ) {
+        let _ = self.apply(|state| {
+            let who = state.who(caller, self.now())?;
+            apply(state, who.as_ref())
+        });
+    }
+
+    /// Ends the leases that have expired, each as a request of its own.
+    pub(crate) async fn expire(&self) -> Result<()> {
+        let now = self.now();
+        while self.state().lessor.expired(now).is_some() {
+            self.write(|state| Ok(state.expire(now))).await?;
+        }
+        Ok(())
+    }
+
     async fn durable(&self, index: u64) -> Result<()> {
         if !self.durable {
             return Ok(());
@@ -151,7 +206,29 @@ impl Node {
                 }
                 Err(error) => return self.broken(&error),
             }
+            if self.stopping.load(Ordering::Acquire) && self.state().index == index {
+                return;
+            }
         }
+    }
+
+    /// Serves a connection as long as nobody wants it broken.
+    pub(crate) async fn while_connected(&self, serving: impl Future<Output = ()>) {
+        let mut dropped = pin!(self.faults.connections_dropped());
+        let mut serving = pin!(serving);
+        poll_fn(|context| {
+            if dropped.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            serving.as_mut().poll(context)
+        })
+        .await;
+    }
+
+    /// Has the committer end once everything is durable.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.applied.notify_one();
     }
 
     /// Nobody knows what is durable from here on: every answer is an error.

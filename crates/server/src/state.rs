@@ -11,7 +11,7 @@ use etcdkit_proto::etcdserverpb::{Member, ResponseHeader};
 use crate::auth::{Auth, Tokens};
 use crate::config::Config;
 use crate::identity::Identity;
-use crate::lease::Lessor;
+use crate::lease::{Lessor, Now};
 use crate::mvcc::{Compaction, HashKv, Store};
 use crate::storage::{Batch, Bucket};
 use crate::watch::Hub;
@@ -112,6 +112,15 @@ impl State {
             scheduled: -1,
             hashes: VecDeque::new(),
         }
+    }
+
+    /// What a start does to a state that there was before.
+    pub(crate) fn started_again(&mut self, now: Now) {
+        self.term += 1;
+        self.index += 1;
+        self.tokens.clear();
+        self.lessor.renew_all(now, self.config.election);
+        self.hub.close_all();
     }
 
     /// From here on, changes are gathered for a storage.
