@@ -1,19 +1,22 @@
 //! The state behind its lock, and what waits until a change is durable.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::Poll;
 
-use etcdkit_proto::Code;
 use tokio::sync::{Notify, watch};
 
+use crate::auth::Who;
+use crate::caller::Caller;
 use crate::clock::Clock;
+use crate::commit::Commits;
 use crate::config::Config;
 use crate::fault::Faults;
 use crate::lease::Now;
 use crate::state::State;
-use crate::status::{Result, Status};
-use crate::storage::{Storage, StorageError};
-use crate::task;
+use crate::status::Result;
 
 /// One member, as its services see it.
 pub(crate) struct Node {
@@ -23,8 +26,7 @@ pub(crate) struct Node {
     pub(crate) faults: Faults,
     /// Whether answers wait for the committer.
     durable: bool,
-    committed: watch::Sender<Committed>,
-    applied: Notify,
+    commits: Commits,
     /// A lease was granted or renewed, or ended.
     pub(crate) leases_changed: Notify,
     /// A compaction has something to remove.
@@ -33,24 +35,16 @@ pub(crate) struct Node {
     pub(crate) removed: watch::Sender<i64>,
 }
 
-/// How far the storage is.
-#[derive(Clone, Debug)]
-struct Committed {
-    index: u64,
-    broken: Option<Arc<str>>,
-}
-
 impl Node {
     pub(crate) fn new(state: State, clock: Clock, durable: bool) -> Self {
-        let committed = Committed { index: state.index, broken: None };
+        let commits = Commits::new(state.index);
         Self {
             config: Arc::clone(&state.config),
             state: RwLock::new(state),
             faults: Faults::new(),
             clock,
             durable,
-            committed: watch::Sender::new(committed),
-            applied: Notify::new(),
+            commits,
             leases_changed: Notify::new(),
             compacted: Notify::new(),
             removed: watch::Sender::new(0),
@@ -88,7 +82,7 @@ impl Node {
         let outcome = apply(&mut state);
         state.applied();
         if self.durable {
-            self.applied.notify_one();
+            self.commits.wake();
         } else {
             let revision = state.store.revision();
             state.publish(revision);
@@ -106,58 +100,77 @@ impl Node {
         Ok(answer)
     }
 
+    /// As [`write`](Self::write), for who calls.
+    pub(crate) async fn write_as<T>(
+        &self,
+        caller: &Caller,
+        apply: impl FnOnce(&mut State, Option<&Who>) -> Result<T>,
+    ) -> Result<T> {
+        self.write(|state| {
+            let who = state.who(caller, self.now())?;
+            apply(state, who.as_ref())
+        })
+        .await
+    }
+
+    /// As [`read`](Self::read), for who calls.
+    pub(crate) async fn read_as<T>(
+        &self,
+        caller: &Caller,
+        read: impl FnOnce(&State, Option<&Who>) -> Result<T>,
+    ) -> Result<T> {
+        self.read(|state| {
+            let who = state.who(caller, self.now())?;
+            read(state, who.as_ref())
+        })
+        .await
+    }
+
+    /// Applies a request whose outcome nobody waits for.
+    pub(crate) fn apply_as<T>(
+        &self,
+        caller: &Caller,
+        apply: impl FnOnce(&mut State, Option<&Who>) -> Result<T>,
+    ) {
+        let _ = self.apply(|state| {
+            let who = state.who(caller, self.now())?;
+            apply(state, who.as_ref())
+        });
+    }
+
+    /// Ends the leases that have expired, each as a request of its own.
+    pub(crate) async fn expire(&self) -> Result<()> {
+        let now = self.now();
+        while self.state().lessor.expired(now).is_some() {
+            self.write(|state| Ok(state.expire(now))).await?;
+        }
+        Ok(())
+    }
+
     async fn durable(&self, index: u64) -> Result<()> {
-        if !self.durable {
-            return Ok(());
-        }
-        let mut committed = self.committed.subscribe();
-        let reached = committed.wait_for(|now| now.broken.is_some() || now.index >= index).await;
-        // The sender lives as long as the node.
-        let broken = reached.ok().and_then(|now| now.broken.clone());
-        match broken {
-            Some(why) => {
-                Err(Status::new(Code::Unavailable, format!("etcdserver: storage is broken: {why}")))
-            }
-            None => Ok(()),
-        }
+        if self.durable { self.commits.settled(index).await } else { Ok(()) }
     }
 
-    /// Makes what is applied durable, batch by batch: all that came while the last one was on its way.
-    pub(crate) async fn commit(self: &Arc<Self>, mut storage: Box<dyn Storage>) {
-        loop {
-            self.applied.notified().await;
-            let (batch, revision, index) = {
-                let mut state = self.state_mut();
-                let (batch, revision) = state.take_batch();
-                (batch, revision, state.index)
-            };
-            let work = task::blocking(move || {
-                let outcome = if batch.is_empty() { Ok(()) } else { storage.commit(&batch) };
-                (storage, outcome)
-            });
-            let outcome = match work.await {
-                Ok((kept, outcome)) => {
-                    storage = kept;
-                    outcome
-                }
-                Err(status) => {
-                    return self.broken(&StorageError::Broken(status.to_string()));
-                }
-            };
-            match outcome {
-                Ok(()) => {
-                    self.state_mut().publish(revision);
-                    self.committed.send_modify(|committed| committed.index = index);
-                }
-                Err(error) => return self.broken(&error),
-            }
-        }
+    /// Whether answers wait for a storage.
+    pub(crate) const fn is_durable(&self) -> bool {
+        self.durable
     }
 
-    /// Nobody knows what is durable from here on: every answer is an error.
-    fn broken(&self, error: &StorageError) {
-        let why = Arc::from(error.to_string());
-        self.committed.send_modify(|committed| committed.broken = Some(why));
+    pub(crate) const fn commits(&self) -> &Commits {
+        &self.commits
+    }
+
+    /// Serves a connection as long as nobody wants it broken.
+    pub(crate) async fn while_connected(&self, serving: impl Future<Output = ()>) {
+        let mut dropped = pin!(self.faults.connections_dropped());
+        let mut serving = pin!(serving);
+        poll_fn(|context| {
+            if dropped.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            serving.as_mut().poll(context)
+        })
+        .await;
     }
 }
 

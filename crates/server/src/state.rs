@@ -11,7 +11,7 @@ use etcdkit_proto::etcdserverpb::{Member, ResponseHeader};
 use crate::auth::{Auth, Tokens};
 use crate::config::Config;
 use crate::identity::Identity;
-use crate::lease::Lessor;
+use crate::lease::{Lessor, Now};
 use crate::mvcc::{Compaction, HashKv, Store};
 use crate::snapshot::Copies;
 use crate::storage::{Batch, Bucket};
@@ -118,9 +118,23 @@ impl State {
         }
     }
 
+    /// What a start does to a state that there was before.
+    pub(crate) fn started_again(&mut self, now: Now) {
+        self.term += 1;
+        self.index += 1;
+        self.tokens.clear();
+        self.lessor.renew_all(now, self.config.election);
+        self.hub.close_all();
+    }
+
     /// From here on, changes are gathered for a storage.
     pub(crate) fn keep_journal(&mut self) {
         self.journal = Journal { batch: Some(Batch::default()), taken: self.store.revision() };
+    }
+
+    /// Whether changes are gathered.
+    pub(crate) const fn journals(&self) -> bool {
+        self.journal.batch.is_some()
     }
 
     /// The revision that readers of keys see.

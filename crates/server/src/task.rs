@@ -39,6 +39,13 @@ pub(crate) async fn blocking<T: Send + 'static>(
     done.map_err(|error| Status::new(Code::Internal, format!("a thread ended: {error}")))
 }
 
+impl Task {
+    /// Waits until the task has ended by itself.
+    pub(crate) async fn ended(mut self) {
+        let _ = (&mut self.0).await;
+    }
+}
+
 impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();

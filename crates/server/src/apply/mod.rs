@@ -16,7 +16,8 @@ mod range;
 mod txn;
 
 pub(crate) use check::{check_delete, check_put, check_range, check_txn};
-pub(crate) use range::Selection;
+pub(crate) use range::{Selection, has_filters};
+pub(crate) use txn::is_read_only;
 
 use etcdkit_proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};
 

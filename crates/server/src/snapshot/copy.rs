@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::node::Node;
 use crate::state::State;
 use crate::storage::Bucket;
 
@@ -26,14 +27,31 @@ pub(crate) struct Copy {
     revision: i64,
     /// Where the next page begins.
     next: i64,
-    /// Removed records stay until this is dropped.
+    /// Nothing is removed until this is dropped.
     _count: Arc<()>,
+    _wake: Wake,
+}
+
+/// Lets removals go on. It is dropped after the count.
+#[derive(Debug)]
+struct Wake(Arc<Node>);
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        self.0.compacted.notify_one();
+    }
 }
 
 impl Copy {
-    pub(crate) fn begin(state: &State) -> Self {
-        let revision = state.store.revision();
-        Self { entries: state.export(), revision, next: 0, _count: Arc::clone(&state.copies.0) }
+    /// Begins a copy of a node's state.
+    pub(crate) fn begin(state: &State, node: &Arc<Node>) -> Self {
+        Self {
+            entries: state.export(),
+            revision: state.store.revision(),
+            next: 0,
+            _count: Arc::clone(&state.copies.0),
+            _wake: Wake(Arc::clone(node)),
+        }
     }
 
     /// Takes the next records, as entries of the bucket of keys. None are left when there are none.

@@ -11,7 +11,7 @@ mod write;
 
 pub(crate) use copy::{Copies, Copy};
 pub(crate) use read::read;
-pub(crate) use write::{Image, write};
+pub(crate) use write::write;
 
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,7 @@ fn put(state: &mut State, key: &str, value: Vec<u8>) {
 }
 
 /// A state with several pages of keys, some of them deleted or superseded.
-fn node() -> Node {
+fn node() -> Arc<Node> {
     let mut state = State::new(Arc::new(Config::default()), 7);
     state.lease_grant(None, &LeaseGrantRequest { id: 5, ttl: 60 }, Duration::ZERO).unwrap();
     for number in 0..4000 {
@@ -38,7 +38,7 @@ fn node() -> Node {
     put(&mut state, "key-0150", vec![b'w'; 10]);
     let revision = state.store.revision();
     state.publish(revision);
-    Node::new(state, Clock::new(), false)
+    Arc::new(Node::new(state, Clock::new(), false))
 }
 
 /// The file that a copy becomes.
@@ -66,7 +66,7 @@ fn started_from(file: &[u8]) -> Result<State, StorageError> {
 #[test]
 fn a_snapshot_is_a_database_of_etcd_and_starts_the_same_state() {
     let node = node();
-    let file = file(&node, Copy::begin(&node.state()));
+    let file = file(&node, Copy::begin(&node.state(), &node));
     let report = Bbolt::open(Cursor::new(&file)).unwrap().check().unwrap();
     assert!(report.is_sound());
     let mut backend = Backend::open(Cursor::new(&file)).unwrap();
@@ -84,8 +84,8 @@ fn a_snapshot_is_a_database_of_etcd_and_starts_the_same_state() {
 #[test]
 fn what_is_compacted_while_it_is_copied_is_still_in_the_copy() {
     let node = node();
-    let mut copy = Copy::begin(&node.state());
-    let whole = file(&node, Copy::begin(&node.state()));
+    let mut copy = Copy::begin(&node.state(), &node);
+    let whole = file(&node, Copy::begin(&node.state(), &node));
     let first = copy.page(&node.state());
     assert!(!first.is_empty());
     {
@@ -118,7 +118,7 @@ fn what_is_compacted_while_it_is_copied_is_still_in_the_copy() {
 #[test]
 fn files_that_are_no_whole_snapshot_are_refused() {
     let node = node();
-    let file = file(&node, Copy::begin(&node.state()));
+    let file = file(&node, Copy::begin(&node.state(), &node));
     let mut damaged = file.clone();
     damaged[file.len() / 2] ^= 1;
     let without_trailer = &file[..file.len() - 32];

@@ -59,21 +59,17 @@ pub(crate) fn write(node: &Node, mut copy: Copy) -> io::Result<Image> {
         for (_, key, value) in entries.iter().filter(|entry| entry.0 == bucket) {
             writer.put(key, value).map_err(io::Error::other)?;
         }
-        while bucket == Bucket::Key {
-            let page = copy.page(&node.state());
+        let mut next = || (bucket == Bucket::Key).then(|| copy.page(&node.state()));
+        while let Some(page) = next().filter(|page| !page.is_empty()) {
             for (key, value) in &page {
                 writer.put(key, value).map_err(io::Error::other)?;
-            }
-            if page.is_empty() {
-                break;
             }
         }
         writer.end_bucket().map_err(io::Error::other)?;
     }
     let mut file = writer.finish().map_err(io::Error::other)?;
+    // What was kept for the copy can go.
     drop(copy);
-    // What was kept for the copy can go now.
-    node.compacted.notify_one();
     file.flush()?;
     let length = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(0))?;

@@ -24,6 +24,9 @@ pub use memory::Memory;
 /// Takes each entry while a storage is loaded: its bucket, key and value. Within a bucket they come in the order of keys.
 pub type Load<'a> = dyn FnMut(Bucket, &[u8], &[u8]) -> Result<(), StorageError> + 'a;
 
+/// Where entries come from: it hands each of them to what it is called with.
+pub type Source<'a> = dyn FnMut(&mut Load<'_>) -> Result<(), StorageError> + 'a;
+
 /// A place for the ten buckets.
 pub trait Storage: Send + fmt::Debug + 'static {
     /// Hands over everything that was committed.
@@ -41,6 +44,13 @@ pub trait Storage: Send + fmt::Debug + 'static {
     /// [`StorageError::Broken`] when it is unknown what is durable: the storage must not be used any more, since a second
     /// sync could report success for what the first one lost.
     fn commit(&mut self, batch: &Batch) -> Result<(), StorageError>;
+
+    /// Takes over all of a source, which may be larger than memory, or nothing of it. It is called on an empty storage.
+    ///
+    /// # Errors
+    ///
+    /// As for [`commit`](Self::commit), and what the source returned.
+    fn fill(&mut self, source: &mut Source<'_>) -> Result<(), StorageError>;
 
     /// Whether there is anything to commit to. Without, the state makes no batches.
     fn is_durable(&self) -> bool {

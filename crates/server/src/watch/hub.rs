@@ -63,7 +63,7 @@ pub(crate) struct NewWatch {
 
 /// Why a watch does not begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+enum Refusal {
     Duplicate,
     EmptyRange,
     Compacted,

@@ -9,6 +9,6 @@ mod index;
 mod outbox;
 mod response;
 
-pub(crate) use hub::{Hub, NewWatch, Refusal, StreamId};
-pub(crate) use outbox::{Message, Outbox};
+pub(crate) use hub::{Hub, NewWatch, StreamId};
+pub(crate) use outbox::{Message, Outbox, Work};
 pub(crate) use response::encode;

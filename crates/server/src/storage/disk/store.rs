@@ -11,7 +11,7 @@ use redb::{
 
 use super::folder::Folder;
 use super::watched::{Record, Watched};
-use crate::storage::{Batch, Bucket, Load, Storage, StorageError};
+use crate::storage::{Batch, Bucket, Load, Source, Storage, StorageError};
 
 type Table = TableDefinition<'static, &'static [u8], &'static [u8]>;
 type Result<T, E = StorageError> = std::result::Result<T, E>;
@@ -126,6 +126,59 @@ impl Disk {
         });
     }
 
+    /// Ends what was tried: with what it came to, or with what is known of the file after a failure.
+    fn settle<T>(&mut self, outcome: Result<Result<T, redb::Error>>) -> Result<()> {
+        match outcome {
+            Ok(Ok(_)) => {
+                self.record.forgive();
+                Ok(())
+            }
+            Ok(Err(error)) => self.recover(&error),
+            Err(error) => {
+                self.close();
+                Err(StorageError::Broken(error.to_string()))
+            }
+        }
+    }
+
+    /// Writes what comes as one transaction. Either failure may be the source's, or redb's.
+    fn pour(
+        &self,
+        database: &Database,
+        source: &mut Source<'_>,
+    ) -> Result<Result<(), redb::Error>> {
+        let write = match database.begin_write() {
+            Ok(write) => write,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let mut failed = None;
+        let mut open = None;
+        let poured = source(&mut |bucket, key, value| {
+            let mut put = || -> Result<(), redb::Error> {
+                // The entries of a bucket come one after the other.
+                if !matches!(&open, Some((last, _)) if *last == bucket) {
+                    open = None;
+                    open = Some((bucket, write.open_table(table(bucket))?));
+                }
+                if let Some((_, table)) = &mut open {
+                    table.insert(key, value)?;
+                }
+                Ok(())
+            };
+            put().map_err(|error| {
+                let text = error.to_string();
+                failed = Some(error);
+                StorageError::Broken(text)
+            })
+        });
+        drop(open);
+        match (failed, poured) {
+            (Some(error), _) => Ok(Err(error)),
+            (None, Err(error)) => Err(error),
+            (None, Ok(())) => Ok(self.end(write)),
+        }
+    }
+
     fn write(&self, database: &Database, batch: &Batch) -> Result<(), redb::Error> {
         let write = database.begin_write()?;
         for bucket in Bucket::ALL {
@@ -143,6 +196,10 @@ impl Disk {
                 }
             }
         }
+        self.end(write)
+    }
+
+    fn end(&self, write: redb::WriteTransaction) -> Result<(), redb::Error> {
         let next = (self.commits + 1).to_be_bytes();
         write.open_table(ABOUT)?.insert(COMMITS, next.as_slice())?;
         // The default durability: it returns after a sync.
@@ -159,18 +216,26 @@ impl Storage for Disk {
     fn commit(&mut self, batch: &Batch) -> Result<()> {
         let database = self.database()?;
         let outcome = guarded(&self.medium.name(), || Ok(self.write(database, batch)));
-        match outcome {
-            Ok(Ok(())) => {
-                self.commits += 1;
-                self.record.forgive();
-                Ok(())
-            }
-            Ok(Err(error)) => self.recover(&error),
-            Err(error) => {
-                self.close();
-                Err(StorageError::Broken(error.to_string()))
-            }
-        }
+        self.commits += u64::from(matches!(outcome, Ok(Ok(()))));
+        self.settle(outcome)
+    }
+
+    fn fill(&mut self, source: &mut Source<'_>) -> Result<()> {
+        let database = self.database()?;
+        // What the source says is not about this file.
+        let mut refused = None;
+        let outcome = guarded(&self.medium.name(), || {
+            Ok(match self.pour(database, source) {
+                Ok(outcome) => outcome.map(|()| true),
+                Err(error) => {
+                    refused = Some(error);
+                    Ok(false)
+                }
+            })
+        });
+        self.commits += u64::from(matches!(outcome, Ok(Ok(true))));
+        self.settle(outcome)?;
+        refused.map_or(Ok(()), Err)
     }
 
     fn size(&self) -> Option<u64> {
@@ -184,14 +249,9 @@ impl Storage for Disk {
     fn defragment(&mut self) -> Result<()> {
         self.database()?;
         let Some(database) = &mut self.database else { return Ok(()) };
-        match guarded(&self.medium.name(), || Ok(database.compact())) {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => self.recover(&error.into()),
-            Err(error) => {
-                self.close();
-                Err(StorageError::Broken(error.to_string()))
-            }
-        }
+        let name = self.medium.name();
+        let outcome = guarded(&name, || Ok(database.compact().map_err(redb::Error::from)));
+        self.settle(outcome)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What fails while the power stays on.
 
-use crate::storage::{Batch, Bucket, Disk, Storage, StorageError};
+use crate::storage::{Batch, Bucket, Disk, Load, Storage, StorageError};
 
 use super::medium::{Drive, Loss};
 
@@ -60,6 +60,33 @@ fn a_sync_that_failed_is_not_tried_again() {
     assert_eq!(drive.syncs(), syncs, "it was synced again");
     let drive = drive.after(Loss::Everything, &mut fastrand::Rng::with_seed(0));
     assert_eq!(keys(&mut drive.disk()), [b"before"]);
+}
+
+#[test]
+fn a_storage_is_filled_whole_or_not_at_all() {
+    let drive = Drive::formatted();
+    let mut disk = drive.disk();
+    let entries = |count: u64, then: Option<StorageError>| {
+        let mut then = then;
+        move |each: &mut Load<'_>| {
+            for number in 0..count {
+                each(Bucket::Key, &number.to_be_bytes(), &[7; 1000])?;
+            }
+            then.take().map_or_else(|| each(Bucket::Meta, b"term", &[2]), Err)
+        }
+    };
+    let damaged = StorageError::Corrupt("the source".to_owned());
+    let error = disk.fill(&mut entries(100, Some(damaged))).unwrap_err();
+    assert!(matches!(error, StorageError::Corrupt(_)), "{error}");
+    drive.limit(Some(100));
+    let error = disk.fill(&mut entries(10_000, None)).unwrap_err();
+    assert!(matches!(error, StorageError::Full(_)), "{error}");
+    assert!(keys(&mut disk).is_empty());
+    drive.limit(None);
+    disk.fill(&mut entries(10_000, None)).unwrap();
+    disk.commit(&batch(b"later", 1)).unwrap();
+    let drive = drive.after(Loss::Everything, &mut fastrand::Rng::with_seed(0));
+    assert_eq!(keys(&mut drive.disk()).len(), 10_002);
 }
 
 #[test]

@@ -20,7 +20,7 @@ const CUTS: u64 = 8;
 
 type Entries = Vec<(Bucket, Vec<u8>, Vec<u8>)>;
 
-fn entries(state: &State) -> Entries {
+pub(super) fn entries(state: &State) -> Entries {
     let mut entries = state.export();
     let keys = state.store.since(0);
     entries.extend(keys.map(|key| (Bucket::Key, key.key.encode(), key.message.to_vec())));
@@ -29,7 +29,7 @@ fn entries(state: &State) -> Entries {
 }
 
 /// The state that a storage holds.
-fn load(disk: &mut impl Storage) -> State {
+pub(super) fn load(disk: &mut impl Storage) -> State {
     let mut state = State::new(Arc::new(Config::default()), 7);
     disk.load(&mut |bucket, key, value| state.import(bucket, key, value, Duration::ZERO)).unwrap();
     state.imported();
