@@ -8,6 +8,7 @@ use etcdkit_proto::etcdserverpb::{
     AlarmRequest, AlarmType, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
 };
 use etcdkit_proto::{Code, ServerError};
+use futures_util::future::join_all;
 
 use super::medium::{Drive, Loss};
 use super::power::{entries, load};
@@ -63,14 +64,12 @@ async fn a_server_on_a_full_disk_answers_so_and_is_what_is_on_the_disk() {
     node.write(|state| state.lease_grant(None, &grant, node.now())).await.unwrap();
     drive.limit(Some(100));
     // Many at once, in one batch or several: who is told of a success finds it later, nobody else does.
-    let writes = (0..20).map(|number| {
-        let node = Arc::clone(&node);
-        tokio::spawn(async move { put(&node, &format!("large-{number}"), 300_000).await })
-    });
+    let names: Vec<String> = (0..20).map(|number| format!("large-{number}")).collect();
+    let outcomes = join_all(names.iter().map(|name| put(&node, name, 300_000))).await;
     let mut written = Vec::new();
-    for (number, write) in writes.collect::<Vec<_>>().into_iter().enumerate() {
-        match write.await.unwrap() {
-            Ok(_) => written.push(format!("large-{number}")),
+    for (name, outcome) in names.iter().zip(outcomes) {
+        match outcome {
+            Ok(_) => written.push(name),
             failed => no_space(failed),
         }
     }
@@ -84,10 +83,9 @@ async fn a_server_on_a_full_disk_answers_so_and_is_what_is_on_the_disk() {
         let revision = state.published();
         assert_eq!(state.store.revision(), revision, "{what}");
         assert!(state.store.contains(b"before", revision), "{what}");
-        for number in 0..20 {
-            let key = format!("large-{number}");
-            let found = state.store.contains(key.as_bytes(), revision);
-            assert_eq!(found, written.contains(&key), "{what}: {key}");
+        for name in &names {
+            let found = state.store.contains(name.as_bytes(), revision);
+            assert_eq!(found, written.contains(&name), "{what}: {name}");
         }
         assert!(state.lessor.contains(5), "{what}");
     };
