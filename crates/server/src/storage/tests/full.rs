@@ -1,6 +1,7 @@
 //! A server whose disk is full, or broken.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use etcdkit_proto::etcdserverpb::alarm_request::AlarmAction;
@@ -126,6 +127,22 @@ async fn a_lease_that_cannot_be_ended_for_lack_of_room_is_tried_again_later() {
     let state = node.state();
     let left = state.lessor.time_to_live(5, node.now()).expect("it is back").remaining;
     assert!(left <= Duration::from_secs(3) && left > Duration::from_secs(1), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_at_once_share_their_syncs() {
+    let drive = Drive::formatted();
+    let (node, _committer) = started(&drive);
+    let names: Vec<String> = (0..128).map(|number| format!("key-{number}")).collect();
+    let mut acknowledged = 0;
+    for _ in 0..20 {
+        let outcomes = join_all(names.iter().map(|name| put(&node, name, 100))).await;
+        acknowledged += outcomes.iter().filter(|outcome| outcome.is_ok()).count() as u64;
+    }
+    assert_eq!(acknowledged, 2560);
+    let syncs = drive.syncs();
+    assert!((20..=acknowledged / 16).contains(&syncs), "{syncs} for {acknowledged}");
+    assert!(syncs >= node.commits().batches.load(Ordering::Relaxed));
 }
 
 #[tokio::test(flavor = "multi_thread")]
