@@ -46,6 +46,13 @@ pub(crate) fn check_delete(request: &DeleteRangeRequest) -> Result<()> {
 /// Checks a transaction that may have so many operations in each of its lists, those of inner transactions counted with
 /// the longest of the outer one's.
 pub(crate) fn check_txn(request: &TxnRequest, max_ops: usize) -> Result<()> {
+    check_operations(request, max_ops)?;
+    Changes::of(&request.success)?;
+    Changes::of(&request.failure)?;
+    Ok(())
+}
+
+fn check_operations(request: &TxnRequest, max_ops: usize) -> Result<()> {
     let longest = request.compare.len().max(request.success.len()).max(request.failure.len());
     let left = max_ops.checked_sub(longest).ok_or(ServerError::TooManyOps)?;
     if request.compare.iter().any(|compare| compare.key.is_empty()) {
@@ -56,12 +63,10 @@ pub(crate) fn check_txn(request: &TxnRequest, max_ops: usize) -> Result<()> {
             Some(Request::Range(range)) => check_range(range)?,
             Some(Request::Put(put)) => check_put(put)?,
             Some(Request::DeleteRange(delete)) => check_delete(delete)?,
-            Some(Request::Txn(inner)) => check_txn(inner, left)?,
+            Some(Request::Txn(inner)) => check_operations(inner, left)?,
             None => return Err(ServerError::KeyNotFound),
         }
     }
-    Changes::of(&request.success)?;
-    Changes::of(&request.failure)?;
     Ok(())
 }
 

@@ -52,12 +52,12 @@ impl State {
 
     /// Whether a put can be done: its lease exists, and its key if it is to keep something of it.
     pub(super) fn puttable(&self, request: &PutRequest) -> Result<(), ServerError> {
+        if request.lease != 0 && !self.lessor.contains(request.lease) {
+            return Err(ServerError::LeaseNotFound);
+        }
         let keeps = request.ignore_value || request.ignore_lease;
         if keeps && !self.store.contains(&request.key, self.store.present()) {
             return Err(ServerError::KeyNotFound);
-        }
-        if request.lease != 0 && !self.lessor.contains(request.lease) {
-            return Err(ServerError::LeaseNotFound);
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ pub(crate) struct Selection<'a> {
     more: bool,
     count: i64,
     keys_only: bool,
+    /// etcd 3.7 answers such requests from its index, which knows no leases, unless it has to sort by values.
+    from_index: bool,
 }
 
 impl<'a> Selection<'a> {
@@ -50,7 +52,13 @@ impl<'a> Selection<'a> {
         sort(request, &mut records);
         let more = limit.is_some_and(|limit| records.len() > limit);
         records.truncate(limit.unwrap_or(usize::MAX));
-        Self { records, more, count: count(all), keys_only: request.keys_only }
+        Self {
+            records,
+            more,
+            count: count(all),
+            keys_only: request.keys_only,
+            from_index: request.keys_only && request.sort_target() != SortTarget::Value,
+        }
     }
 
     /// The answer as a message.
@@ -68,7 +76,8 @@ impl<'a> Selection<'a> {
         let mut kv = record.kv();
         if self.keys_only {
             kv.value = &[];
-            // etcd 3.7 answers from its index, which knows no leases.
+        }
+        if self.from_index {
             kv.lease = 0;
         }
         kv.to_owned()

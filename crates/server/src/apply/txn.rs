@@ -1,6 +1,7 @@
 //! Transactions.
 
 use std::cmp::Ordering;
+use std::slice::Iter;
 
 use etcdkit_datadir::schema::KeyValueRef;
 use etcdkit_proto::ServerError;
@@ -60,8 +61,7 @@ impl State {
         self.may_txn(who, request)?;
         let mut path = Path::new();
         self.decide(request, &mut path);
-        self.check_puts(request, &mut path.iter())?;
-        self.check_revisions(request, &mut path.iter())?;
+        self.check_path(request, &mut path.iter())?;
         let mut response = self.run(request, &mut path.iter());
         response.header = Some(self.header(self.store.present()));
         Ok(response)
@@ -79,30 +79,17 @@ impl State {
         }
     }
 
-    fn check_puts(
+    /// Whether every operation on the way can be done, one after the other, before anything changes.
+    fn check_path(
         &self,
         request: &TxnRequest,
-        path: &mut std::slice::Iter<'_, bool>,
-    ) -> Result<(), ServerError> {
-        for operation in taken(request, path) {
-            match &operation.request {
-                Some(Request::Put(put)) => self.puttable(put)?,
-                Some(Request::Txn(inner)) => self.check_puts(inner, path)?,
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn check_revisions(
-        &self,
-        request: &TxnRequest,
-        path: &mut std::slice::Iter<'_, bool>,
+        path: &mut Iter<'_, bool>,
     ) -> Result<(), ServerError> {
         for operation in taken(request, path) {
             match &operation.request {
                 Some(Request::Range(range)) => self.check_revision(range.revision)?,
-                Some(Request::Txn(inner)) => self.check_revisions(inner, path)?,
+                Some(Request::Put(put)) => self.puttable(put)?,
+                Some(Request::Txn(inner)) => self.check_path(inner, path)?,
                 _ => {}
             }
         }
@@ -119,7 +106,7 @@ impl State {
         }
     }
 
-    fn run(&mut self, request: &TxnRequest, path: &mut std::slice::Iter<'_, bool>) -> TxnResponse {
+    fn run(&mut self, request: &TxnRequest, path: &mut Iter<'_, bool>) -> TxnResponse {
         let succeeded = path.next().copied().unwrap_or_default();
         let mut responses = Vec::new();
         for operation in branch(request, succeeded) {
@@ -189,7 +176,7 @@ fn branch(request: &TxnRequest, succeeded: bool) -> &[RequestOp] {
     if succeeded { &request.success } else { &request.failure }
 }
 
-fn taken<'a>(request: &'a TxnRequest, path: &mut std::slice::Iter<'_, bool>) -> &'a [RequestOp] {
+fn taken<'a>(request: &'a TxnRequest, path: &mut Iter<'_, bool>) -> &'a [RequestOp] {
     branch(request, path.next().copied().unwrap_or_default())
 }
 

@@ -18,7 +18,9 @@ pub(super) fn cover<'a>(
     let mut ranges: Vec<KeyRange> = granted
         .map(|granted| KeyRange::new(granted.key.clone(), granted.range_end.clone()))
         .collect();
-    if range.is_single() {
+    // Nothing is read or written in an empty range. etcd's answer depends on the shape of a tree; ours is that about
+    // the key with which it begins.
+    if range.is_single() || range.is_empty() {
         return ranges.iter().any(|granted| granted.contains(range.start()));
     }
     // The part of the range that is still to be covered begins here.

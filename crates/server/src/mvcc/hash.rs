@@ -16,9 +16,9 @@ pub(crate) struct HashKv {
 }
 
 impl Store {
-    /// The hash at a revision; 0 is the present one.
+    /// The hash at a revision; 0 is the present one, and below lies nothing.
     pub(crate) fn hash_kv(&self, revision: i64) -> Result<HashKv, ServerError> {
-        if revision != 0 && revision < self.compacted() {
+        if revision > 0 && revision < self.compacted() {
             return Err(ServerError::Compacted);
         }
         if revision > self.revision() {
