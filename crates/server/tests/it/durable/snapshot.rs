@@ -8,7 +8,7 @@ use etcdkit_server::{ErrorKind, Server, ServerBuilder};
 use etcdkit_testkit::cluster::Cluster;
 use etcdkit_testkit::etcd::{Etcd, Version};
 
-use crate::official::{View, check_alive, etcdctl, fill, restart_from};
+use super::official::{View, check_alive, etcdctl, fill, restart_from};
 
 async fn start(builder: ServerBuilder) -> (Server, String) {
     let server = builder.listen("127.0.0.1:0").bcrypt_cost(4).start().await.expect("it starts");

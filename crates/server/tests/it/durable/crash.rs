@@ -43,7 +43,7 @@ impl Process {
     fn start(folder: &Path) -> Self {
         let program = std::env::current_exe().unwrap();
         let mut child = Command::new(program)
-            .args(["crash::server_process", "--exact", "--ignored", "--nocapture"])
+            .args(["durable::crash::server_process", "--exact", "--ignored", "--nocapture"])
             .env(DATA_DIR, folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
