@@ -15,8 +15,9 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     ("etcdkit", &["etcdkit-proto"], &["etcdkit-testkit"]),
     ("etcdkit-v2", &[], &["etcdkit-testkit"]),
     ("etcdkit-datadir", &["etcdkit-proto"], &["etcdkit-testkit"]),
+    ("etcdkit-server", &["etcdkit-proto", "etcdkit-datadir"], &["etcdkit", "etcdkit-testkit"]),
     ("etcdkit-testkit", &["etcdkit-proto"], &[]),
-    ("etcdkit-examples", &["etcdkit", "etcdkit-testkit"], &[]),
+    ("etcdkit-examples", &["etcdkit", "etcdkit-server", "etcdkit-testkit"], &[]),
     ("etcdkit-bench", &["etcdkit", "etcdkit-proto"], &["etcdkit-testkit"]),
     ("xtask", &[], &[]),
 ];
@@ -59,7 +60,9 @@ fn only_what_is_meant_to_be_is_published() {
         .collect();
     assert_eq!(
         published,
-        ["etcdkit", "etcdkit-datadir", "etcdkit-proto", "etcdkit-v2"].map(str::to_owned).into()
+        ["etcdkit", "etcdkit-datadir", "etcdkit-proto", "etcdkit-server", "etcdkit-v2"]
+            .map(str::to_owned)
+            .into()
     );
 }
 

@@ -24,7 +24,10 @@ mod traits;
 
 pub use balancer::{EndpointState, EndpointStates, EndpointStatus};
 pub use channel::Channel;
-pub use connector::{ConnectFuture, Connector, DuplexConnector, DuplexListener, Io, duplex};
+pub use connector::{
+    ConnectFuture, Connector, DuplexConnector, DuplexListener, InProcessConnector, Io, duplex,
+    in_process,
+};
 pub use grpc::{H2, H2Connection, H2Sink, H2Source, frame};
 pub use traits::{Connection, Failure, Head, Sink, Source, Status, Transport};
 

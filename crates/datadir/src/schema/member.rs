@@ -57,6 +57,33 @@ impl Member {
             is_learner: value["isLearner"].as_bool().unwrap_or_default(),
         })
     }
+
+    /// The value of its entry in the bucket `members`, byte for byte as Go writes it.
+    ///
+    /// ```
+    /// use etcdkit_datadir::schema::Member;
+    ///
+    /// let json = r#"{"id":7,"peerURLs":["http://a:2380"],"name":"a","clientURLs":["http://a:2379"]}"#;
+    /// assert_eq!(Member::decode(json.as_bytes())?.encode(), json);
+    /// # Ok::<(), etcdkit_datadir::Error>(())
+    /// ```
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let strings =
+            |urls: &[String]| urls.iter().map(|url| json_string(url)).collect::<Vec<_>>().join(",");
+        let mut json = format!("{{\"id\":{},\"peerURLs\":[{}]", self.id, strings(&self.peer_urls));
+        if self.is_learner {
+            json.push_str(",\"isLearner\":true");
+        }
+        if !self.name.is_empty() {
+            json.push_str(&format!(",\"name\":{}", json_string(&self.name)));
+        }
+        if !self.client_urls.is_empty() {
+            json.push_str(&format!(",\"clientURLs\":[{}]", strings(&self.client_urls)));
+        }
+        json.push('}');
+        json
+    }
 }
 
 /// A member as restore writes it: the client URLs are not known yet.

@@ -6,6 +6,7 @@
 
 mod connect;
 mod duplex;
+mod in_process;
 mod stream;
 mod tcp;
 mod tls;
@@ -14,6 +15,7 @@ mod unix;
 
 pub use connect::{ConnectFuture, Connector, Io};
 pub use duplex::{DuplexConnector, DuplexListener, duplex};
+pub use in_process::{InProcessConnector, in_process};
 
 pub(crate) use connect::{ConnectSettings, Established, establish};
 pub(crate) use tls::cause_of;

@@ -1,0 +1,88 @@
+//! What a connection speaks: its first bytes say so.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use crate::grpc;
+use crate::node::Node;
+
+/// With which every HTTP/2 connection begins.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve<T>(mut io: T, node: Arc<Node>, common_name: Option<Arc<str>>)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut first = BytesMut::with_capacity(PREFACE.len());
+    while first.len() < PREFACE.len() {
+        match io.read_buf(&mut first).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) => return,
+        }
+        let compared = first.len().min(PREFACE.len());
+        if first.get(..compared) != PREFACE.get(..compared) {
+            // HTTP/1 is not spoken yet.
+            return;
+        }
+    }
+    grpc::serve(Rewound { first: first.freeze(), io }, node, common_name).await;
+}
+
+/// A stream of which some bytes were looked at already.
+#[derive(Debug)]
+struct Rewound<T> {
+    first: Bytes,
+    io: T,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Rewound<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.io).poll_read(context, buffer);
+        }
+        let some = self.first.len().min(buffer.remaining());
+        buffer.put_slice(self.first.get(..some).unwrap_or_default());
+        self.first.advance(some);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Rewound<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}

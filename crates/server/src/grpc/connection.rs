@@ -1,0 +1,177 @@
+//! The task of a connection.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use etcdkit_proto::Code;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use h2::RecvStream;
+use h2::server::{Builder, SendResponse};
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::head;
+use super::inbound::Inbound;
+use super::outbound::Outbound;
+use crate::caller::Caller;
+use crate::clock;
+use crate::node::Node;
+use crate::service;
+use crate::status::{Result, Status};
+
+/// How much of one request may be on its way unread: the largest, so that no request waits for room.
+const STREAM_WINDOW: u32 = 4 << 20;
+/// The streams' windows are the limit.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// h2 ends a connection on which too many small frames wait to be read. Requests are small frames, and all are read.
+const SMALL_FRAME_BUDGET: usize = 64 << 20;
+const FRAME: u32 = 1 << 20;
+/// Headers of a request. Tokens can be long.
+const HEADERS: u32 = 64 << 10;
+/// Payload that h2 holds for one stream before it asks to wait.
+const SEND_BUFFER: usize = 1 << 20;
+
+/// Serves a connection until it ends. All of its calls are polled by this one task: what a call waits for wakes it, and
+/// whatever is ready to be written goes out together.
+pub(crate) async fn serve<T>(io: T, node: Arc<Node>, common_name: Option<Arc<str>>)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let handshake = Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .data_frame_budget(SMALL_FRAME_BUDGET)
+        .max_frame_size(FRAME)
+        .max_header_list_size(HEADERS)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_streams(node.config.max_concurrent_streams)
+        // Calls that clients give up are no attack.
+        .max_pending_accept_reset_streams(10_000)
+        .max_local_error_reset_streams(None)
+        .handshake::<_, Bytes>(io);
+    let Ok(mut connection) = handshake.await else { return };
+    let mut calls = FuturesUnordered::new();
+    poll_fn(|context| {
+        loop {
+            let mut moved = false;
+            loop {
+                match connection.poll_accept(context) {
+                    Poll::Ready(Some(Ok((request, respond)))) => {
+                        calls.push(call(Arc::clone(&node), request, respond, common_name.clone()));
+                        moved = true;
+                    }
+                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                    Poll::Pending => break,
+                }
+            }
+            while let Poll::Ready(Some(())) = calls.poll_next_unpin(context) {
+                moved = true;
+            }
+            // What was answered is written by the next turn.
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+}
+
+/// Serves one call.
+async fn call(
+    node: Arc<Node>,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    common_name: Option<Arc<str>>,
+) {
+    let outbound = Outbound::new(respond);
+    if let Err(response) = head::check(&request) {
+        return outbound.refuse(response);
+    }
+    let (head, body) = request.into_parts();
+    let caller = match head::caller(&head.headers, common_name.as_ref()) {
+        Ok(caller) => caller,
+        Err(status) => return outbound.end(Err(status)),
+    };
+    let timeout = head::timeout(&head.headers);
+    let inbound = Inbound::new(body, node.config.receive_limit());
+    let path = head.uri.path();
+    if service::is_stream(path) {
+        stream(&node, path, &caller, inbound, outbound, timeout).await;
+    } else {
+        unary(&node, path, &caller, inbound, outbound, timeout).await;
+    }
+}
+
+async fn unary(
+    node: &Arc<Node>,
+    path: &str,
+    caller: &Caller,
+    mut inbound: Inbound,
+    mut outbound: Outbound,
+    timeout: Option<Duration>,
+) {
+    let served = async {
+        let message = inbound.only().await?;
+        node.faults.meet(path).await?;
+        service::unary(node, path, caller, message).await
+    };
+    match within(served, &mut outbound, timeout).await {
+        Some(Ok(answer)) => outbound.answer(answer),
+        Some(Err(status)) => outbound.end(Err(status)),
+        None => {}
+    }
+}
+
+async fn stream(
+    node: &Arc<Node>,
+    path: &str,
+    caller: &Caller,
+    mut inbound: Inbound,
+    mut outbound: Outbound,
+    timeout: Option<Duration>,
+) {
+    let served = async {
+        node.faults.meet(path).await?;
+        service::stream(node, path, caller, &mut inbound, &mut outbound).await
+    };
+    let outcome = match timeout {
+        Some(timeout) => tokio::time::timeout(timeout, served).await.unwrap_or(Err(late())),
+        None => served.await,
+    };
+    outbound.end(outcome);
+}
+
+/// The output of a call's work; `None` if the client gives the call up before.
+async fn within<T>(
+    work: impl Future<Output = Result<T>>,
+    outbound: &mut Outbound,
+    timeout: Option<Duration>,
+) -> Option<Result<T>> {
+    let mut work = pin!(work);
+    // Most calls are done at the first attempt, and need no timer.
+    let mut deadline: Option<Pin<Box<_>>> = None;
+    poll_fn(|context| {
+        if let Poll::Ready(output) = work.as_mut().poll(context) {
+            return Poll::Ready(Some(output));
+        }
+        if outbound.poll_reset(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        if let Some(timeout) = timeout {
+            let deadline = deadline.get_or_insert_with(|| Box::pin(clock::pause(timeout)));
+            if deadline.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Some(Err(late())));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+fn late() -> Status {
+    Status::new(Code::DeadlineExceeded, "context deadline exceeded")
+}

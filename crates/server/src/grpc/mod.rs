@@ -1,0 +1,16 @@
+//! gRPC over HTTP/2: the only room that knows the `h2` crate.
+//!
+//! `connection.rs` is the task of a connection, which reads, serves and writes in one turn; `inbound.rs` gathers messages,
+//! `outbound.rs` sends them; `head.rs` reads and writes headers. What a call does is in `service/`.
+
+mod connection;
+mod head;
+mod inbound;
+mod outbound;
+
+pub(crate) use connection::serve;
+pub(crate) use inbound::{Inbound, decode};
+pub(crate) use outbound::{Outbound, framed, seal};
+
+/// Bytes before each message: whether it is compressed, and its length.
+pub(crate) const PREFIX: usize = 5;

@@ -1,0 +1,60 @@
+//! An etcd v3 server with one member, in your process.
+//!
+//! It shows what a client of a single etcd 3.7.1 can see, is in memory by default, and starts in well under a millisecond:
+//! made for tests of programs that use etcd, and for programs that bring their own.
+//!
+//! ```
+//! use etcdkit_server::Server;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), etcdkit_server::Error> {
+//! let server = Server::start_ephemeral().await?;
+//! assert_eq!(server.revision(), 1);
+//! // A connection without a socket, for any client that takes one.
+//! let connection = server.connect();
+//! # drop(connection);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Testing code that uses etcd
+//!
+//! * [`Server::start_ephemeral`] and [`Server::connector`]: a server of its own for each test, without a port.
+//! * [`Server::clock`]: leases and tokens expire when the test says so.
+//! * [`Server::faults`]: calls that wait, fail or break, and a lost leader.
+//! * [`Server::restart`], [`Server::compact`], [`Server::expire_tokens`]: what otherwise happens at the worst time.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod apply;
+mod auth;
+mod auto_compaction;
+mod builder;
+mod caller;
+mod clock;
+mod commit;
+mod config;
+mod error;
+mod fault;
+mod front;
+mod grpc;
+mod identity;
+mod lease;
+mod listen;
+mod mvcc;
+mod node;
+mod server;
+mod service;
+mod snapshot;
+mod state;
+mod status;
+pub mod storage;
+mod task;
+mod transfer;
+mod watch;
+
+pub use builder::ServerBuilder;
+pub use clock::Clock;
+pub use config::AutoCompaction;
+pub use error::{Error, ErrorKind};
+pub use fault::Faults;
+pub use server::Server;

@@ -1,0 +1,72 @@
+//! Removing what a compaction made unreadable, a little at a time.
+
+use etcdkit_datadir::schema::RevisionKey;
+
+use super::log::Stamp;
+use super::store::Store;
+
+/// Keys of the index looked at in one step: well below a millisecond under the lock.
+const KEYS: usize = 1000;
+
+/// A compaction under way: first the records, then the index.
+///
+/// Between its steps the store can be read and written. Two must not run at a time.
+#[derive(Debug)]
+pub(crate) struct Compaction {
+    revision: i64,
+    phase: Phase,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The next segment.
+    Log(usize),
+    /// The next key.
+    Index(Box<[u8]>),
+    Done,
+}
+
+impl Compaction {
+    /// The removal of what [`Store::compact`] made unreadable.
+    pub(crate) const fn new(revision: i64) -> Self {
+        Self { revision, phase: Phase::Log(0) }
+    }
+
+    pub(crate) const fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// Does a part of it; `removed` hears of each record that goes. Returns whether it is done.
+    pub(crate) fn step(&mut self, store: &mut Store, mut removed: impl FnMut(RevisionKey)) -> bool {
+        let revision = self.revision;
+        self.phase = match std::mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Log(segment) => {
+                let last = store.log.segment_of((revision, u32::MAX));
+                let Store { log, index, .. } = store;
+                log.retain(segment, |record| {
+                    let main = record.key.revision.main;
+                    let stamp = Stamp::new(record.key.revision, record.key.tombstone);
+                    let keep = main > revision
+                        || (!record.key.tombstone || main == revision)
+                            && index.needs(record.kv().key, stamp, revision);
+                    if !keep {
+                        removed(record.key);
+                    }
+                    keep
+                });
+                if segment < last && segment + 1 < log.segments() {
+                    Phase::Log(segment + 1)
+                } else {
+                    log.drop_empty();
+                    Phase::Index(Box::default())
+                }
+            }
+            Phase::Index(key) => match store.index.compact(&key, revision, KEYS) {
+                Some(next) => Phase::Index(next),
+                None => Phase::Done,
+            },
+            Phase::Done => Phase::Done,
+        };
+        matches!(self.phase, Phase::Done)
+    }
+}

@@ -1,0 +1,291 @@
+//! A running server.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::task::JoinSet;
+
+use crate::builder::ServerBuilder;
+use crate::clock::Clock;
+use crate::config::AutoCompaction;
+use crate::error::Error;
+use crate::fault::Faults;
+use crate::listen::Listener;
+use crate::node::Node;
+use crate::storage::Storage;
+use crate::task::{Task, spawn, spawn_into};
+use crate::{front, state::State};
+
+/// How much one side of an in-process connection may write before the other reads.
+const BUFFER: usize = 256 * 1024;
+
+/// How long the committer has to finish when the server stops.
+const LAST_COMMIT: Duration = Duration::from_secs(10);
+
+/// An etcd server with one member, in this process. Dropping it ends it.
+///
+/// ```
+/// use etcdkit_server::Server;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), etcdkit_server::Error> {
+/// let server = Server::builder().listen("127.0.0.1:0").start().await?;
+/// assert!(server.client_urls()[0].starts_with("http://127.0.0.1:"));
+/// server.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Server {
+    node: Arc<Node>,
+    urls: Vec<String>,
+    connections: Arc<Mutex<JoinSet<()>>>,
+    committer: Option<Task>,
+    tasks: Vec<Task>,
+}
+
+impl Server {
+    /// Settings to start a server with.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    /// Starts an empty server in memory that listens nowhere: for tests, which [`connect`](Self::connect) to it. That
+    /// takes a fraction of a millisecond, and no two of them get in each other's way.
+    ///
+    /// Passwords are hashed with the least work that bcrypt knows.
+    ///
+    /// # Errors
+    ///
+    /// None today.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with time.
+    pub async fn start_ephemeral() -> Result<Self, Error> {
+        Self::builder().bcrypt_cost(4).start().await
+    }
+
+    pub(crate) fn new(
+        node: Arc<Node>,
+        listeners: Vec<Listener>,
+        urls: Vec<String>,
+        storage: Box<dyn Storage>,
+    ) -> Self {
+        let serve = |listener: Listener| listener.serve(Arc::clone(&node));
+        let mut tasks: Vec<Task> = listeners.into_iter().map(serve).collect();
+        tasks.push(spawn(expire(Arc::clone(&node))));
+        tasks.push(spawn(remove(Arc::clone(&node))));
+        if node.config.auto_compaction != AutoCompaction::Off {
+            tasks.push(spawn(compact(Arc::clone(&node))));
+        }
+        let committer = storage.is_durable().then(|| {
+            let node = Arc::clone(&node);
+            spawn(async move { node.commit(storage).await })
+        });
+        Self { node, urls, connections: Arc::default(), committer, tasks }
+    }
+
+    /// The URLs that it listens on.
+    #[must_use]
+    pub fn client_urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// A new connection to the server, without a socket: what is written to it the server reads. It speaks what a TCP
+    /// connection to the server speaks.
+    #[must_use]
+    pub fn connect(&self) -> DuplexStream {
+        let (ours, theirs) = tokio::io::duplex(BUFFER);
+        self.serve_connection(ours);
+        theirs
+    }
+
+    /// A way to [`connect`](Self::connect) that can be handed on. Once the server is dropped it fails.
+    ///
+    /// ```
+    /// use etcdkit::Client;
+    /// use etcdkit::transport::in_process;
+    /// use etcdkit_server::Server;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = Server::start_ephemeral().await?;
+    /// let connector = in_process(server.connector());
+    /// let client =
+    ///     Client::builder().connector(connector).endpoints(["inprocess:etcd"]).connect().await?;
+    /// client.put("/a", "1").await?;
+    /// assert_eq!(server.revision(), 2);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn connector(
+        &self,
+    ) -> impl Fn() -> io::Result<DuplexStream> + Clone + Send + Sync + 'static {
+        let node = Arc::downgrade(&self.node);
+        let connections = Arc::downgrade(&self.connections);
+        move || {
+            let (Some(node), Some(connections)) = (node.upgrade(), connections.upgrade()) else {
+                let text = "the server in this process is gone";
+                return Err(io::Error::new(io::ErrorKind::ConnectionRefused, text));
+            };
+            let (ours, theirs) = tokio::io::duplex(BUFFER);
+            serve(&node, &connections, ours);
+            Ok(theirs)
+        }
+    }
+
+    /// Serves a connection that somebody else accepted, until it ends.
+    pub fn serve_connection<T>(&self, io: T)
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        serve(&self.node, &self.connections, io);
+    }
+
+    /// What can be made to go wrong.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.node.faults
+    }
+
+    /// The time that leases and tokens go by.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.node.clock
+    }
+
+    /// The present revision of the store.
+    #[must_use]
+    pub fn revision(&self) -> i64 {
+        self.node.state().published()
+    }
+
+    /// Makes everything before a revision unreadable, whoever is allowed to.
+    ///
+    /// Dropping the future does not undo it.
+    ///
+    /// # Errors
+    ///
+    /// [`Compacted`](etcdkit_proto::ServerError::Compacted) or
+    /// [`FutureRevision`](etcdkit_proto::ServerError::FutureRevision), as a client would be told.
+    pub async fn compact(&self, revision: i64) -> Result<(), etcdkit_proto::ServerError> {
+        let done = self.node.write(|state| Ok(state.compact_to(revision))).await;
+        self.node.compacted.notify_one();
+        done.unwrap_or(Err(etcdkit_proto::ServerError::Stopped))
+    }
+
+    /// Makes all tokens that were handed out invalid.
+    pub fn expire_tokens(&self) {
+        self.node.state().tokens.clear();
+    }
+
+    /// Stops and starts again, in place: connections break, tokens are forgotten, leases begin anew, the term grows. The
+    /// addresses stay, and so does what was stored.
+    pub fn restart(&self) {
+        let now = self.node.now();
+        self.node.state_mut().started_again(now);
+        self.node.faults.drop_connections();
+        self.node.leases_changed.notify_one();
+    }
+
+    /// Ends the server: no call is served any more, and what was applied is durable.
+    ///
+    /// Dropping the future ends it as well, without waiting for the storage.
+    pub async fn shutdown(mut self) {
+        self.tasks.clear();
+        self.lock_connections().abort_all();
+        self.node.stop();
+        if let Some(committer) = self.committer.take() {
+            // One that hangs in a sync cannot be waited for for ever.
+            let _ = tokio::time::timeout(LAST_COMMIT, committer.ended()).await;
+        }
+    }
+
+    fn lock_connections(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("urls", &self.urls).finish_non_exhaustive()
+    }
+}
+
+fn serve<T>(node: &Arc<Node>, connections: &Mutex<JoinSet<()>>, io: T)
+where
+    T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let node = Arc::clone(node);
+    let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
+    spawn_into(&mut connections, async move {
+        node.while_connected(front::serve(io, Arc::clone(&node), None)).await;
+    });
+}
+
+/// Ends leases as they expire.
+async fn expire(node: Arc<Node>) {
+    loop {
+        let next = node.state().lessor.next_deadline();
+        let changed = node.leases_changed.notified();
+        match next {
+            Some(deadline) => {
+                let due = node.clock.until(deadline);
+                either(due, changed).await;
+            }
+            None => changed.await,
+        }
+        // A broken storage answers everything with an error; there is nobody to tell here.
+        let _ = node.expire().await;
+    }
+}
+
+/// Removes what was compacted, a little at a time.
+async fn remove(node: Arc<Node>) {
+    loop {
+        let compacted = node.compacted.notified();
+        loop {
+            let (more, removed) = {
+                let mut state = node.state_mut();
+                let more = state.compact_some();
+                (more, state.removed)
+            };
+            node.removed.send_if_modified(|known| std::mem::replace(known, removed) != removed);
+            if !more {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        compacted.await;
+    }
+}
+
+/// Compacts by itself.
+async fn compact(node: Arc<Node>) {
+    let mut auto = crate::auto_compaction::AutoCompactor::new(node.config.auto_compaction);
+    loop {
+        node.clock.until(auto.next(node.now())).await;
+        let now = node.now();
+        let revision = node.state().published();
+        if let Some(revision) = auto.due(now, revision) {
+            // Somebody else may have compacted further.
+            let _ = node.write(|state: &mut State| Ok(state.compact_to(revision))).await;
+            node.compacted.notify_one();
+        }
+    }
+}
+
+async fn either(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
+    let (mut a, mut b) = (std::pin::pin!(a), std::pin::pin!(b));
+    std::future::poll_fn(|context| {
+        if a.as_mut().poll(context).is_ready() {
+            return std::task::Poll::Ready(());
+        }
+        b.as_mut().poll(context)
+    })
+    .await;
+}

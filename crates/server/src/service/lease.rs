@@ -1,0 +1,69 @@
+//! Leases.
+
+use etcdkit_proto::ServerError;
+use etcdkit_proto::etcdserverpb::{
+    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseLeasesResponse,
+    LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+};
+
+use crate::caller::Caller;
+use crate::grpc::{Inbound, Outbound};
+use crate::node::Node;
+use crate::status::Result;
+
+pub(super) async fn grant(
+    node: &Node,
+    caller: &Caller,
+    request: &LeaseGrantRequest,
+) -> Result<LeaseGrantResponse> {
+    let now = node.now();
+    let granted = node.write_as(caller, |state, who| state.lease_grant(who, request, now)).await;
+    node.leases_changed.notify_one();
+    granted
+}
+
+pub(super) async fn revoke(
+    node: &Node,
+    caller: &Caller,
+    request: &LeaseRevokeRequest,
+) -> Result<LeaseRevokeResponse> {
+    node.write_as(caller, |state, who| state.lease_revoke(who, request)).await
+}
+
+pub(super) async fn time_to_live(
+    node: &Node,
+    caller: &Caller,
+    request: &LeaseTimeToLiveRequest,
+) -> Result<LeaseTimeToLiveResponse> {
+    let now = node.now();
+    node.read_as(caller, |state, who| state.lease_time_to_live(who, request, now)).await
+}
+
+pub(super) async fn leases(node: &Node, caller: &Caller) -> Result<LeaseLeasesResponse> {
+    node.read_as(caller, |state, who| state.lease_leases(who)).await
+}
+
+/// Answers each renewal in turn.
+pub(super) async fn keep_alive(
+    node: &Node,
+    caller: &Caller,
+    inbound: &mut Inbound,
+    outbound: &mut Outbound,
+) -> Result<()> {
+    while let Some(request) = inbound.next::<LeaseKeepAliveRequest>().await? {
+        if !node.faults.has_leader() {
+            return Err(ServerError::NoLeader.into());
+        }
+        node.faults.running().await;
+        // What has expired by now is not renewed, even if nobody has come round to end it.
+        node.expire().await?;
+        let now = node.now();
+        let response = {
+            let mut state = node.state_mut();
+            let who = state.who(caller, now)?;
+            state.lease_keep_alive(who.as_ref(), request.id, now)?
+        };
+        outbound.send(&response).await?;
+    }
+    Ok(())
+}

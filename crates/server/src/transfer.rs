@@ -1,0 +1,254 @@
+//! The state as entries of etcd's ten buckets: out, for a snapshot; in, from a storage or a snapshot.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use etcdkit_datadir::schema::{ConfState, Member as SavedMember, RevisionKey};
+use etcdkit_proto::authpb::{Role, User};
+use etcdkit_proto::etcdserverpb::AlarmMember;
+use etcdkit_proto::leasepb::Lease;
+use prost::Message;
+
+use crate::config::{CLUSTER_VERSION, STORAGE_VERSION};
+use crate::lease::Now;
+use crate::mvcc::Compaction;
+use crate::state::{State, revision_bytes};
+use crate::storage::{Bucket, Storage, StorageError};
+
+type Result<T, E = StorageError> = std::result::Result<T, E>;
+
+/// When leases are ended again that could not be.
+const RETRY: Duration = Duration::from_secs(3);
+
+impl State {
+    /// Every entry but those of keys: bucket by bucket, each in the order of its keys. The bucket of keys, which lies
+    /// between [`Bucket::Cluster`] and [`Bucket::Lease`], is [`Store::since`](crate::mvcc::Store::since).
+    pub(crate) fn export(&self) -> Vec<(Bucket, Vec<u8>, Vec<u8>)> {
+        let mut entries: Vec<(Bucket, Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut add =
+            |bucket, key: &[u8], value: Vec<u8>| entries.push((bucket, key.to_vec(), value));
+        for (alarm, member_id) in &self.alarms {
+            let alarm = AlarmMember { member_id: *member_id, alarm: *alarm };
+            add(Bucket::Alarm, &alarm.encode_to_vec(), Vec::new());
+        }
+        add(Bucket::Auth, b"authEnabled", vec![u8::from(self.auth.is_enabled())]);
+        add(Bucket::Auth, b"authRevision", self.auth.revision().to_be_bytes().to_vec());
+        self.auth.roles().for_each(|role| add(Bucket::AuthRoles, &role.name, role.encode_to_vec()));
+        self.auth.users().for_each(|user| add(Bucket::AuthUsers, &user.name, user.encode_to_vec()));
+        add(Bucket::Cluster, b"clusterVersion", CLUSTER_VERSION.into());
+        add(Bucket::Cluster, b"downgrade", br#"{"target-version":"","enabled":false}"#.to_vec());
+        for lease in self.lessor.saved() {
+            add(Bucket::Lease, &lease.id.to_be_bytes(), lease.encode_to_vec());
+        }
+        let member = self.saved_member();
+        add(Bucket::Members, format!("{:x}", member.id).as_bytes(), member.encode().into_bytes());
+        let voters = format!(r#"{{"voters":[{}],"auto_leave":false}}"#, member.id);
+        add(Bucket::Meta, b"confState", voters.into_bytes());
+        add(Bucket::Meta, b"consistent_index", self.index.to_be_bytes().to_vec());
+        if self.store.compacted() >= 0 {
+            let finished =
+                if self.compactions.is_empty() { self.store.compacted() } else { self.removed };
+            if finished >= 0 {
+                add(Bucket::Meta, b"finishedCompactRev", revision_bytes(finished));
+            }
+            let scheduled = revision_bytes(self.store.compacted());
+            add(Bucket::Meta, b"scheduledCompactRev", scheduled);
+        }
+        add(Bucket::Meta, b"storageVersion", STORAGE_VERSION.into());
+        add(Bucket::Meta, b"term", self.term.to_be_bytes().to_vec());
+        entries.sort_unstable();
+        entries
+    }
+
+    /// Takes over one entry of a storage or a snapshot. Within a bucket they come in order.
+    pub(crate) fn import(
+        &mut self,
+        bucket: Bucket,
+        key: &[u8],
+        value: &[u8],
+        now: Now,
+    ) -> Result<()> {
+        match bucket {
+            Bucket::Alarm => {
+                let alarm: AlarmMember = message(bucket, key)?;
+                self.alarms.insert((alarm.alarm, alarm.member_id));
+            }
+            Bucket::Auth => match key {
+                b"authEnabled" => self.auth.load(Some(value == [1]), None),
+                b"authRevision" => self.auth.load(None, Some(number(bucket, value)?)),
+                _ => {}
+            },
+            Bucket::AuthRoles => self.auth.load_role(message::<Role>(bucket, value)?),
+            Bucket::AuthUsers => self.auth.load_user(message::<User>(bucket, value)?),
+            Bucket::Key => {
+                let corrupt = |error| StorageError::Corrupt(format!("{error}"));
+                let revision = RevisionKey::decode(key).map_err(corrupt)?;
+                self.store.load(revision, value).map_err(corrupt)?;
+            }
+            Bucket::Lease => self.lessor.load(&message::<Lease>(bucket, value)?, now),
+            Bucket::Meta => match key {
+                b"consistent_index" => self.index = number(bucket, value)?.max(self.index),
+                b"term" => self.term = number(bucket, value)?.max(self.term),
+                b"finishedCompactRev" => self.removed = main_of(value)?,
+                b"scheduledCompactRev" => self.scheduled = main_of(value)?,
+                b"confState" => {
+                    ConfState::decode(value)
+                        .map_err(|error| StorageError::Corrupt(format!("{error}")))?;
+                }
+                _ => {}
+            },
+            // Who this member is, its settings say.
+            Bucket::Cluster | Bucket::Members | Bucket::MembersRemoved => {}
+        }
+        Ok(())
+    }
+
+    /// Joins what was imported: keys belong to their leases again, and an unfinished compaction goes on.
+    pub(crate) fn imported(&mut self) {
+        let compacted = self.removed.max(self.scheduled);
+        self.store.loaded((compacted >= 0).then_some(compacted));
+        if self.scheduled > self.removed {
+            self.compactions.push_back(Compaction::new(self.scheduled));
+        }
+        let everything = crate::mvcc::KeyRange::new(vec![0].into(), vec![0].into());
+        let now = self.store.revision();
+        for kv in self.store.range(&everything, now).map(|record| record.kv()) {
+            if kv.lease != 0 {
+                self.lessor.attach(kv.lease, kv.key);
+            }
+        }
+        self.publish(now);
+    }
+
+    /// Becomes what a storage holds, which is behind. Connections, watchers and tokens stay, leases go on where they are,
+    /// and what counts requests does not go back.
+    pub(crate) fn go_back(&mut self, storage: &mut dyn Storage, now: Now) -> Result<()> {
+        let mut state = Self::new(Arc::clone(&self.config), 0);
+        storage.load(&mut |bucket, key, value| state.import(bucket, key, value, now))?;
+        state.imported();
+        // Those that were ended and are back are ended again soon, but not at once: there is still no room.
+        state.lessor.go_on_from(&self.lessor, now + RETRY);
+        state.index = self.index + 1;
+        state.term = self.term;
+        self.hashes.retain(|hash| hash.revision <= state.scheduled);
+        let journals = self.journals();
+        mem::swap(&mut state.hub, &mut self.hub);
+        mem::swap(&mut state.tokens, &mut self.tokens);
+        mem::swap(&mut state.hashes, &mut self.hashes);
+        mem::swap(&mut state.copies, &mut self.copies);
+        mem::swap(&mut state.member, &mut self.member);
+        *self = state;
+        if journals {
+            self.keep_journal();
+        }
+        Ok(())
+    }
+
+    /// This member as the bucket `members` has it.
+    pub(crate) fn saved_member(&self) -> SavedMember {
+        let mut member = SavedMember::default();
+        member.id = self.member.id;
+        member.name.clone_from(&self.member.name);
+        member.peer_urls.clone_from(&self.member.peer_urls);
+        member.client_urls.clone_from(&self.member.client_urls);
+        member
+    }
+}
+
+fn message<M: Message + Default>(bucket: Bucket, bytes: &[u8]) -> Result<M> {
+    M::decode(bytes)
+        .map_err(|error| StorageError::Corrupt(format!("bucket {}: {error}", bucket.name())))
+}
+
+fn number(bucket: Bucket, bytes: &[u8]) -> Result<u64> {
+    let bytes = bytes.try_into().map_err(|_| {
+        StorageError::Corrupt(format!(
+            "bucket {}: a number of {} bytes",
+            bucket.name(),
+            bytes.len()
+        ))
+    })?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+fn main_of(bytes: &[u8]) -> Result<i64> {
+    let key = RevisionKey::decode(bytes);
+    key.map(|key| key.revision.main).map_err(|error| StorageError::Corrupt(format!("{error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use etcdkit_proto::etcdserverpb::{
+        AlarmType, AuthRoleAddRequest, CompactionRequest, LeaseGrantRequest, PutRequest,
+        RangeRequest,
+    };
+
+    use super::*;
+    use crate::config::Config;
+
+    fn everything(state: &State) -> Vec<(Bucket, Vec<u8>, Vec<u8>)> {
+        let mut entries = state.export();
+        for record in state.store.since(0) {
+            entries.push((Bucket::Key, record.key.encode(), record.message.to_vec()));
+        }
+        entries.sort_unstable();
+        entries
+    }
+
+    #[test]
+    fn what_goes_out_comes_in() {
+        let now = Duration::ZERO;
+        let config = Arc::new(Config::default());
+        let mut state = State::new(Arc::clone(&config), 7);
+        state.lease_grant(None, &LeaseGrantRequest { ttl: 60, id: 5 }, now).unwrap();
+        for (key, lease) in [("a", 0), ("b", 5), ("a", 0), ("c", 5)] {
+            let put =
+                PutRequest { key: key.into(), value: "v".into(), lease, ..PutRequest::default() };
+            state.put(None, &put).unwrap();
+            state.applied();
+        }
+        state.compact(None, &CompactionRequest { revision: 3, physical: false }).unwrap();
+        state.user_add(None, "root", Some("hash".to_owned())).unwrap();
+        state.role_add(None, &AuthRoleAddRequest { name: "r".to_owned() }).unwrap();
+        state.raise(AlarmType::NoSpace);
+        let revision = state.store.revision();
+        state.publish(revision);
+
+        let entries = everything(&state);
+        let mut other = State::new(config, 8);
+        for (bucket, key, value) in &entries {
+            other.import(*bucket, key, value, now).unwrap();
+        }
+        other.imported();
+        assert_eq!(everything(&other), entries);
+        assert_eq!(other.published(), revision);
+        let keys: Vec<&[u8]> = other.lessor.keys(5).collect();
+        assert_eq!(keys, [b"b", b"c"]);
+        // The compaction that was not finished goes on.
+        while other.compact_some() {}
+        while state.compact_some() {}
+        assert_eq!(other.store.hash_kv(0), state.store.hash_kv(0));
+        let request = RangeRequest { key: "a".into(), ..RangeRequest::default() };
+        assert_eq!(other.range(None, &request).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_damaged_is_refused() {
+        let mut state = State::new(Arc::new(Config::default()), 7);
+        for (bucket, key, value) in [
+            (Bucket::Key, &b"short"[..], &b""[..]),
+            (Bucket::Key, b"\0\0\0\0\0\0\0\x02_\0\0\0\0\0\0\0\0", b"\x0a\xff"),
+            (Bucket::Lease, b"", b"\xff"),
+            (Bucket::AuthUsers, b"u", b"\xff"),
+            (Bucket::Meta, b"term", b"123"),
+            (Bucket::Meta, b"finishedCompactRev", b"123"),
+        ] {
+            let outcome = state.import(bucket, key, value, Duration::ZERO);
+            assert!(matches!(outcome, Err(StorageError::Corrupt(_))), "{bucket:?} {key:?}");
+        }
+    }
+}
