@@ -33,9 +33,8 @@ struct Pair {
 
 impl Pair {
     async fn both(&self, call: &Call) -> (Outcome, Outcome) {
-        let ours = self.ours.call_bytes(call.path, call.message.clone());
-        let real = self.real.call_bytes(call.path, call.message.clone());
-        let (ours, real) = tokio::join!(ours, real);
+        let ours = self.ours.call_bytes(call.path, call.message.clone()).await;
+        let real = self.real.call_bytes(call.path, call.message.clone()).await;
         (normal::of(call.path, ours), normal::of(call.path, real))
     }
 
