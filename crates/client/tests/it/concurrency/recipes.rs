@@ -89,7 +89,7 @@ async fn sessions(client: &Client, count: usize) -> Vec<Session> {
 #[tokio::test]
 async fn double_barrier() {
     on_every_version(async |client, _| {
-        let name = "double_barrier";
+        let name = "double_barrier_of_ten";
         let waiters = format!("{name}/waiters/");
         let sessions = sessions(&client, 10).await;
         // Two rounds in the same room.
