@@ -6,6 +6,7 @@
 
 mod admin;
 mod kv;
+mod lease;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod secure;
