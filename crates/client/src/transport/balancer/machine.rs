@@ -66,7 +66,9 @@ struct Slot {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     Idle,
-    Connecting,
+    Connecting {
+        since: Instant,
+    },
     Ready {
         since: Instant,
     },
@@ -81,6 +83,10 @@ enum State {
 const PROVEN_AFTER: Duration = Duration::from_secs(5);
 /// When a call finds no member ready, pauses are cut so that none has been left alone for longer than this.
 const HASTE: Duration = Duration::from_millis(500);
+
+/// Where one connection is enough, an attempt that takes so long has company: a frozen member takes connections and says
+/// nothing, and the others may be well.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Balancer {
     pub(in crate::transport) fn new(
@@ -197,12 +203,16 @@ impl Balancer {
             return None;
         }
         let mut next: Option<Instant> = None;
-        let mut busy = self.one_at_a_time
-            && self
-                .members
-                .iter()
-                .flat_map(|m| &m.slots)
-                .any(|slot| matches!(slot.state, State::Ready { .. } | State::Connecting));
+        let mut busy = self.one_at_a_time && self.any_ready();
+        if self.one_at_a_time && !busy {
+            let slots = self.members.iter().flat_map(|member| &member.slots);
+            let connecting = slots.filter_map(|slot| match slot.state {
+                State::Connecting { since } => Some(since + PATIENCE),
+                _ => None,
+            });
+            next = connecting.filter(|until| *until > now).min();
+            busy = next.is_some();
+        }
         for member in &mut self.members {
             for slot in &mut member.slots {
                 let due = match slot.state {
@@ -212,12 +222,15 @@ impl Balancer {
                         next = Some(next.map_or(until, |next| next.min(until)));
                         false
                     }
-                    State::Connecting | State::Ready { .. } => false,
+                    State::Connecting { .. } | State::Ready { .. } => false,
                 };
                 if due && !busy {
-                    slot.state = State::Connecting;
+                    slot.state = State::Connecting { since: now };
                     actions.push(Action::Connect(slot.id, member.endpoint.clone()));
                     busy = self.one_at_a_time;
+                    if busy {
+                        next = Some(next.map_or(now + PATIENCE, |at| at.min(now + PATIENCE)));
+                    }
                 }
             }
         }
@@ -266,7 +279,7 @@ impl Balancer {
     /// Whether a connection is being opened.
     pub(in crate::transport) fn is_connecting(&self) -> bool {
         let mut slots = self.members.iter().flat_map(|member| &member.slots);
-        slots.any(|slot| slot.state == State::Connecting)
+        slots.any(|slot| matches!(slot.state, State::Connecting { .. }))
     }
 
     /// Whether no endpoint can become ready, however long anyone waits: each fails for a reason that time does not mend.
@@ -298,7 +311,7 @@ impl Member {
             EndpointStatus::Ready
         } else if let Some(cause) = &self.last_failure {
             EndpointStatus::Failed(cause.clone())
-        } else if self.slots.iter().any(|slot| slot.state == State::Connecting) {
+        } else if self.slots.iter().any(|slot| matches!(slot.state, State::Connecting { .. })) {
             EndpointStatus::Connecting
         } else {
             EndpointStatus::Idle
