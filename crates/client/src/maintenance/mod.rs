@@ -20,10 +20,12 @@
 //! # }
 //! ```
 //!
-//! `leader.rs` finds the leader, `snapshot.rs` reads a snapshot, `verify.rs` tells whether it is whole.
+//! `leader.rs` finds the leader, `snapshot.rs` reads a snapshot, `verify.rs` tells whether it is whole, `save.rs` has
+//! it end up in a file.
 
 mod digest;
 mod leader;
+mod save;
 mod snapshot;
 mod verify;
 
@@ -44,6 +46,7 @@ use crate::transport::{Channel, Transport};
 pub(crate) use leader::move_leader;
 pub(crate) use snapshot::open as open_snapshot;
 
+pub use self::save::{SaveSnapshot, SavedSnapshot, SnapshotProgress};
 pub use crate::request::maintenance::*;
 pub use crate::request::snapshot::Snapshot;
 pub use crate::response::maintenance::*;

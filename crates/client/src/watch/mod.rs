@@ -104,20 +104,34 @@ impl<S: Service> Client<S> {
 }
 
 /// Opens a watch on a cluster.
+///
+/// One future, without others inside that would each keep room for the request: readers often wait in the same task, and
+/// what their future takes counts for each watch.
 pub(crate) async fn open<T: Transport>(
     channel: &Channel<T>,
     request: Watch,
     options: &CallOptions,
 ) -> Result<Streaming<WatchResponse, WatchControl>> {
     let rpc = method::watch::WATCH.path();
-    begin(channel, request, options).await.map_err(|error| error.with_rpc(rpc))
+    let (deadline, responses) =
+        begin(channel, request, options).map_err(|error| error.with_rpc(rpc))?;
+    let started = clock::until(deadline, poll_fn(|cx| responses.queue.poll_started(cx))).await;
+    match started.unwrap_or_else(|| Err(responses.too_late())) {
+        Ok(()) => {
+            let Responses { key, queue, inbox, .. } = &responses;
+            let control = WatchControl::new(*key, Arc::clone(queue), Arc::clone(inbox));
+            Ok(Streaming::with_control(responses, control))
+        }
+        Err(error) => Err(error.with_rpc(rpc)),
+    }
 }
 
-async fn begin<T: Transport>(
+/// Hands the watch to its hub; until when it has to begin, and its reader's end.
+fn begin<T: Transport>(
     channel: &Channel<T>,
     request: Watch,
     options: &CallOptions,
-) -> Result<Streaming<WatchResponse, WatchControl>> {
+) -> Result<(Option<clock::Instant>, Responses<T>)> {
     request.check()?;
     if options.endpoint.is_some() {
         return Err(Error::unsupported(
@@ -143,21 +157,7 @@ async fn begin<T: Transport>(
         key = inbox.next_key();
         Addition { key, create, settings, queue: Arc::clone(&queue) }
     })?;
-    let control = WatchControl::new(key, Arc::clone(&queue), Arc::clone(&inbox));
-    let responses = Responses { key, queue, inbox, _channel: channel.clone() };
-    let started = poll_fn(|cx| responses.queue.poll_started(cx));
-    match clock::until(deadline, started).await {
-        Some(started) => started?,
-        None => {
-            let message = "it could not be found out in time which revision now is";
-            let mut error = Error::new(ErrorKind::Timeout, message);
-            if let Some(trouble) = responses.inbox.status().trouble {
-                error = error.with_attempts(trouble.attempts().to_vec()).with_source(trouble);
-            }
-            return Err(error);
-        }
-    }
-    Ok(Streaming::with_control(responses, control))
+    Ok((deadline, Responses { key, queue, inbox, _channel: channel.clone() }))
 }
 
 /// What a reader holds of a watch: its end of the buffer. Dropping it ends the watch.
@@ -167,6 +167,18 @@ struct Responses<T: Transport> {
     inbox: Arc<Inbox>,
     /// Keeps the connections up as long as the stream is read.
     _channel: Channel<T>,
+}
+
+impl<T: Transport> Responses<T> {
+    /// It did not begin in time.
+    fn too_late(&self) -> Error {
+        let message = "it could not be found out in time which revision now is";
+        let error = Error::new(ErrorKind::Timeout, message);
+        match self.inbox.status().trouble {
+            Some(trouble) => error.with_attempts(trouble.attempts().to_vec()).with_source(trouble),
+            None => error,
+        }
+    }
 }
 
 impl<T: Transport> Stream for Responses<T> {

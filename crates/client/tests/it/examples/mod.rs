@@ -7,6 +7,7 @@
 mod admin;
 mod concurrency;
 mod kv;
+mod lease;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod secure;

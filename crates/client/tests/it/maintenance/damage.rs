@@ -12,12 +12,12 @@ use crate::kv::members::in_time;
 /// SHA-256 of `abcdef`.
 const DIGEST: &str = "bef57ec7f53a6d40beb640a780a639c83bc29ac8a9816f1fc6c5c6dcd93c4721";
 
-fn digest() -> Vec<u8> {
+pub(super) fn abcdef() -> Vec<u8> {
     (0..32).map(|at| u8::from_str_radix(&DIGEST[2 * at..2 * at + 2], 16).unwrap()).collect()
 }
 
 /// A peer whose snapshots are these messages, ended well.
-async fn peer(messages: Vec<(Vec<u8>, u64)>) -> Peer {
+pub(super) async fn peer(messages: Vec<(Vec<u8>, u64)>) -> Peer {
     let mut peer = Peer::bind().await;
     peer.run(move |mut conn| {
         let messages = messages.clone();
@@ -49,18 +49,18 @@ async fn peer(messages: Vec<(Vec<u8>, u64)>) -> Peer {
 #[tokio::test]
 async fn flipped_and_truncated_snapshots_are_detected() {
     let flipped = || {
-        let mut digest = digest();
+        let mut digest = abcdef();
         digest[0] ^= 1;
         digest
     };
     let table = [
-        (vec![(b"abc".to_vec(), 3), (b"def".to_vec(), 0), (digest(), 0)], 3, true),
-        (vec![(b"abc".to_vec(), 3), (b"dex".to_vec(), 0), (digest(), 0)], 2, false),
+        (vec![(b"abc".to_vec(), 3), (b"def".to_vec(), 0), (abcdef(), 0)], 3, true),
+        (vec![(b"abc".to_vec(), 3), (b"dex".to_vec(), 0), (abcdef(), 0)], 2, false),
         (vec![(b"abc".to_vec(), 3), (b"def".to_vec(), 0), (flipped(), 0)], 2, false),
         (vec![(b"abc".to_vec(), 3), (b"def".to_vec(), 0)], 2, false),
         (vec![(b"abc".to_vec(), 3)], 1, false),
         // The digest where the rest of the backend should be.
-        (vec![(b"abc".to_vec(), 3), (digest(), 0)], 2, false),
+        (vec![(b"abc".to_vec(), 3), (abcdef(), 0)], 2, false),
         (vec![], 0, false),
     ];
     for (messages, good, whole) in table {

@@ -8,4 +8,5 @@ mod damage;
 mod downgrade;
 mod leader;
 mod members;
+mod save;
 mod snapshot;

@@ -1,0 +1,157 @@
+//! A file that is not there under its name before it is whole. Files block, so they are written on tokio's blocking
+//! threads, one piece at a time.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::CHUNK;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A file beside the one that it is to become. Dropping it removes it.
+#[derive(Debug)]
+pub(super) struct Draft {
+    target: PathBuf,
+    part: Part,
+    /// Not there while a piece is being written.
+    file: Option<File>,
+    buffer: Vec<u8>,
+}
+
+/// The name of the draft, as long as there is a file behind it.
+#[derive(Debug)]
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // After `publish` there is nothing left to remove.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Draft {
+    pub(super) async fn create(target: PathBuf) -> Result<Self> {
+        blocking(move || {
+            if target.symlink_metadata().is_ok() {
+                return Err(exists(&target, "it would be overwritten: choose another name"));
+            }
+            let mut name = OsString::from(&target);
+            name.push(".part");
+            let path = PathBuf::from(name);
+            let mut options = OpenOptions::new();
+            options.write(true).create_new(true);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            match options.open(&path) {
+                Ok(file) => {
+                    let part = Part(path);
+                    Ok(Self { target, part, file: Some(file), buffer: Vec::with_capacity(CHUNK) })
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    Err(exists(&path, "another process writes it, or one was killed: remove it"))
+                }
+                Err(error) => {
+                    let message = format!("{} can't be written", path.display());
+                    Err(Error::invalid(message).with_source(error))
+                }
+            }
+        })
+        .await
+    }
+
+    /// Adds bytes; they are written when there are many.
+    pub(super) async fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= CHUNK { self.flush().await } else { Ok(()) }
+    }
+
+    /// Writes what waits.
+    pub(super) async fn flush(&mut self) -> Result<()> {
+        let buffer = std::mem::take(&mut self.buffer);
+        self.buffer = self
+            .on_file(move |file| {
+                file.write_all(&buffer)?;
+                let mut buffer = buffer;
+                buffer.clear();
+                Ok(buffer)
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Forgets what was written.
+    pub(super) async fn rewind(&mut self) -> Result<()> {
+        self.buffer.clear();
+        self.on_file(|file| {
+            file.set_len(0)?;
+            file.seek(SeekFrom::Start(0)).map(drop)
+        })
+        .await
+    }
+
+    /// Gives it its name, unless something has that name by now.
+    pub(super) async fn publish(mut self) -> Result<()> {
+        self.on_file(|file| file.sync_all()).await?;
+        let Self { target, part, file, .. } = self;
+        drop(file);
+        blocking(move || {
+            // Unlike renaming, linking never replaces anything.
+            match fs::hard_link(&part.0, &target) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    return Err(exists(&target, "it has come to be while the snapshot was read"));
+                }
+                // A file system without links.
+                Err(_) => fs::rename(&part.0, &target).map_err(|error| failed(&target, error))?,
+            }
+            drop(part);
+            sync_folder(&target).map_err(|error| failed(&target, error))
+        })
+        .await
+    }
+
+    async fn on_file<R: Send + 'static>(
+        &mut self,
+        act: impl FnOnce(&mut File) -> io::Result<R> + Send + 'static,
+    ) -> Result<R> {
+        let Some(mut file) = self.file.take() else {
+            return Err(Error::internal("a draft without a file"));
+        };
+        let path = self.part.0.clone();
+        let (file, outcome) = blocking(move || {
+            let outcome = act(&mut file).map_err(|error| failed(&path, error));
+            Ok((file, outcome))
+        })
+        .await?;
+        self.file = Some(file);
+        outcome
+    }
+}
+
+/// Makes the name itself last.
+fn sync_folder(target: &Path) -> io::Result<()> {
+    let folder = match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder)?.sync_all()
+}
+
+fn exists(path: &Path, what: &str) -> Error {
+    Error::new(ErrorKind::Conflict, format!("{} exists: {what}", path.display()))
+}
+
+fn failed(path: &Path, error: io::Error) -> Error {
+    let message = format!("{} could not be written", path.display());
+    Error::new(ErrorKind::ResourceExhausted, message).with_source(error)
+}
+
+async fn blocking<R: Send + 'static>(
+    act: impl FnOnce() -> Result<R> + Send + 'static,
+) -> Result<R> {
+    match tokio::task::spawn_blocking(act).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(Error::internal("writing a file failed").with_source(error)),
+    }
+}
