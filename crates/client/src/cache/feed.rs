@@ -79,6 +79,12 @@ impl Shared {
     fn apply(&self, change: Resync) {
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
         let events = match change {
+            // The first state: nobody knows an earlier one.
+            Resync::State { changed, revision, .. } if store.revision() == Revision::NONE => {
+                changed.iter().for_each(|kv| store.load(kv));
+                store.advance(revision);
+                Vec::new()
+            }
             Resync::State { changed, vanished, revision } => {
                 let mut events: Vec<Event> = changed.iter().map(|kv| put(&mut store, kv)).collect();
                 events.extend(vanished.iter().map(|key| {
