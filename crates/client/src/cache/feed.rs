@@ -1,19 +1,29 @@
 //! The task that fills a cache, and what it shares with the cache's readers.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_core::Stream;
 use tokio::sync::{Notify, watch};
 
 use super::log::Log;
-use super::store::Store;
+use super::store::{Loading, Store};
+use crate::client::Client;
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::response::{Event, KeyValue};
+use crate::request::{Get, KeyRange, Watch, WhenFull};
+use crate::response::{Event, KeyValue, WatchResponse};
 use crate::revision::Revision;
-use crate::service::Service;
+use crate::service::{Service, Streaming};
 use crate::task::{Either, Task, race, spawn};
-use crate::watch::{Resync, ResyncWatch, WatchControl};
+use crate::watch::WatchControl;
+
+/// Between two attempts to read the range.
+const PAUSE: Duration = Duration::from_millis(100);
+
+type Watching = Streaming<WatchResponse, WatchControl>;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -76,32 +86,27 @@ impl Shared {
         }
     }
 
-    fn apply(&self, change: Resync) {
+    /// The range was read.
+    fn replace(&self, read: Loading, revision: Revision) {
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
-        let events = match change {
-            Resync::State { changed, vanished, revision } => {
-                let mut events: Vec<Event> = changed.iter().map(|kv| put(&mut store, kv)).collect();
-                events.extend(vanished.iter().map(|key| {
-                    let kv = KeyValue::new(key, "").with_revisions(0, revision);
-                    delete(&mut store, kv)
-                }));
-                store.advance(revision);
-                events
+        let events = store.replace(read, revision);
+        self.log().push(events);
+        drop(store);
+        self.tell(revision);
+    }
+
+    fn apply(&self, events: Vec<Event>) {
+        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        let last = events.last().map(Event::revision).unwrap_or_default();
+        let events = events.into_iter().map(|event| {
+            if event.is_put() {
+                put(&mut store, event.kv())
+            } else {
+                delete(&mut store, event.into_kv().detached())
             }
-            Resync::Events(events) => {
-                let last = events.last().map(Event::revision).unwrap_or_default();
-                let events = events.into_iter().map(|event| {
-                    if event.is_put() {
-                        put(&mut store, event.kv())
-                    } else {
-                        delete(&mut store, event.into_kv().detached())
-                    }
-                });
-                let events = events.collect();
-                store.advance(last);
-                events
-            }
-        };
+        });
+        let events = events.collect();
+        store.advance(last);
         let revision = store.revision();
         self.log().push(events);
         drop(store);
@@ -137,36 +142,81 @@ fn delete(store: &mut Store, kv: KeyValue) -> Event {
     before.into_iter().fold(Event::delete(kv), Event::with_prev_kv)
 }
 
-pub(super) fn start<S: Service + Clone>(changes: ResyncWatch<S>, shared: Arc<Shared>) -> Task {
-    spawn(run(changes, shared))
+pub(super) fn start<S: Service + Clone>(
+    client: Client<S>,
+    range: KeyRange,
+    shared: Arc<Shared>,
+) -> Task {
+    spawn(async move {
+        let error = run(&client, &range, &shared).await;
+        shared.end(error);
+    })
 }
 
-async fn run<S: Service + Clone>(mut changes: ResyncWatch<S>, shared: Arc<Shared>) {
+/// Reads and watches, and reads again after a gap, until something happens that this does not mend.
+///
+/// It is what [`ResyncWatch`](crate::ResyncWatch) does, but without remembering which keys there were: the store knows.
+async fn run<S: Service + Clone>(client: &Client<S>, range: &KeyRange, shared: &Shared) -> Error {
+    loop {
+        let error = match begin(client, range, shared).await {
+            Ok(watching) => follow(watching, shared).await,
+            Err(error) => error,
+        };
+        let gap = matches!(
+            error.kind(),
+            ErrorKind::Compacted | ErrorKind::Lagged | ErrorKind::ClusterChanged
+        );
+        if !gap && !error.is_retryable() {
+            return error;
+        }
+        clock::sleep(PAUSE).await;
+    }
+}
+
+/// Reads the range, piece by piece at one revision, and watches it from there on.
+async fn begin<S: Service + Clone>(
+    client: &Client<S>,
+    range: &KeyRange,
+    shared: &Shared,
+) -> Result<Watching> {
+    let now = client.call(Get::new(range.clone()).count_only()).await?.revision();
+    let mut pieces = client.get_stream(Get::new(range.clone()).at_revision(now)).await?;
+    let mut read = Loading::default();
+    while let Some(piece) = pieces.next().await {
+        piece?.kvs().iter().for_each(|kv| read.add(kv));
+    }
+    let watch = Watch::new(range.clone()).from_revision(now.next()).when_full(WhenFull::Discard);
+    let watching = client.watch(watch).await?;
+    *shared.control.lock().unwrap_or_else(PoisonError::into_inner) =
+        Some(watching.control().clone());
+    shared.replace(read, now);
+    Ok(watching)
+}
+
+/// Applies what happens, until the watch ends.
+async fn follow(mut watching: Watching, shared: &Shared) -> Error {
+    let control = watching.control().clone();
     loop {
         let next = poll_fn(|cx| {
-            let next = changes.poll(cx);
+            let next = Pin::new(&mut watching).poll_next(cx);
             if next.is_pending() {
                 // Progress says nothing but how far the watch is.
-                shared.advance(changes.control().map(|it| it.state().bookmark).unwrap_or_default());
+                shared.advance(control.state().bookmark);
             }
             next
         });
         match race(next, shared.wanted.notified()).await {
-            Either::First(Some(Ok(change))) => {
-                *shared.control.lock().unwrap_or_else(PoisonError::into_inner) =
-                    changes.control().cloned();
-                shared.apply(change);
-            }
-            Either::First(Some(Err(error))) => return shared.end(error),
-            Either::First(None) => {
-                let message = "the watch behind the cache has ended";
-                return shared.end(Error::new(ErrorKind::Cancelled, message));
-            }
-            Either::Second(()) => {
-                if let Some(control) = changes.control() {
-                    control.request_progress();
+            Either::First(Some(Ok(response))) => {
+                if !response.events().is_empty() {
+                    shared.apply(response.into_events());
                 }
             }
+            Either::First(Some(Err(error))) => return error,
+            Either::First(None) => {
+                let message = "the watch behind the cache has ended";
+                return Error::new(ErrorKind::Internal, message);
+            }
+            Either::Second(()) => control.request_progress(),
         }
     }
 }

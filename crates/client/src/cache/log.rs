@@ -90,10 +90,8 @@ impl Log {
         let bytes = events.iter().map(size).sum();
         self.bytes += bytes;
         self.changes.push_back((events.into(), bytes));
-        // The last one is held in any case.
-        while self.changes.len() > 1
-            && (self.changes.len() > self.max_changes || self.bytes > self.max_bytes)
-        {
+        // One that is too large by itself is not held at all: then everybody reads the state.
+        while self.changes.len() > self.max_changes || self.bytes > self.max_bytes {
             let Some((_, bytes)) = self.changes.pop_front() else { break };
             self.bytes -= bytes;
             self.first += 1;
@@ -136,9 +134,10 @@ impl Log {
     }
 }
 
+/// What an event takes in memory, about.
 fn size(event: &Event) -> usize {
     let value = |kv: &crate::KeyValue| kv.value().len();
-    event.key().len() + value(event.kv()) + event.previous().map_or(0, value)
+    size_of::<Event>() + event.key().len() + value(event.kv()) + event.previous().map_or(0, value)
 }
 
 #[cfg(test)]
@@ -163,7 +162,7 @@ mod tests {
 
     #[test]
     fn each_reads_what_it_is_about() {
-        let mut log = Log::new((10, 1000));
+        let mut log = Log::new((10, 100_000));
         log.push(vec![put("a"), put("b")]);
         log.push(vec![put("b")]);
         log.push(vec![put("c"), put("a")]);
@@ -178,22 +177,24 @@ mod tests {
 
     #[test]
     fn what_is_held_is_bounded_and_who_is_too_slow_is_told() {
-        let mut log = Log::new((3, 12));
+        let mut log = Log::new((3, 5 * size(&put("a"))));
         for _ in 0..5 {
             log.push(vec![put("a")]);
         }
         assert_eq!((log.len(), log.end()), (3, 5));
         assert_eq!(log.read(&KeyRange::all(), 1), Found::Lagged);
         assert_eq!(found(log.read(&KeyRange::all(), 2)).1, 3);
-        // Too many bytes at once: the last change is held all the same.
-        log.push(vec![put("a long key that takes more")]);
-        assert_eq!((log.len(), log.end()), (1, 6));
+        // Too many bytes at once: nothing is held, and everybody is told.
+        log.push(vec![put("a"); 6]);
+        assert_eq!((log.len(), log.end(), log.bytes), (0, 6, 0));
+        assert_eq!(log.read(&KeyRange::all(), 5), Found::Lagged);
+        assert_eq!(found(log.read(&KeyRange::all(), 6)).1, 6);
     }
 
     /// Who waits for one key is not woken by others, and does not lag behind for them.
     #[test]
     fn who_waits_is_not_disturbed_and_not_left_behind() {
-        let mut log = Log::new((2, 1000));
+        let mut log = Log::new((2, 100_000));
         let id = log.id();
         log.wait(id, &KeyRange::key("mine"), 0, Waker::noop());
         for _ in 0..10 {

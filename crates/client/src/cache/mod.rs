@@ -17,7 +17,7 @@ use self::feed::Shared;
 use crate::client::Client;
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::request::{Get, KeyRange, Watch};
+use crate::request::{Get, KeyRange};
 use crate::response::KeyValue;
 use crate::revision::Revision;
 use crate::service::Service;
@@ -106,8 +106,7 @@ impl<S: Service + Clone> Client<S> {
     pub async fn cache(&self, options: impl Into<CacheOptions>) -> Result<Cache<S>> {
         let CacheOptions { range, history } = options.into();
         let shared = Arc::new(Shared::new(history));
-        let changes = self.watch_resync(Watch::new(range.clone()));
-        let feed = feed::start(changes, Arc::clone(&shared));
+        let feed = feed::start(self.clone(), range.clone(), Arc::clone(&shared));
         let cache = Cache(Arc::new(Inner { client: self.clone(), range, shared, _feed: feed }));
         cache.0.shared.reached(|revision| revision > Revision::NONE).await?;
         Ok(cache)

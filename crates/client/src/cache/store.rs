@@ -8,7 +8,7 @@ use std::ops::Bound;
 use bytes::Bytes;
 
 use crate::request::KeyRange;
-use crate::response::KeyValue;
+use crate::response::{Event, KeyValue};
 use crate::revision::{LeaseId, Revision};
 
 /// A key with its value: one buffer for both, since there may be millions.
@@ -35,6 +35,12 @@ impl Entry {
             version: kv.version(),
             lease: kv.lease().map_or(0, LeaseId::get),
         }
+    }
+
+    /// Whether it is the same state of the key, on whichever cluster.
+    fn is_same(&self, other: &Self) -> bool {
+        let numbers = |entry: &Self| (entry.created, entry.modified, entry.version, entry.lease);
+        numbers(self) == numbers(other) && self.key == other.key && self.both == other.both
     }
 
     fn key(&self) -> &[u8] {
@@ -75,6 +81,16 @@ impl PartialOrd for Entry {
 impl Ord for Entry {
     fn cmp(&self, other: &Self) -> Ordering {
         self.key().cmp(other.key())
+    }
+}
+
+/// Keys that are being read.
+#[derive(Debug, Default)]
+pub(super) struct Loading(BTreeSet<Entry>);
+
+impl Loading {
+    pub(super) fn add(&mut self, kv: &KeyValue) {
+        self.0.insert(Entry::new(kv));
     }
 }
 
@@ -136,6 +152,28 @@ impl Store {
         (now, self.entries.replace(entry).map(|before| before.kv()))
     }
 
+    /// Becomes what was read at `revision`: what that changes, by key. If nothing was known before, nobody is told.
+    pub(super) fn replace(&mut self, read: Loading, revision: Revision) -> Vec<Event> {
+        let first = std::mem::replace(&mut self.revision, revision) == Revision::NONE;
+        let before = std::mem::replace(&mut self.entries, read.0);
+        if first {
+            return Vec::new();
+        }
+        let gone = before.iter().filter(|entry| !self.entries.contains(entry.key())).map(|entry| {
+            let kv = KeyValue::new(Bytes::copy_from_slice(entry.key()), "");
+            Event::delete(kv.with_revisions(0, revision)).with_prev_kv(entry.kv())
+        });
+        let changed = self.entries.iter().filter_map(|entry| {
+            let before = before.get(entry.key());
+            if before.is_some_and(|before| before.is_same(entry)) {
+                return None;
+            }
+            let before = before.map(Entry::kv);
+            Some(before.into_iter().fold(Event::put(entry.kv()), Event::with_prev_kv))
+        });
+        changed.chain(gone).collect()
+    }
+
     /// Leaves a key out: as it was.
     pub(super) fn remove(&mut self, key: &[u8]) -> Option<KeyValue> {
         self.entries.take(key).map(|before| before.kv())
@@ -181,6 +219,32 @@ mod tests {
         assert_eq!(store.remove(b"b"), Some(kv("b", 6)));
         assert_eq!(store.remove(b"b"), None);
         assert_eq!((store.latest(), store.len()), (Revision::new(4), 2));
+    }
+
+    #[test]
+    fn what_is_read_again_is_compared() {
+        let load = |kvs: &[KeyValue]| {
+            let mut loading = Loading::default();
+            kvs.iter().for_each(|kv| loading.add(kv));
+            loading
+        };
+        let mut store = Store::default();
+        let first = [kv("a", 3), kv("b", 4), kv("c", 4)];
+        assert_eq!(store.replace(load(&first), Revision::new(5)), []);
+        let second = [kv("b", 4), kv("c", 7), kv("d", 8)];
+        let gone = Event::delete(KeyValue::new("a", "").with_revisions(0, 9));
+        let expected = [
+            Event::put(kv("c", 7)).with_prev_kv(kv("c", 4)),
+            Event::put(kv("d", 8)),
+            gone.with_prev_kv(kv("a", 3)),
+        ];
+        assert_eq!(store.replace(load(&second), Revision::new(9)), expected);
+        // Another cluster, whose revisions are lower and whose numbers may be the same.
+        let other = kv("b", 4);
+        let (key, _) = other.clone().into_parts();
+        let other = KeyValue::new(key, "other").with_revisions(1, 4).with_version(2);
+        assert_eq!(store.replace(load(&[other]), Revision::new(2)).len(), 3);
+        assert_eq!((store.len(), store.revision()), (1, Revision::new(2)));
     }
 
     #[test]

@@ -34,6 +34,8 @@ mod stm;
 mod turn;
 mod waiting;
 
+pub(crate) use waiting::missing;
+
 pub use barrier::Barrier;
 pub use double_barrier::{DoubleBarrier, Inside};
 pub use election::{Election, Leadership};

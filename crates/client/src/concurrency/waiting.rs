@@ -20,7 +20,7 @@ pub(super) async fn happens<S: Service>(client: &Client<S>, watch: Watch) -> Res
 }
 
 /// Waits until there is no such key: at some moment since the call.
-pub(super) async fn missing<S: Service>(client: &Client<S>, key: &[u8]) -> Result<()> {
+pub(crate) async fn missing<S: Service>(client: &Client<S>, key: &[u8]) -> Result<()> {
     loop {
         let answer = client.call(Get::new(key).keys_only()).await?;
         let Some(kv) = answer.first() else { return Ok(()) };

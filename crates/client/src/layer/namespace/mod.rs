@@ -9,7 +9,7 @@ mod responses;
 
 use bytes::Bytes;
 
-use self::prefix::Prefix;
+pub(super) use self::prefix::Prefix;
 use crate::byte_string::ByteString;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};

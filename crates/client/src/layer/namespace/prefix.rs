@@ -7,19 +7,19 @@ use crate::request::{KeyRange, prefix_end};
 
 /// The prefix of a namespace.
 #[derive(Clone, Debug)]
-pub(super) struct Prefix {
+pub(in crate::layer) struct Prefix {
     start: Bytes,
     /// What comes after every key of the namespace; one zero byte if nothing does.
     end: Bytes,
 }
 
 impl Prefix {
-    pub(super) fn new(start: Bytes) -> Self {
+    pub(in crate::layer) fn new(start: Bytes) -> Self {
         let end = prefix_end(&start);
         Self { start, end }
     }
 
-    pub(super) fn as_bytes(&self) -> &Bytes {
+    pub(in crate::layer) fn as_bytes(&self) -> &Bytes {
         &self.start
     }
 
@@ -29,7 +29,7 @@ impl Prefix {
 
     /// `name` with the prefix before it. An empty name stays the prefix: of a lock or an election it is only the
     /// beginning of the key.
-    pub(super) fn join(&self, name: &[u8]) -> Bytes {
+    pub(in crate::layer) fn join(&self, name: &[u8]) -> Bytes {
         let mut joined = BytesMut::with_capacity(self.start.len() + name.len());
         joined.put_slice(&self.start);
         joined.put_slice(name);
@@ -49,7 +49,7 @@ impl Prefix {
     }
 
     /// A range of the namespace as the cluster knows it.
-    pub(super) fn range_in(&self, range: &KeyRange) -> Result<KeyRange> {
+    pub(in crate::layer) fn range_in(&self, range: &KeyRange) -> Result<KeyRange> {
         let start = self.key_in(range.start())?;
         let end = match range.end() {
             [] => Bytes::new(),

@@ -1,0 +1,135 @@
+//! The task of a leasing layer: it gives keys back to those who ask, and begins a new session when one is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Shared;
+use super::write::REVOKE;
+use crate::client::Client;
+use crate::clock;
+use crate::concurrency::{Session, SessionOptions};
+use crate::error::Result;
+use crate::request::{Compare, Delete, KeyRange, Txn, Watch};
+use crate::response::KeyValue;
+use crate::revision::Revision;
+use crate::service::Service;
+use crate::task::{Either, Task, race, spawn};
+use crate::watch::{Resync, ResyncWatch};
+
+/// Between two attempts to begin a session, or to give a key back.
+const PAUSE: Duration = Duration::from_millis(500);
+
+pub(super) fn start<S: Service + Clone>(
+    client: Client<S>,
+    prefix: Bytes,
+    session: Session<S>,
+    options: SessionOptions,
+    shared: Arc<Shared<S>>,
+) -> Task {
+    spawn(run(client, prefix, session, options, shared))
+}
+
+async fn run<S: Service + Clone>(
+    client: Client<S>,
+    prefix: Bytes,
+    mut session: Session<S>,
+    options: SessionOptions,
+    shared: Arc<Shared<S>>,
+) {
+    let mut asked = client.watch_resync(Watch::new(KeyRange::prefix(&prefix)));
+    loop {
+        let serving = Box::pin(serve(&client, &prefix, &session, &mut asked, &shared));
+        if let Either::Second(()) = race(session.lost(), serving).await {
+            // Without a watch nobody can ask: nothing may be owned any more.
+            if let Some(session) = shared.close() {
+                let _ = session.close().await;
+            }
+            return;
+        }
+        if !shared.lose_session() {
+            return;
+        }
+        session = loop {
+            match client.session(options.clone()).await {
+                Ok(session) => break session,
+                Err(_) => clock::sleep(PAUSE).await,
+            }
+        };
+        if !shared.begin_session(&session) {
+            let _ = session.close().await;
+            return;
+        }
+    }
+}
+
+/// Gives back what is asked for, until the watch can't go on.
+async fn serve<S: Service + Clone>(
+    client: &Client<S>,
+    prefix: &Bytes,
+    session: &Session<S>,
+    asked: &mut ResyncWatch<S>,
+    shared: &Shared<S>,
+) {
+    loop {
+        let owners = match race(asked.next(), shared.work.notified()).await {
+            Either::First(Some(Ok(change))) => answer(prefix, session, shared, change),
+            Either::First(Some(Err(_)) | None) => return,
+            Either::Second(()) => Vec::new(),
+        };
+        for (owner, since) in owners.into_iter().chain(shared.take_given_up()) {
+            while give_back(client, &owner, since).await.is_err() {
+                // With the session, the key goes as well.
+                clock::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Forgets what others ask for, before they are told: the owners' keys to be deleted.
+fn answer<S: Service + Clone>(
+    prefix: &Bytes,
+    session: &Session<S>,
+    shared: &Shared<S>,
+    change: Resync,
+) -> Vec<(Bytes, Revision)> {
+    let mut owners = Vec::new();
+    let key = |owner: &[u8]| owner.strip_prefix(&prefix[..]).map(Bytes::copy_from_slice);
+    let mut put = |kv: &KeyValue| {
+        let Some(key) = key(kv.key()).filter(|_| kv.value() == REVOKE) else { return };
+        shared.table().refuse(&key, clock::now());
+        if kv.lease() == Some(session.lease()) {
+            owners.push((Bytes::copy_from_slice(kv.key()), kv.create_revision()));
+        }
+    };
+    let gone = |owner: &[u8], at: Revision| {
+        // The holding that ended, and not one that began after it.
+        let Some(key) = key(owner) else { return };
+        let since = shared.table().owned(|owned| owned == key);
+        if since.first().is_some_and(|(_, since)| *since <= at) {
+            shared.table().drop_key(&key);
+        }
+    };
+    match change {
+        Resync::State { changed, vanished, revision } => {
+            changed.iter().for_each(&mut put);
+            vanished.iter().for_each(|owner| gone(owner, revision));
+        }
+        Resync::Events(events) => {
+            for event in events {
+                if event.is_put() {
+                    put(event.kv());
+                } else {
+                    gone(event.key(), event.revision());
+                }
+            }
+        }
+    }
+    owners
+}
+
+async fn give_back<S: Service>(client: &Client<S>, owner: &Bytes, since: Revision) -> Result<()> {
+    let ours = Compare::create_revision(owner).eq(since);
+    client.call(Txn::new().when([ours]).then([Delete::new(owner)])).await.map(drop)
+}
