@@ -1,5 +1,6 @@
 //! The embedded server behind etcd's own flags, as far as tests set them: in place of an etcd it runs under whatever
 //! starts one. `--data-dir` is not kept.
+#![expect(clippy::print_stderr, reason = "a program that says what it does")]
 
 use std::collections::HashMap;
 use std::error::Error;

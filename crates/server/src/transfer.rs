@@ -1,6 +1,6 @@
 //! The state as entries of etcd's ten buckets: out, for a snapshot; in, from a storage or a snapshot.
 
-use etcdkit_datadir::schema::{ConfState, Member as SavedMember, RevisionKey};
+use etcdkit_datadir::schema::{ConfState, Downgrade, Member as SavedMember, RevisionKey};
 use etcdkit_proto::authpb::{Role, User};
 use etcdkit_proto::etcdserverpb::AlarmMember;
 use etcdkit_proto::leasepb::Lease;
@@ -30,7 +30,7 @@ impl State {
         self.auth.roles().for_each(|role| add(Bucket::AuthRoles, &role.name, role.encode_to_vec()));
         self.auth.users().for_each(|user| add(Bucket::AuthUsers, &user.name, user.encode_to_vec()));
         add(Bucket::Cluster, b"clusterVersion", CLUSTER_VERSION.into());
-        add(Bucket::Cluster, b"downgrade", br#"{"target-version":"","enabled":false}"#.to_vec());
+        add(Bucket::Cluster, b"downgrade", self.saved_downgrade().into_bytes());
         for lease in self.lessor.saved() {
             add(Bucket::Lease, &lease.id.to_be_bytes(), lease.encode_to_vec());
         }
@@ -91,6 +91,11 @@ impl State {
                 }
                 _ => {}
             },
+            Bucket::Cluster if key == b"downgrade" => {
+                let saved = Downgrade::decode(value)
+                    .map_err(|error| StorageError::Corrupt(format!("{error}")))?;
+                self.downgrade = saved.enabled.then_some(saved.target_version);
+            }
             // Who this member is, its settings say.
             Bucket::Cluster | Bucket::Members | Bucket::MembersRemoved => {}
         }

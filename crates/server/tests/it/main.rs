@@ -5,3 +5,4 @@
 
 mod differential;
 mod peer;
+mod testing;
