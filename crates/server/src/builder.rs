@@ -1,16 +1,20 @@
 //! Settings of a server, and its start.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{self, Clock};
 use crate::config::{AutoCompaction, Config};
 use crate::error::Error;
+use crate::lease::Now;
 use crate::listen::Listener;
 use crate::node::Node;
 use crate::server::Server;
+use crate::snapshot;
 use crate::state::State;
-use crate::storage::{Memory, Storage};
+use crate::storage::{Memory, Storage, StorageError};
+use crate::task::blocking;
 
 /// The settings of a [`Server`], with etcd's defaults. Made by [`Server::builder`].
 #[must_use = "nothing runs until `start`"]
@@ -19,11 +23,17 @@ pub struct ServerBuilder {
     config: Config,
     listen: Vec<String>,
     storage: Box<dyn Storage>,
+    snapshot: Option<PathBuf>,
 }
 
 impl Default for ServerBuilder {
     fn default() -> Self {
-        Self { config: Config::default(), listen: Vec::new(), storage: Box::new(Memory) }
+        Self {
+            config: Config::default(),
+            listen: Vec::new(),
+            storage: Box::new(Memory),
+            snapshot: None,
+        }
     }
 }
 
@@ -38,6 +48,15 @@ impl ServerBuilder {
     /// Where the state is kept. [`Memory`] by default: nowhere.
     pub fn storage(mut self, storage: impl Storage) -> Self {
         self.storage = Box::new(storage);
+        self
+    }
+
+    /// Starts with the keys, leases, users, roles and alarms of a snapshot file, as `etcdctl snapshot save` and
+    /// `Client::snapshot` of etcdkit make them from any etcd. The storage must be empty.
+    ///
+    /// Revisions go on where the snapshot ends, and leases begin anew. Who the member is, the settings say.
+    pub fn snapshot(mut self, path: impl Into<PathBuf>) -> Self {
+        self.snapshot = Some(path.into());
         self
     }
 
@@ -144,7 +163,7 @@ impl ServerBuilder {
     ///
     /// Outside a tokio runtime with time and I/O.
     pub async fn start(self) -> Result<Server, Error> {
-        let Self { mut config, listen, mut storage } = self;
+        let Self { mut config, listen, storage, snapshot } = self;
         check(&config)?;
         let mut listeners = Vec::new();
         for address in listen {
@@ -156,17 +175,12 @@ impl ServerBuilder {
             config.client_urls.clone_from(&urls);
         }
         let clock = Clock::new();
-        let mut state = State::new(Arc::new(config), clock::seed());
+        let state = State::new(Arc::new(config), clock::seed());
         let now = clock.elapsed();
-        let mut found = false;
-        storage.load(&mut |bucket, key, value| {
-            found = true;
-            state.import(bucket, key, value, now)
-        })?;
-        if found {
-            state.imported();
-            state.started_again(now);
-        }
+        // Reading a storage takes as long as it is large.
+        let (storage, mut state) = blocking(move || load(storage, state, snapshot, now))
+            .await
+            .map_err(|status| StorageError::Broken(status.to_string()))??;
         let durable = storage.is_durable();
         if durable {
             state.keep_journal();
@@ -175,6 +189,34 @@ impl ServerBuilder {
         let node = Arc::new(Node::new(state, clock, durable));
         Ok(Server::new(node, listeners, urls, storage))
     }
+}
+
+/// Has a state begin with what a storage holds, or else with a snapshot, which the storage takes over.
+fn load(
+    mut storage: Box<dyn Storage>,
+    mut state: State,
+    snapshot: Option<PathBuf>,
+    now: Now,
+) -> Result<(Box<dyn Storage>, State), Error> {
+    let mut found = false;
+    storage.load(&mut |bucket, key, value| {
+        found = true;
+        state.import(bucket, key, value, now)
+    })?;
+    if let Some(path) = snapshot {
+        if found {
+            let text = "the storage is not empty: start without the snapshot, or with another one";
+            return Err(Error::setting(text));
+        }
+        storage.fill(&mut |each| snapshot::read(&path, each))?;
+        snapshot::read(&path, &mut |bucket, key, value| state.import(bucket, key, value, now))?;
+        found = true;
+    }
+    if found {
+        state.imported();
+        state.started_again(now);
+    }
+    Ok((storage, state))
 }
 
 fn check(config: &Config) -> Result<(), Error> {

@@ -3,23 +3,20 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::Poll;
 
-use etcdkit_proto::Code;
 use tokio::sync::{Notify, watch};
 
 use crate::auth::Who;
 use crate::caller::Caller;
 use crate::clock::Clock;
+use crate::commit::Commits;
 use crate::config::Config;
 use crate::fault::Faults;
 use crate::lease::Now;
 use crate::state::State;
-use crate::status::{Result, Status};
-use crate::storage::{Storage, StorageError};
-use crate::task;
+use crate::status::Result;
 
 /// One member, as its services see it.
 pub(crate) struct Node {
@@ -29,9 +26,7 @@ pub(crate) struct Node {
     pub(crate) faults: Faults,
     /// Whether answers wait for the committer.
     durable: bool,
-    committed: watch::Sender<Committed>,
-    applied: Notify,
-    stopping: AtomicBool,
+    commits: Commits,
     /// A lease was granted or renewed, or ended.
     pub(crate) leases_changed: Notify,
     /// A compaction has something to remove.
@@ -40,25 +35,16 @@ pub(crate) struct Node {
     pub(crate) removed: watch::Sender<i64>,
 }
 
-/// How far the storage is.
-#[derive(Clone, Debug)]
-struct Committed {
-    index: u64,
-    broken: Option<Arc<str>>,
-}
-
 impl Node {
     pub(crate) fn new(state: State, clock: Clock, durable: bool) -> Self {
-        let committed = Committed { index: state.index, broken: None };
+        let commits = Commits::new(state.index);
         Self {
             config: Arc::clone(&state.config),
             state: RwLock::new(state),
             faults: Faults::new(),
             clock,
             durable,
-            committed: watch::Sender::new(committed),
-            applied: Notify::new(),
-            stopping: AtomicBool::new(false),
+            commits,
             leases_changed: Notify::new(),
             compacted: Notify::new(),
             removed: watch::Sender::new(0),
@@ -96,7 +82,7 @@ impl Node {
         let outcome = apply(&mut state);
         state.applied();
         if self.durable {
-            self.applied.notify_one();
+            self.commits.wake();
         } else {
             let revision = state.store.revision();
             state.publish(revision);
@@ -162,54 +148,16 @@ impl Node {
     }
 
     async fn durable(&self, index: u64) -> Result<()> {
-        if !self.durable {
-            return Ok(());
-        }
-        let mut committed = self.committed.subscribe();
-        let reached = committed.wait_for(|now| now.broken.is_some() || now.index >= index).await;
-        // The sender lives as long as the node.
-        let broken = reached.ok().and_then(|now| now.broken.clone());
-        match broken {
-            Some(why) => {
-                Err(Status::new(Code::Unavailable, format!("etcdserver: storage is broken: {why}")))
-            }
-            None => Ok(()),
-        }
+        if self.durable { self.commits.settled(index).await } else { Ok(()) }
     }
 
-    /// Makes what is applied durable, batch by batch: all that came while the last one was on its way.
-    pub(crate) async fn commit(self: &Arc<Self>, mut storage: Box<dyn Storage>) {
-        loop {
-            self.applied.notified().await;
-            let (batch, revision, index) = {
-                let mut state = self.state_mut();
-                let (batch, revision) = state.take_batch();
-                (batch, revision, state.index)
-            };
-            let work = task::blocking(move || {
-                let outcome = if batch.is_empty() { Ok(()) } else { storage.commit(&batch) };
-                (storage, outcome)
-            });
-            let outcome = match work.await {
-                Ok((kept, outcome)) => {
-                    storage = kept;
-                    outcome
-                }
-                Err(status) => {
-                    return self.broken(&StorageError::Broken(status.to_string()));
-                }
-            };
-            match outcome {
-                Ok(()) => {
-                    self.state_mut().publish(revision);
-                    self.committed.send_modify(|committed| committed.index = index);
-                }
-                Err(error) => return self.broken(&error),
-            }
-            if self.stopping.load(Ordering::Acquire) && self.state().index == index {
-                return;
-            }
-        }
+    /// Whether answers wait for a storage.
+    pub(crate) const fn is_durable(&self) -> bool {
+        self.durable
+    }
+
+    pub(crate) const fn commits(&self) -> &Commits {
+        &self.commits
     }
 
     /// Serves a connection as long as nobody wants it broken.
@@ -223,18 +171,6 @@ impl Node {
             serving.as_mut().poll(context)
         })
         .await;
-    }
-
-    /// Has the committer end once everything is durable.
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        self.applied.notify_one();
-    }
-
-    /// Nobody knows what is durable from here on: every answer is an error.
-    fn broken(&self, error: &StorageError) {
-        let why = Arc::from(error.to_string());
-        self.committed.send_modify(|committed| committed.broken = Some(why));
     }
 }
 

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::identity::Identity;
 use crate::lease::{Lessor, Now};
 use crate::mvcc::{Compaction, HashKv, Store};
+use crate::snapshot::Copies;
 use crate::storage::{Batch, Bucket};
 use crate::watch::Hub;
 
@@ -45,6 +46,8 @@ pub(crate) struct State {
     pub(crate) compactions: VecDeque<Compaction>,
     /// The newest last.
     pub(crate) hashes: VecDeque<HashKv>,
+    /// Those who copy the state now.
+    pub(crate) copies: Copies,
     /// The revision of the last compaction that was finished, and of the last one that began; -1 for none.
     pub(crate) removed: i64,
     pub(crate) scheduled: i64,
@@ -114,6 +117,7 @@ impl State {
             removed: -1,
             scheduled: -1,
             hashes: VecDeque::new(),
+            copies: Copies::default(),
         }
     }
 
@@ -129,6 +133,11 @@ impl State {
     /// From here on, changes are gathered for a storage.
     pub(crate) fn keep_journal(&mut self) {
         self.journal = Journal { batch: Some(Batch::default()), taken: self.store.revision() };
+    }
+
+    /// Whether changes are gathered.
+    pub(crate) const fn journals(&self) -> bool {
+        self.journal.batch.is_some()
     }
 
     /// The revision that readers of keys see.
@@ -186,8 +195,11 @@ impl State {
         20_480 + self.store.bytes() as u64 + self.store.bytes() as u64 / 8
     }
 
-    /// Does a part of the first compaction; returns whether any is left.
+    /// Does a part of the first compaction; returns whether to go on. While the state is copied, it waits.
     pub(crate) fn compact_some(&mut self) -> bool {
+        if self.copies.any() {
+            return false;
+        }
         let Some(compaction) = self.compactions.front_mut() else { return false };
         let journal = &mut self.journal;
         let done =

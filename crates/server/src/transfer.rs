@@ -1,5 +1,9 @@
 //! The state as entries of etcd's ten buckets: out, for a snapshot; in, from a storage or a snapshot.
 
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
 use etcdkit_datadir::schema::{ConfState, Downgrade, Member as SavedMember, RevisionKey};
 use etcdkit_proto::authpb::{Role, User};
 use etcdkit_proto::etcdserverpb::AlarmMember;
@@ -10,9 +14,12 @@ use crate::config::{CLUSTER_VERSION, STORAGE_VERSION};
 use crate::lease::Now;
 use crate::mvcc::Compaction;
 use crate::state::{State, revision_bytes};
-use crate::storage::{Bucket, StorageError};
+use crate::storage::{Bucket, Storage, StorageError};
 
 type Result<T, E = StorageError> = std::result::Result<T, E>;
+
+/// When leases are ended again that could not be.
+const RETRY: Duration = Duration::from_secs(3);
 
 impl State {
     /// Every entry but those of keys: bucket by bucket, each in the order of its keys. The bucket of keys, which lies
@@ -117,6 +124,30 @@ impl State {
             }
         }
         self.publish(now);
+    }
+
+    /// Becomes what a storage holds, which is behind. Connections, watchers and tokens stay, leases go on where they are,
+    /// and what counts requests does not go back.
+    pub(crate) fn go_back(&mut self, storage: &mut dyn Storage, now: Now) -> Result<()> {
+        let mut state = Self::new(Arc::clone(&self.config), 0);
+        storage.load(&mut |bucket, key, value| state.import(bucket, key, value, now))?;
+        state.imported();
+        // Those that were ended and are back are ended again soon, but not at once: there is still no room.
+        state.lessor.go_on_from(&self.lessor, now + RETRY);
+        state.index = self.index + 1;
+        state.term = self.term;
+        self.hashes.retain(|hash| hash.revision <= state.scheduled);
+        let journals = self.journals();
+        mem::swap(&mut state.hub, &mut self.hub);
+        mem::swap(&mut state.tokens, &mut self.tokens);
+        mem::swap(&mut state.hashes, &mut self.hashes);
+        mem::swap(&mut state.copies, &mut self.copies);
+        mem::swap(&mut state.member, &mut self.member);
+        *self = state;
+        if journals {
+            self.keep_journal();
+        }
+        Ok(())
     }
 
     /// This member as the bucket `members` has it.

@@ -109,6 +109,16 @@ impl Lessor {
         }
     }
 
+    /// Leases that `before` has too go on as they do there; others end at `ended`.
+    pub(crate) fn go_on_from(&mut self, before: &Self, ended: Now) {
+        self.next_id = before.next_id;
+        self.deadlines.clear();
+        for (id, lease) in &mut self.leases {
+            lease.deadline = before.leases.get(id).map_or(ended, |lease| lease.deadline);
+            self.deadlines.insert((lease.deadline, *id));
+        }
+    }
+
     pub(crate) fn time_to_live(&self, id: i64, now: Now) -> Option<TimeToLive> {
         let lease = self.leases.get(&id).filter(|lease| lease.deadline > now)?;
         Some(TimeToLive { remaining: lease.deadline - now, granted: lease.ttl })

@@ -12,6 +12,7 @@ mod maintenance;
 mod range_stream;
 mod route;
 mod session;
+mod snapshot;
 mod watch;
 
 pub(crate) use route::{is_stream, stream, unary};

@@ -11,7 +11,7 @@ use etcdkit_proto::method::{
 use etcdkit_proto::{Code, ServerError};
 use prost::Message;
 
-use super::{auth, election, kv, lease, lock, maintenance, range_stream, watch};
+use super::{auth, election, kv, lease, lock, maintenance, range_stream, snapshot, watch};
 use crate::caller::Caller;
 use crate::grpc::{Inbound, Outbound, decode, framed};
 use crate::node::Node;
@@ -76,7 +76,7 @@ pub(crate) async fn unary(
         cluster::MEMBER_UPDATE => |update| node.write_as(caller, |state, who| state.member_update(who, &update)).await?;
         cluster::MEMBER_PROMOTE => |promote| node.write_as(caller, |state, who| state.member_promote(who, &promote)).await?;
         care::ALARM => |alarm| node.write_as(caller, |state, who| state.alarm(who, &alarm)).await?;
-        care::STATUS => |_| node.read_as(caller, |state, who| state.status(who)).await?;
+        care::STATUS => |_| maintenance::status(node, caller).await?;
         care::HASH => |_| node.read_as(caller, |state, who| state.hash(who)).await?;
         care::HASH_KV => |hash| node.read_as(caller, |state, who| state.hash_kv(who, &hash)).await?;
         care::DEFRAGMENT => |_| maintenance::defragment(node, caller).await?;
@@ -130,6 +130,9 @@ pub(crate) async fn stream(
     if path == keys::RANGE_STREAM.path() {
         let range = request(keys::RANGE_STREAM, message)?;
         return range_stream::range_stream(node, caller, range, outbound).await;
+    }
+    if path == care::SNAPSHOT.path() {
+        return snapshot::snapshot(node, caller, outbound).await;
     }
     if path == elections::OBSERVE.path() {
         let observed = request(elections::OBSERVE, message)?;

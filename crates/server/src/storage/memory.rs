@@ -1,6 +1,6 @@
 //! No storage at all.
 
-use super::{Batch, Load, Storage, StorageError};
+use super::{Batch, Load, Source, Storage, StorageError};
 
 /// Keeps nothing: the state lives and ends with the server. The default.
 ///
@@ -14,6 +14,10 @@ impl Storage for Memory {
     }
 
     fn commit(&mut self, _: &Batch) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn fill(&mut self, _: &mut Source<'_>) -> Result<(), StorageError> {
         Ok(())
     }
 

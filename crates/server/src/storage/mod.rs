@@ -6,15 +6,26 @@
 //! `Node` calls it from one thread for blocking work at a time; see `commit.rs` for when.
 
 mod batch;
+#[cfg(feature = "disk")]
+mod disk;
 mod memory;
+#[cfg(test)]
+#[cfg(feature = "disk")]
+mod tests;
 
 use std::fmt;
 
 pub use batch::{Batch, Bucket, Operation};
+#[cfg(feature = "disk")]
+#[cfg_attr(docsrs, doc(cfg(feature = "disk")))]
+pub use disk::Disk;
 pub use memory::Memory;
 
 /// Takes each entry while a storage is loaded: its bucket, key and value. Within a bucket they come in the order of keys.
 pub type Load<'a> = dyn FnMut(Bucket, &[u8], &[u8]) -> Result<(), StorageError> + 'a;
+
+/// Where entries come from: it hands each of them to what it is called with.
+pub type Source<'a> = dyn FnMut(&mut Load<'_>) -> Result<(), StorageError> + 'a;
 
 /// A place for the ten buckets.
 pub trait Storage: Send + fmt::Debug + 'static {
@@ -34,6 +45,13 @@ pub trait Storage: Send + fmt::Debug + 'static {
     /// sync could report success for what the first one lost.
     fn commit(&mut self, batch: &Batch) -> Result<(), StorageError>;
 
+    /// Takes over all of a source, which may be larger than memory, or nothing of it. It is called on an empty storage.
+    ///
+    /// # Errors
+    ///
+    /// As for [`commit`](Self::commit), and what the source returned.
+    fn fill(&mut self, source: &mut Source<'_>) -> Result<(), StorageError>;
+
     /// Whether there is anything to commit to. Without, the state makes no batches.
     fn is_durable(&self) -> bool {
         true
@@ -41,6 +59,11 @@ pub trait Storage: Send + fmt::Debug + 'static {
 
     /// Bytes that it takes on disk, if it is on one.
     fn size(&self) -> Option<u64>;
+
+    /// How often it had the disk confirm what was written, since it was opened.
+    fn syncs(&self) -> u64 {
+        0
+    }
 
     /// Gives unused space back.
     ///
@@ -60,6 +83,8 @@ pub enum StorageError {
     InUse(String),
     /// What it holds is not what a server wrote.
     Corrupt(String),
+    /// Its format is not known to this version.
+    Unsupported(String),
     /// A sync failed, or something that makes what is durable unknown.
     Broken(String),
 }
@@ -70,6 +95,7 @@ impl fmt::Display for StorageError {
             Self::Full(what) => write!(f, "no space left: {what}"),
             Self::InUse(what) => write!(f, "in use by another process: {what}"),
             Self::Corrupt(what) => write!(f, "not what a server wrote: {what}"),
+            Self::Unsupported(what) => write!(f, "of an unknown format: {what}"),
             Self::Broken(what) => write!(f, "broken until it is opened again: {what}"),
         }
     }

@@ -1,0 +1,218 @@
+//! Making durable what was applied: one task, which owns the storage.
+//!
+//! See "How an answer leaves" in `docs/design/server.md`.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use etcdkit_proto::etcdserverpb::AlarmType;
+use etcdkit_proto::{Code, ServerError};
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::node::Node;
+use crate::status::{Result, Status};
+use crate::storage::{Storage, StorageError};
+use crate::task;
+
+/// Losses that are remembered for those who did not ask yet what became of their write.
+const LOSSES: usize = 16;
+
+/// The node's half: what is to be done, and how far it is.
+#[derive(Debug)]
+pub(crate) struct Commits {
+    progress: watch::Sender<Progress>,
+    work: Notify,
+    stopping: AtomicBool,
+    /// Those who wait for the storage to be defragmented; one for each such call.
+    defragment: Mutex<Vec<oneshot::Sender<Result<()>>>>,
+    pub(crate) size: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+    pub(crate) batches: AtomicU64,
+}
+
+/// How far the storage is.
+#[derive(Debug)]
+struct Progress {
+    /// Everything up to here is durable or lost.
+    index: u64,
+    broken: Option<Arc<str>>,
+    /// What was lost to a full disk: from after an index to an index, the oldest first.
+    lost: VecDeque<(u64, u64)>,
+    /// Where the last loss ends that is not remembered any more.
+    forgotten: u64,
+}
+
+impl Progress {
+    /// What became of what was applied as `index`, if that is settled.
+    fn outcome(&self, index: u64) -> Option<Result<()>> {
+        if let Some(why) = &self.broken {
+            let text = format!("etcdserver: storage is broken: {why}");
+            return Some(Err(Status::new(Code::Unavailable, text)));
+        }
+        if index > self.index {
+            return None;
+        }
+        if index <= self.forgotten {
+            // It may be durable or lost; that is what this error means.
+            return Some(Err(ServerError::Timeout.into()));
+        }
+        let lost = self.lost.iter().any(|(after, last)| (after + 1..=*last).contains(&index));
+        Some(if lost { Err(ServerError::NoSpace.into()) } else { Ok(()) })
+    }
+
+    /// Everything since the last settled index, up to `last`, is lost. What is read from here on has the index after it.
+    fn lose(&mut self, last: u64) {
+        if self.lost.len() == LOSSES {
+            self.forgotten = self.lost.pop_front().map_or(self.forgotten, |(_, last)| last);
+        }
+        self.lost.push_back((self.index, last));
+        self.index = last + 1;
+    }
+}
+
+impl Commits {
+    pub(crate) fn new(index: u64) -> Self {
+        let progress = Progress { index, broken: None, lost: VecDeque::new(), forgotten: 0 };
+        Self {
+            progress: watch::Sender::new(progress),
+            work: Notify::new(),
+            stopping: AtomicBool::new(false),
+            defragment: Mutex::default(),
+            size: AtomicU64::new(0),
+            syncs: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+        }
+    }
+
+    /// Says that there is something to do.
+    pub(crate) fn wake(&self) {
+        self.work.notify_one();
+    }
+
+    /// Waits until what was applied as `index` is durable.
+    pub(crate) async fn settled(&self, index: u64) -> Result<()> {
+        let mut progress = self.progress.subscribe();
+        let settled = progress.wait_for(|now| now.outcome(index).is_some()).await;
+        // The sender lives as long as the node.
+        settled.ok().and_then(|now| now.outcome(index)).unwrap_or(Ok(()))
+    }
+
+    /// Has the storage give back what it does not need.
+    ///
+    /// Dropping the future does not stop that.
+    pub(crate) async fn defragment(&self) -> Result<()> {
+        let (done, outcome) = oneshot::channel();
+        self.lock().push(done);
+        self.wake();
+        outcome.await.unwrap_or_else(|_| Err(ServerError::Stopped.into()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<oneshot::Sender<Result<()>>>> {
+        self.defragment.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody knows what is durable from here on: every answer is an error.
+    fn broken(&self, error: &StorageError) {
+        let why = Arc::from(error.to_string());
+        self.progress.send_modify(|progress| progress.broken = Some(why));
+        self.lock().clear();
+    }
+
+    fn count(&self, storage: &dyn Storage) {
+        self.size.store(storage.size().unwrap_or_default(), Ordering::Relaxed);
+        self.syncs.store(storage.syncs(), Ordering::Relaxed);
+    }
+}
+
+impl Node {
+    /// Makes what is applied durable, batch by batch: all that came while the last one was on its way.
+    pub(crate) async fn commit(self: &Arc<Self>, mut storage: Box<dyn Storage>) {
+        self.commits().count(&*storage);
+        loop {
+            self.commits().work.notified().await;
+            let node = Arc::clone(self);
+            // Dropping the task while a batch is on its way leaves the storage to this thread, which ends with the batch.
+            let round = task::blocking(move || {
+                let outcome = node.commit_once(&mut *storage);
+                node.commits().count(&*storage);
+                (storage, outcome)
+            });
+            let index = match round.await {
+                Ok((kept, Ok(index))) => {
+                    storage = kept;
+                    index
+                }
+                Ok((_, Err(error))) => return self.commits().broken(&error),
+                Err(status) => {
+                    return self.commits().broken(&StorageError::Broken(status.to_string()));
+                }
+            };
+            if self.commits().stopping.load(Ordering::Acquire) && self.state().index == index {
+                return;
+            }
+        }
+    }
+
+    /// Commits what there is, and returns how far that goes.
+    fn commit_once(&self, storage: &mut dyn Storage) -> Result<u64, StorageError> {
+        let (batch, revision, index) = {
+            let mut state = self.state_mut();
+            let (batch, revision) = state.take_batch();
+            (batch, revision, state.index)
+        };
+        let outcome = if batch.is_empty() { Ok(()) } else { storage.commit(&batch) };
+        let index = match outcome {
+            Ok(()) => {
+                self.commits().batches.fetch_add(u64::from(!batch.is_empty()), Ordering::Relaxed);
+                self.state_mut().publish(revision);
+                self.commits().progress.send_modify(|progress| progress.index = index);
+                index
+            }
+            Err(StorageError::Full(_)) => self.go_back(storage)?,
+            Err(error) => return Err(error),
+        };
+        let waiting = mem::take(&mut *self.commits().lock());
+        if !waiting.is_empty() {
+            let outcome = match storage.defragment() {
+                Ok(()) => Ok(()),
+                Err(StorageError::Full(_)) => Err(ServerError::NoSpace.into()),
+                Err(error) => return Err(error),
+            };
+            for done in waiting {
+                // Whoever gave up does not hear of it.
+                let _ = done.send(outcome.clone());
+            }
+        }
+        Ok(index)
+    }
+
+    /// The disk is full: the state becomes again what is on it, and what was applied since then is answered by that. Nobody
+    /// saw any of it. The alarm is raised, and stored if there is room for as much.
+    ///
+    /// Everybody waits while the storage is read.
+    fn go_back(&self, storage: &mut dyn Storage) -> Result<u64, StorageError> {
+        let mut state = self.state_mut();
+        let lost = state.index;
+        state.go_back(storage, self.now())?;
+        state.raise(AlarmType::NoSpace);
+        let (alarm, _) = state.take_batch();
+        match storage.commit(&alarm) {
+            // It stays in memory until somebody clears it.
+            Ok(()) | Err(StorageError::Full(_)) => {}
+            Err(error) => return Err(error),
+        }
+        drop(state);
+        self.commits().progress.send_modify(|progress| progress.lose(lost));
+        self.leases_changed.notify_one();
+        self.compacted.notify_one();
+        Ok(lost + 1)
+    }
+
+    /// Has the committer end once everything is durable.
+    pub(crate) fn stop(&self) {
+        self.commits().stopping.store(true, Ordering::Release);
+        self.commits().wake();
+    }
+}

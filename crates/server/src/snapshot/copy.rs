@@ -1,0 +1,77 @@
+//! A state that is copied while it changes.
+
+use std::sync::Arc;
+
+use crate::node::Node;
+use crate::state::State;
+use crate::storage::Bucket;
+
+/// Bytes of keys and values that are taken under the lock at once.
+const PAGE: usize = 1 << 20;
+
+/// Counts the copies that are being made. Nothing is removed meanwhile, so that each is whole.
+#[derive(Debug, Default)]
+pub(crate) struct Copies(Arc<()>);
+
+impl Copies {
+    pub(crate) fn any(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
+/// What a state was at one moment: everything small, and how far to read the log.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    /// All entries but those of keys, in order.
+    pub(crate) entries: Vec<(Bucket, Vec<u8>, Vec<u8>)>,
+    revision: i64,
+    /// Where the next page begins.
+    next: i64,
+    /// Nothing is removed until this is dropped.
+    _count: Arc<()>,
+    _wake: Wake,
+}
+
+/// Lets removals go on. It is dropped after the count.
+#[derive(Debug)]
+struct Wake(Arc<Node>);
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        self.0.compacted.notify_one();
+    }
+}
+
+impl Copy {
+    /// Begins a copy of a node's state.
+    pub(crate) fn begin(state: &State, node: &Arc<Node>) -> Self {
+        Self {
+            entries: state.export(),
+            revision: state.store.revision(),
+            next: 0,
+            _count: Arc::clone(&state.copies.0),
+            _wake: Wake(Arc::clone(node)),
+        }
+    }
+
+    /// Takes the next records, as entries of the bucket of keys. None are left when there are none.
+    pub(crate) fn page(&mut self, state: &State) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        let mut main = self.next;
+        for record in state.store.since(self.next) {
+            let of = record.key.revision.main;
+            // A page ends with a revision, so that the next one is found by it.
+            if of > self.revision || bytes >= PAGE && of != main {
+                break;
+            }
+            main = of;
+            bytes += record.message.len();
+            page.push((record.key.encode(), record.message.to_vec()));
+        }
+        if !page.is_empty() {
+            self.next = main + 1;
+        }
+        page
+    }
+}

@@ -1,0 +1,165 @@
+//! A server whose disk is full, or broken.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use etcdkit_proto::etcdserverpb::alarm_request::AlarmAction;
+use etcdkit_proto::etcdserverpb::{
+    AlarmRequest, AlarmType, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
+};
+use etcdkit_proto::{Code, ServerError};
+use futures_util::future::join_all;
+
+use super::medium::{Drive, Loss};
+use super::power::{entries, load};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::node::Node;
+use crate::state::State;
+use crate::status::{Result, Status};
+use crate::task::{Task, spawn};
+
+/// A node on a drive, and the task that commits for it.
+fn started(drive: &Drive) -> (Arc<Node>, Task) {
+    let mut state = State::new(Arc::new(Config::default()), 7);
+    state.keep_journal();
+    let node = Arc::new(Node::new(state, Clock::new(), true));
+    let disk = Box::new(drive.disk());
+    let committing = Arc::clone(&node);
+    (node, spawn(async move { committing.commit(disk).await }))
+}
+
+async fn put(node: &Node, key: &str, size: usize) -> Result<i64> {
+    let request = PutRequest {
+        key: key.to_owned().into(),
+        value: vec![7; size].into(),
+        ..PutRequest::default()
+    };
+    let put = node.write(|state| state.put(None, &request)).await?;
+    Ok(put.header.unwrap_or_default().revision)
+}
+
+fn no_space<T: std::fmt::Debug>(outcome: Result<T>) {
+    assert_eq!(
+        outcome.map_err(|status| status.message).unwrap_err(),
+        ServerError::NoSpace.message()
+    );
+}
+
+async fn disarm(node: &Node) {
+    let request = AlarmRequest {
+        action: AlarmAction::Deactivate as i32,
+        member_id: node.state().identity.member,
+        alarm: AlarmType::NoSpace as i32,
+    };
+    node.write(|state| state.alarm(None, &request)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_on_a_full_disk_answers_so_and_is_what_is_on_the_disk() {
+    let drive = Drive::formatted();
+    let (node, committer) = started(&drive);
+    assert_eq!(put(&node, "before", 10).await, Ok(2));
+    let grant = LeaseGrantRequest { id: 5, ttl: 60 };
+    node.write(|state| state.lease_grant(None, &grant, node.now())).await.unwrap();
+    drive.limit(Some(100));
+    // Many at once, in one batch or several: who is told of a success finds it later, nobody else does.
+    let names: Vec<String> = (0..20).map(|number| format!("large-{number}")).collect();
+    let outcomes = join_all(names.iter().map(|name| put(&node, name, 300_000))).await;
+    let mut written = Vec::new();
+    for (name, outcome) in names.iter().zip(outcomes) {
+        match outcome {
+            Ok(_) => written.push(name),
+            failed => no_space(failed),
+        }
+    }
+    assert!(written.len() < 5, "{written:?}");
+    assert!(node.state().has_alarm(AlarmType::NoSpace));
+    // Now it is refused before anything is tried, and reads go on.
+    no_space(put(&node, "small", 1).await);
+    node.read(|state| Ok(state.lease_leases(None))).await.unwrap().unwrap();
+    let check = |node: &Node, what: &str| {
+        let state = node.state();
+        let revision = state.published();
+        assert_eq!(state.store.revision(), revision, "{what}");
+        assert!(state.store.contains(b"before", revision), "{what}");
+        for name in &names {
+            let found = state.store.contains(name.as_bytes(), revision);
+            assert_eq!(found, written.contains(&name), "{what}: {name}");
+        }
+        assert!(state.lessor.contains(5), "{what}");
+    };
+    check(&node, "after the failure");
+    assert_eq!(node.state().published(), 2 + i64::try_from(written.len()).unwrap());
+
+    drive.limit(None);
+    disarm(&node).await;
+    let revision = put(&node, "after", 300_000).await.unwrap();
+    assert_eq!(revision, 3 + i64::try_from(written.len()).unwrap(), "a revision is missing");
+    check(&node, "after there was room");
+    node.stop();
+    committer.ended().await;
+    let drive = drive.after(Loss::Everything, &mut fastrand::Rng::with_seed(0));
+    let index = |entry: &(_, Vec<u8>, _)| entry.1 == b"consistent_index";
+    let mut on_disk = entries(&load(&mut drive.disk()));
+    let mut in_memory = entries(&node.state());
+    on_disk.retain(|entry| !index(entry));
+    in_memory.retain(|entry| !index(entry));
+    assert_eq!(on_disk, in_memory);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_cannot_be_ended_for_lack_of_room_is_tried_again_later() {
+    let drive = Drive::formatted();
+    let (node, _committer) = started(&drive);
+    let grant = LeaseGrantRequest { id: 5, ttl: 60 };
+    node.write(|state| state.lease_grant(None, &grant, node.now())).await.unwrap();
+    drive.limit(Some(10));
+    // In one batch with what there is no room for.
+    let large =
+        PutRequest { key: "large".into(), value: vec![7; 300_000].into(), ..Default::default() };
+    let ended = node.write(|state| {
+        state.put(None, &large)?;
+        state.lease_revoke(None, &LeaseRevokeRequest { id: 5 })
+    });
+    no_space(ended.await);
+    let state = node.state();
+    let left = state.lessor.time_to_live(5, node.now()).expect("it is back").remaining;
+    assert!(left <= Duration::from_secs(3) && left > Duration::from_secs(1), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_at_once_share_their_syncs() {
+    let drive = Drive::formatted();
+    let (node, _committer) = started(&drive);
+    let names: Vec<String> = (0..128).map(|number| format!("key-{number}")).collect();
+    let mut acknowledged = 0;
+    for _ in 0..20 {
+        let outcomes = join_all(names.iter().map(|name| put(&node, name, 100))).await;
+        acknowledged += outcomes.iter().filter(|outcome| outcome.is_ok()).count() as u64;
+    }
+    assert_eq!(acknowledged, 2560);
+    let syncs = drive.syncs();
+    assert!((20..=acknowledged / 16).contains(&syncs), "{syncs} for {acknowledged}");
+    assert!(syncs >= node.commits().batches.load(Ordering::Relaxed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_sync_failed_answers_nothing_any_more() {
+    let drive = Drive::formatted();
+    let (node, committer) = started(&drive);
+    assert_eq!(put(&node, "before", 10).await, Ok(2));
+    drive.fail_syncs(true);
+    let broken = |status: Status| {
+        assert_eq!(status.code, Code::Unavailable);
+        assert!(status.message.contains("storage is broken"), "{status}");
+    };
+    broken(put(&node, "lost", 10).await.unwrap_err());
+    drive.fail_syncs(false);
+    broken(put(&node, "later", 10).await.unwrap_err());
+    broken(node.read(|_| Ok(())).await.unwrap_err());
+    committer.ended().await;
+    // What was published is what was durable.
+    assert_eq!(node.state().published(), 2);
+}
