@@ -5,4 +5,5 @@
 
 mod differential;
 mod durable;
+mod http;
 mod peer;
