@@ -40,7 +40,7 @@ async fn set_up(endpoints: &[String]) -> Result {
 #[tokio::main]
 async fn main() -> Result {
     let etcd = Target::find().await?;
-    if etcd.started().is_some() {
+    if etcd.is_own() {
         set_up(etcd.endpoints()).await?;
     }
     let user = flag("--user").unwrap_or_else(|| "alice:wonderland".to_owned());

@@ -20,7 +20,7 @@ fn show(what: &str, error: &Error) {
 
 #[tokio::main]
 async fn main() -> Result {
-    let etcd = Target::find().await?;
+    let etcd = Target::find_process().await?;
     let client = Client::connect(etcd.endpoints()).await?;
 
     if let Err(error) = client.put("", "value").await {

@@ -1,12 +1,13 @@
-//! Where the examples find etcd: at the endpoints of the command line, or in a process that they start themselves.
+//! Where the examples find etcd: at the endpoints of the command line, or in a server that they start themselves.
 //!
-//! An etcd of the example's own comes out of the cache that `cargo xtask etcd` fills, keeps its data in memory where
-//! that is possible, and ends with the example.
+//! That is the embedded one, in the example's own process. What it does not have, such as a process to stop, takes an
+//! etcd out of the cache that `cargo xtask etcd` fills. Either ends with the example.
 
 use std::env;
 use std::error::Error;
 use std::process::{Command, Stdio};
 
+use etcdkit_server::Server;
 use etcdkit_testkit::etcd::{Builder, Etcd, Version};
 
 /// What the `main` of every example returns.
@@ -20,22 +21,39 @@ const FETCHED: [&str; 2] = ["3.5.1", "3.4.23"];
 pub struct Target {
     endpoints: Vec<String>,
     started: Option<Etcd>,
+    embedded: Option<Server>,
 }
 
 impl Target {
-    /// The endpoints after `--endpoints`, separated by commas; without that flag, an etcd started for the example.
+    /// The endpoints after `--endpoints`, separated by commas; without that flag, a server in this process.
+    ///
+    /// # Errors
+    ///
+    /// It cannot listen.
+    pub async fn find() -> Result<Self> {
+        if let Some(list) = flag("--endpoints") {
+            return Ok(Self::running(&list));
+        }
+        let server = Server::builder().listen("127.0.0.1:0").start().await?;
+        let endpoints = server.client_urls().to_vec();
+        Ok(Self { endpoints, started: None, embedded: Some(server) })
+    }
+
+    /// As [`find`](Self::find), but without the flag it starts an etcd in a process of its own.
     ///
     /// # Errors
     ///
     /// No etcd could be fetched.
-    pub async fn find() -> Result<Self> {
+    pub async fn find_process() -> Result<Self> {
         match flag("--endpoints") {
-            Some(list) => Ok(Self {
-                endpoints: list.split(',').map(|endpoint| endpoint.trim().to_owned()).collect(),
-                started: None,
-            }),
+            Some(list) => Ok(Self::running(&list)),
             None => Self::start(|etcd| etcd).await,
         }
+    }
+
+    fn running(list: &str) -> Self {
+        let endpoints = list.split(',').map(|endpoint| endpoint.trim().to_owned()).collect();
+        Self { endpoints, started: None, embedded: None }
     }
 
     /// An etcd started for the example, with settings of its own.
@@ -45,13 +63,19 @@ impl Target {
     /// No etcd could be fetched.
     pub async fn start(settings: impl FnOnce(Builder<Etcd>) -> Builder<Etcd>) -> Result<Self> {
         let etcd = settings(Etcd::builder(version()?)).start().await;
-        Ok(Self { endpoints: vec![etcd.client_url()], started: Some(etcd) })
+        Ok(Self { endpoints: vec![etcd.client_url()], started: Some(etcd), embedded: None })
     }
 
     /// Where it serves clients.
     #[must_use]
     pub fn endpoints(&self) -> &[String] {
         &self.endpoints
+    }
+
+    /// Whether this example started it.
+    #[must_use]
+    pub const fn is_own(&self) -> bool {
+        self.started.is_some() || self.embedded.is_some()
     }
 
     /// The process, if this example started it.
@@ -64,6 +88,9 @@ impl Target {
     pub async fn stop(self) {
         if let Some(etcd) = self.started {
             etcd.stop().await;
+        }
+        if let Some(server) = self.embedded {
+            server.shutdown().await;
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The embedded server behind etcd's own flags, as far as tests set them: in place of an etcd it runs under whatever
-//! starts one. `--data-dir` is not kept.
+//! starts one.
+#![expect(clippy::print_stderr, reason = "a program that says what it does")]
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use etcdkit_server::storage::Disk;
 use etcdkit_server::{AutoCompaction, Server, ServerBuilder};
 
 #[tokio::main]
@@ -43,6 +45,7 @@ fn configured(flags: &HashMap<String, String>) -> Result<ServerBuilder, Box<dyn 
         let millis = || Ok::<_, Box<dyn Error>>(Duration::from_millis(value.parse()?));
         builder = match name.as_str() {
             "name" => builder.name(value),
+            "data-dir" => builder.storage(Disk::open(value)?),
             "listen-client-urls" => urls()
                 .fold(builder, |builder, url| builder.listen(url.replacen("unix://", "unix:", 1))),
             "advertise-client-urls" => builder.advertise_client_urls(urls()),

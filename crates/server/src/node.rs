@@ -176,6 +176,12 @@ impl Node {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("durable", &self.durable).finish_non_exhaustive()
+        let hub = &self.state().hub;
+        f.debug_struct("Node")
+            .field("durable", &self.durable)
+            .field("watch_streams", &hub.streams())
+            .field("watchers", &hub.len())
+            .field("lagging", &hub.lagging())
+            .finish_non_exhaustive()
     }
 }

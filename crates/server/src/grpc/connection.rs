@@ -139,7 +139,9 @@ async fn stream(
         service::stream(node, path, caller, &mut inbound, &mut outbound).await
     };
     let outcome = match timeout {
-        Some(timeout) => tokio::time::timeout(timeout, served).await.unwrap_or(Err(late())),
+        Some(timeout) => {
+            tokio::time::timeout(timeout, served).await.unwrap_or_else(|_| Err(late()))
+        }
         None => served.await,
     };
     outbound.end(outcome);

@@ -81,7 +81,7 @@ pub(crate) async fn unary(
         care::HASH_KV => |hash| node.read_as(caller, |state, who| state.hash_kv(who, &hash)).await?;
         care::DEFRAGMENT => |_| maintenance::defragment(node, caller).await?;
         care::MOVE_LEADER => |to| node.read_as(caller, |state, who| state.move_leader(who, &to)).await?;
-        care::DOWNGRADE => |to| node.read_as(caller, |state, who| state.downgrade(who, &to)).await?;
+        care::DOWNGRADE => |to| node.write_as(caller, |state, who| state.downgrade(who, &to)).await?;
         method::auth::ENABLE => |_| node.write_as(caller, |state, who| state.auth_enable(who)).await?;
         method::auth::DISABLE => |_| node.write_as(caller, |state, who| state.auth_disable(who)).await?;
         method::auth::STATUS => |_| node.read(|state| Ok(state.auth_status())).await?;

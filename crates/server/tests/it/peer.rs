@@ -1,4 +1,5 @@
 //! A bare gRPC client over the `h2` crate.
+#![cfg(test)]
 
 use std::collections::VecDeque;
 
@@ -63,7 +64,7 @@ impl Peer {
         let mut send = self.send.clone().ready().await.unwrap();
         let (response, mut body) = send.send_request(self.request(path), false).unwrap();
         body.send_data(framed(&message), true).unwrap();
-        let response = response.await.unwrap();
+        let response = response.await.unwrap_or_else(|error| panic!("{path}: {error}"));
         refused(response.headers())?;
         let mut messages = Messages::new(response.into_body());
         let first = messages.next().await?;
