@@ -110,6 +110,20 @@ impl Head {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_head_or_refused(
+            first in "(GET|POST) /[a-z?&=]{0,9} HTTP/1.[01]",
+            rest in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100),
+        ) {
+            let bytes = [first.as_bytes(), b"\r\n", &rest].concat();
+            if let Ok(head) = Head::parse(&bytes) {
+                assert!(head.path.starts_with('/'));
+            }
+            assert!(Head::parse(&rest).is_err() || rest.contains(&b'/'));
+        }
+    }
+
     #[test]
     fn heads() {
         let body =

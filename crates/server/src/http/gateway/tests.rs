@@ -1,10 +1,13 @@
 //! Translation, checked by the messages' own types.
 
 use etcdkit_proto::etcdserverpb::{HashKvResponse, RangeRequest, TxnRequest, WatchResponse};
+use proptest::collection::vec;
+use proptest::prelude::*;
 use prost::Message;
 use serde_json::{Value, json};
 
 use super::message::method;
+use super::schema::METHODS;
 use super::{base64, decode, encode};
 
 fn request<M: Message + Default>(path: &str, json: &Value) -> Result<M, String> {
@@ -103,5 +106,71 @@ fn answers_have_what_is_on_the_wire() {
     // Neither of these is a message.
     for damaged in [&b"\x0a\xff"[..], b"\x0b", b"\xff", b"\x2a\x01\xff"] {
         assert_eq!(answer(path, damaged), None, "{damaged:?}");
+    }
+}
+
+/// JSON with the names that messages have.
+fn json() -> impl Strategy<Value = Value> {
+    let name = prop::sample::select(vec![
+        "key",
+        "range_end",
+        "rangeEnd",
+        "compare",
+        "success",
+        "failure",
+        "request_txn",
+        "requestPut",
+        "target",
+        "create_request",
+        "ID",
+        "TTL",
+        "perm",
+        "name",
+        "limit",
+        "keys_only",
+        "sort_order",
+        "x",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+        "[A-Za-z0-9+/]{0,8}={0,2}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 6, move |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            vec((name.clone(), inner), 0..6).prop_map(|fields| {
+                Value::Object(
+                    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+                )
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_request_is_encoded_soundly_or_refused(json in json(), method in 0..METHODS.len()) {
+        let input = METHODS[method].input;
+        if let Ok(wire) = decode::message(input, &json) {
+            // What was encoded is a message of that kind, and so can be shown.
+            let mut shown = String::new();
+            prop_assert!(encode::message(input, &wire, &mut shown).is_some());
+            let back: Value = serde_json::from_str(&shown).unwrap();
+            prop_assert_eq!(decode::message(input, &back).unwrap(), wire);
+        }
+    }
+
+    #[test]
+    fn no_bytes_are_too_odd_to_be_shown_or_refused(wire in vec(any::<u8>(), 0..200), method in 0..METHODS.len()) {
+        let mut shown = String::new();
+        if encode::message(METHODS[method].output, &wire, &mut shown).is_some() {
+            prop_assert!(serde_json::from_str::<Value>(&shown).is_ok(), "{}", shown);
+        }
     }
 }
