@@ -158,6 +158,14 @@ impl ServerBuilder {
         self
     }
 
+    /// Names that the JSON gateway is asked by, besides `localhost` and addresses of the loopback: what the `Host` header of a
+    /// request may say, and the `Origin` of a page that makes one. `*` is any. None by default: the gateway is for this
+    /// machine alone, and a page in its browser is kept out whatever name it gives this machine.
+    pub fn gateway_hosts<H: Into<String>>(mut self, hosts: impl IntoIterator<Item = H>) -> Self {
+        self.config.gateway_hosts = hosts.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Which history the server forgets by itself. None by default.
     pub const fn auto_compaction(mut self, which: AutoCompaction) -> Self {
         self.config.auto_compaction = which;

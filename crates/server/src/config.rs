@@ -29,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) token_ttl: Duration,
     pub(crate) bcrypt_cost: u32,
     pub(crate) auto_compaction: AutoCompaction,
+    pub(crate) gateway_hosts: Vec<String>,
 }
 
 /// Which history a server forgets by itself.
@@ -61,6 +62,7 @@ impl Default for Config {
             token_ttl: Duration::from_secs(300),
             bcrypt_cost: 10,
             auto_compaction: AutoCompaction::Off,
+            gateway_hosts: Vec::new(),
         }
     }
 }

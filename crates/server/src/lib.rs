@@ -37,6 +37,7 @@ mod error;
 mod fault;
 mod front;
 mod grpc;
+mod http;
 mod identity;
 mod lease;
 mod listen;

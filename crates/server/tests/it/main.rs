@@ -6,5 +6,6 @@
 
 mod differential;
 mod durable;
+mod http;
 mod peer;
 mod testing;
