@@ -48,6 +48,8 @@ fn configured(flags: &HashMap<String, String>) -> Result<ServerBuilder, Box<dyn 
             "data-dir" => builder.storage(Disk::open(value)?),
             "listen-client-urls" => urls()
                 .fold(builder, |builder, url| builder.listen(url.replacen("unix://", "unix:", 1))),
+            // What is asked for over HTTP is answered on any address.
+            "listen-metrics-urls" => urls().fold(builder, ServerBuilder::listen),
             "advertise-client-urls" => builder.advertise_client_urls(urls()),
             "initial-advertise-peer-urls" => builder.peer_urls(urls()),
             "initial-cluster-token" => builder.cluster_token(value),

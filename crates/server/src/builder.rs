@@ -8,7 +8,7 @@ use crate::clock::{self, Clock};
 use crate::config::{AutoCompaction, Config};
 use crate::error::Error;
 use crate::lease::Now;
-use crate::listen::Listener;
+use crate::listen::{Listener, Wrapping};
 use crate::node::Node;
 use crate::server::Server;
 use crate::snapshot;
@@ -24,6 +24,7 @@ pub struct ServerBuilder {
     listen: Vec<String>,
     storage: Box<dyn Storage>,
     snapshot: Option<PathBuf>,
+    wrapping: Wrapping,
 }
 
 impl Default for ServerBuilder {
@@ -33,6 +34,7 @@ impl Default for ServerBuilder {
             listen: Vec::new(),
             storage: Box::new(Memory),
             snapshot: None,
+            wrapping: Wrapping::default(),
         }
     }
 }
@@ -43,6 +45,17 @@ impl ServerBuilder {
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen.push(address.into());
         self
+    }
+
+    /// Has those who connect to an address speak TLS. In-process connections stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, or certificate and key do not belong together.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: &crate::ServerTls) -> Result<Self, Error> {
+        self.wrapping = Wrapping::tls(tls.load()?);
+        Ok(self)
     }
 
     /// Where the state is kept. [`Memory`] by default: nowhere.
@@ -171,11 +184,11 @@ impl ServerBuilder {
     ///
     /// Outside a tokio runtime with time and I/O.
     pub async fn start(self) -> Result<Server, Error> {
-        let Self { mut config, listen, storage, snapshot } = self;
+        let Self { mut config, listen, storage, snapshot, wrapping } = self;
         check(&config)?;
         let mut listeners = Vec::new();
         for address in listen {
-            listeners.push(Listener::bind(&address).await?);
+            listeners.push(Listener::bind(&address, wrapping.clone()).await?);
         }
         let urls: Vec<String> =
             listeners.iter().filter_map(|listener| listener.url().ok()).collect();

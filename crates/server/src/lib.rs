@@ -50,6 +50,8 @@ mod state;
 mod status;
 pub mod storage;
 mod task;
+#[cfg(feature = "tls")]
+mod tls;
 mod transfer;
 mod watch;
 
@@ -59,3 +61,5 @@ pub use config::AutoCompaction;
 pub use error::{Error, ErrorKind};
 pub use fault::Faults;
 pub use server::Server;
+#[cfg(feature = "tls")]
+pub use tls::ServerTls;

@@ -253,3 +253,39 @@ async fn settings_that_make_no_sense_are_named() {
     let listen = Server::builder().listen("nowhere.invalid:1").start().await.unwrap_err();
     assert_eq!(listen.kind(), etcdkit_server::ErrorKind::Listen);
 }
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_certificate_is_demanded_and_names_the_user() {
+    use etcdkit::config::Tls;
+    use etcdkit_server::ServerTls;
+    use etcdkit_testkit::certs::TestCa;
+
+    let authority = TestCa::new();
+    let (server, alice) = (authority.server("127.0.0.1"), authority.client("alice"));
+    let tls =
+        ServerTls::new(server.cert_path(), server.key_path()).client_ca(authority.cert_path());
+    let builder = Server::builder().bcrypt_cost(4).listen("127.0.0.1:0").tls(&tls).unwrap();
+    let server = builder.start().await.unwrap();
+    assert!(server.client_urls()[0].starts_with("https://"));
+    let trusting = || Tls::new().ca_file(authority.cert_path());
+    let shown = trusting().client_certificate_files(alice.cert_path(), alice.key_path());
+    let connect = |tls: Tls| Client::builder().endpoints(server.client_urls()).tls(tls).connect();
+
+    let client = connect(shown).await.unwrap();
+    client.put("a", "1").await.unwrap();
+    for user in ["root", "alice"] {
+        client.user_add(etcdkit::auth::UserAdd::new(user, user)).await.unwrap();
+    }
+    client.user_grant_role("root", "root").await.unwrap();
+    client.auth_enable().await.unwrap();
+    // Alice is known, and may do nothing; nobody would be told that the user's name is empty.
+    let error = client.get("a").await.unwrap_err();
+    assert_eq!(error.server_error(), Some(ServerError::PermissionDenied), "{error}");
+
+    let error = connect(trusting()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    let missing = ServerTls::new("/nowhere/cert.pem", "/nowhere/key.pem");
+    let error = Server::builder().tls(&missing).unwrap_err();
+    assert!(error.to_string().contains("/nowhere/cert.pem"), "{error}");
+}
