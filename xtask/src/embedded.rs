@@ -45,23 +45,6 @@ const LEFT_OUT: &[(&str, &[&str])] = &[
             "watch::soak",
         ],
     ),
-    (
-        "what `/metrics` tells",
-        &[
-            "auth::password",
-            "auth::renewal::a_restart_forgets_tokens",
-            "lease::users::auth_lease_keep_alive_with_a_lost_token",
-            "watch::auth::a_restart_forgets_tokens_and_watches_come_back",
-            "watch::auth::a_token_that_expires_on_an_open_stream",
-            "watch::auth::v3_auth_watch_error_and_watch_id_0",
-            "watch::basic::one_read_serves_many_watches",
-            "watch::basic::thousands_of_watches_share_a_stream",
-            "watch::cancel",
-            "watch::options::watch_mixed_prev_kv_on_same_key_separate_streams",
-            "watch::reconnect::watch_stress_resume_close",
-            "watch::slow",
-        ],
-    ),
     ("JSON web tokens", &["auth::jwt"]),
 ];
 

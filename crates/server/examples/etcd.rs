@@ -71,7 +71,7 @@ fn configured(flags: &HashMap<String, String>) -> Result<ServerBuilder, Box<dyn 
                 builder.auto_compaction(AutoCompaction::Revisions(value.parse()?))
             }
             "initial-cluster-state" if value != "new" => return Err("no cluster to join".into()),
-            "cert-file" | "client-cert-auth" => return Err("no TLS".into()),
+            "cert-file" | "client-cert-auth" => return Err("TLS is not wired up here".into()),
             _ => builder,
         };
     }

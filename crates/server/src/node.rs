@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::commit::Commits;
 use crate::config::Config;
 use crate::fault::Faults;
+use crate::grpc::Counts;
 use crate::lease::Now;
 use crate::state::State;
 use crate::status::Result;
@@ -24,6 +25,7 @@ pub(crate) struct Node {
     pub(crate) clock: Clock,
     pub(crate) config: Arc<Config>,
     pub(crate) faults: Faults,
+    pub(crate) counts: Counts,
     /// Whether answers wait for the committer.
     durable: bool,
     commits: Commits,
@@ -42,6 +44,7 @@ impl Node {
             config: Arc::clone(&state.config),
             state: RwLock::new(state),
             faults: Faults::new(),
+            counts: Counts::default(),
             clock,
             durable,
             commits,

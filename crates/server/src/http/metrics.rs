@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
+use etcdkit_proto::Code;
+use etcdkit_proto::method::Shape;
+
 use crate::config::{CLUSTER_VERSION, VERSION};
 use crate::node::Node;
 
@@ -109,5 +112,38 @@ pub(super) fn text(node: &Node) -> String {
             "# HELP {name} {help}\n# TYPE {name} gauge\n{name}{{{label}=\"{value}\"}} 1\n"
         );
     }
+    drop(state);
+    calls(node, &mut out);
     out
+}
+
+/// The calls of each method, under the names of gRPC's own exporters.
+fn calls(node: &Node, out: &mut String) {
+    let (mut started, mut handled) = (String::new(), String::new());
+    for (info, count, ended) in node.counts.all() {
+        let kind = match info.shape {
+            Shape::Unary => "unary",
+            Shape::ServerStream => "server_stream",
+            Shape::Bidi => "bidi_stream",
+        };
+        let labels = format!(
+            r#"grpc_method="{}",grpc_service="{}",grpc_type="{kind}""#,
+            info.name, info.service
+        );
+        // Writing to a string cannot fail.
+        let _ = writeln!(started, "grpc_server_started_total{{{labels}}} {count}");
+        for (code, count) in ended {
+            let code = if code == Code::Ok { "OK".to_owned() } else { code.to_string() };
+            let _ = writeln!(
+                handled,
+                r#"grpc_server_handled_total{{grpc_code="{code}",{labels}}} {count}"#
+            );
+        }
+    }
+    for (name, help, lines) in [
+        ("grpc_server_started_total", "Calls that began.", started),
+        ("grpc_server_handled_total", "Calls that ended, by their code.", handled),
+    ] {
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {COUNTER}\n{lines}");
+    }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use etcdkit_proto::grpc_health_v1::{HealthCheckResponse, health_check_response::ServingStatus};
 use etcdkit_proto::method::{
-    self, Method, MethodInfo, Shape, cluster, election as elections, health, kv as keys,
-    lease as leases, lock as locks, maintenance as care, watch as watches,
+    self, Method, cluster, election as elections, health, kv as keys, lease as leases,
+    lock as locks, maintenance as care, watch as watches,
 };
 use etcdkit_proto::{Code, ServerError};
 use prost::Message;
@@ -102,14 +102,6 @@ pub(crate) async fn unary(
         health::CHECK => |check| healthy(&check.service)?;
     }
     Err(unknown(path))
-}
-
-/// Whether either side of a method streams.
-pub(crate) fn is_stream(path: &str) -> bool {
-    // The two that matter most come first.
-    path != keys::RANGE.path()
-        && path != keys::PUT.path()
-        && MethodInfo::by_path(path).is_some_and(|info| info.shape != Shape::Unary)
 }
 
 /// Serves a call in which either side streams.
