@@ -17,6 +17,36 @@
 //! # }
 //! ```
 //!
+//! # Keeping the state
+//!
+//! [`storage::Disk`] keeps everything in a folder: what was answered is synced. [`ServerBuilder::snapshot`] starts from a
+//! snapshot of any etcd, and etcd starts from those of this server.
+//!
+//! ```
+//! use etcdkit_server::Server;
+//! # #[cfg(feature = "disk")]
+//! use etcdkit_server::storage::Disk;
+//!
+//! # #[cfg(feature = "disk")]
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! let data = folder.path().join("data");
+//! let server = Server::builder().storage(Disk::open(&data)?).start().await?;
+//! server.shutdown().await;
+//! let server = Server::builder().storage(Disk::open(&data)?).start().await?;
+//! assert_eq!(server.revision(), 1);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "disk"))]
+//! # fn main() {}
+//! ```
+//!
+//! # Without gRPC
+//!
+//! The same ports answer HTTP/1.1: `/health`, `/livez`, `/readyz`, `/version`, `/metrics`, and JSON below `/v3/`, for this
+//! machine alone unless [`ServerBuilder::gateway_hosts`] says otherwise.
+//!
 //! # Testing code that uses etcd
 //!
 //! * [`Server::start_ephemeral`] and [`Server::connector`]: a server of its own for each test, without a port.

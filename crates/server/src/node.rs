@@ -70,14 +70,13 @@ impl Node {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Applies a request. The answer comes when what it did is durable; a refusal need not wait.
+    /// Applies a request. The answer comes when what it did is durable, and a refusal when what it rests on is.
     ///
     /// Dropping the future does not undo what was applied.
     pub(crate) async fn write<T>(&self, apply: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
         let (outcome, index) = self.apply(apply);
-        let answer = outcome?;
         self.durable(index).await?;
-        Ok(answer)
+        outcome
     }
 
     fn apply<T>(&self, apply: impl FnOnce(&mut State) -> Result<T>) -> (Result<T>, u64) {
@@ -144,10 +143,13 @@ impl Node {
     /// Ends the leases that have expired, each as a request of its own.
     pub(crate) async fn expire(&self) -> Result<()> {
         let now = self.now();
+        let mut last = 0;
         while self.state().lessor.expired(now).is_some() {
-            self.write(|state| Ok(state.expire(now))).await?;
+            (_, last) = self.apply(|state| Ok(state.expire(now)));
+            tokio::task::yield_now().await;
         }
-        Ok(())
+        // They share their syncs.
+        self.durable(last).await
     }
 
     async fn durable(&self, index: u64) -> Result<()> {
