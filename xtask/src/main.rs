@@ -6,6 +6,7 @@
 
 mod ci;
 mod codegen;
+mod embedded;
 mod etcd;
 mod run;
 mod soak;
@@ -19,6 +20,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   ci [<step>]            every check there is, in the order of the pipeline, or one by its name
   test [-- <arguments>]  all tests and examples; with arguments, those of `cargo test` with them
   soak [-- <arguments>]  the long tests
+  embedded [-- <names>]  the client's tests with the embedded server in the place of etcd
   etcd <version> | all   puts the etcd servers that tests run into the cache and prints where
   etcd --list            the versions there are, and why one cannot be had
   codegen [--check]      the code of etcdkit-proto, made anew or compared with what is committed";
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         ["ci", step] => ci::run(Some(step)),
         ["test", rest @ ..] => test::run(passed_on(rest)),
         ["soak", rest @ ..] => soak::run(passed_on(rest)),
+        ["embedded", rest @ ..] => embedded::run(passed_on(rest)),
         ["etcd", "--list"] => etcd::list(),
         ["etcd", "all"] => etcd::all(),
         ["etcd", version] => etcd::one(version),

@@ -1,11 +1,13 @@
 //! The embedded server behind etcd's own flags, as far as tests set them: in place of an etcd it runs under whatever
-//! starts one. `--data-dir` is not kept.
+//! starts one.
+#![expect(clippy::print_stderr, reason = "a program that says what it does")]
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use etcdkit_server::storage::Disk;
 use etcdkit_server::{AutoCompaction, Server, ServerBuilder};
 
 #[tokio::main]
@@ -43,8 +45,11 @@ fn configured(flags: &HashMap<String, String>) -> Result<ServerBuilder, Box<dyn 
         let millis = || Ok::<_, Box<dyn Error>>(Duration::from_millis(value.parse()?));
         builder = match name.as_str() {
             "name" => builder.name(value),
+            "data-dir" => builder.storage(Disk::open(value)?),
             "listen-client-urls" => urls()
                 .fold(builder, |builder, url| builder.listen(url.replacen("unix://", "unix:", 1))),
+            // What is asked for over HTTP is answered on any address.
+            "listen-metrics-urls" => urls().fold(builder, ServerBuilder::listen),
             "advertise-client-urls" => builder.advertise_client_urls(urls()),
             "initial-advertise-peer-urls" => builder.peer_urls(urls()),
             "initial-cluster-token" => builder.cluster_token(value),
@@ -56,7 +61,10 @@ fn configured(flags: &HashMap<String, String>) -> Result<ServerBuilder, Box<dyn 
             "election-timeout" => builder.election_timeout(millis()?),
             "auth-token-ttl" => builder.auth_token_ttl(Duration::from_secs(value.parse()?)),
             "bcrypt-cost" => builder.bcrypt_cost(value.parse()?),
-            "auth-token" if value != "simple" => return Err("only simple tokens".into()),
+            #[cfg(feature = "jwt")]
+            "auth-token" if value != "simple" => builder.auth_jwt(&jwt(value)?)?,
+            #[cfg(not(feature = "jwt"))]
+            "auth-token" if value != "simple" => return Err("built without the feature jwt".into()),
             "watch-progress-notify-interval" | "experimental-watch-progress-notify-interval" => {
                 builder.watch_progress_interval(duration(value)?)
             }
@@ -66,11 +74,22 @@ fn configured(flags: &HashMap<String, String>) -> Result<ServerBuilder, Box<dyn 
                 builder.auto_compaction(AutoCompaction::Revisions(value.parse()?))
             }
             "initial-cluster-state" if value != "new" => return Err("no cluster to join".into()),
-            "cert-file" | "client-cert-auth" => return Err("no TLS".into()),
+            "cert-file" | "client-cert-auth" => return Err("TLS is not wired up here".into()),
             _ => builder,
         };
     }
     Ok(builder)
+}
+
+/// Reads `jwt,pub-key=…,priv-key=…,sign-method=…,ttl=…`.
+#[cfg(feature = "jwt")]
+fn jwt(text: &str) -> Result<etcdkit_server::AuthJwt, Box<dyn Error>> {
+    let options: HashMap<&str, &str> =
+        text.split(',').filter_map(|part| part.split_once('=')).collect();
+    let option =
+        |name: &str| options.get(name).ok_or_else(|| format!("{name} is missing in {text}"));
+    let jwt = etcdkit_server::AuthJwt::new(*option("sign-method")?, option("priv-key")?);
+    Ok(jwt.public_key(option("pub-key")?).ttl(duration(option("ttl")?)?))
 }
 
 /// A duration of one number and one unit, as in `100ms`.

@@ -8,7 +8,7 @@ use crate::clock::{self, Clock};
 use crate::config::{AutoCompaction, Config};
 use crate::error::Error;
 use crate::lease::Now;
-use crate::listen::Listener;
+use crate::listen::{Listener, Wrapping};
 use crate::node::Node;
 use crate::server::Server;
 use crate::snapshot;
@@ -24,6 +24,7 @@ pub struct ServerBuilder {
     listen: Vec<String>,
     storage: Box<dyn Storage>,
     snapshot: Option<PathBuf>,
+    wrapping: Wrapping,
 }
 
 impl Default for ServerBuilder {
@@ -33,6 +34,7 @@ impl Default for ServerBuilder {
             listen: Vec::new(),
             storage: Box::new(Memory),
             snapshot: None,
+            wrapping: Wrapping::default(),
         }
     }
 }
@@ -43,6 +45,17 @@ impl ServerBuilder {
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen.push(address.into());
         self
+    }
+
+    /// Has those who connect to an address speak TLS. In-process connections stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, or certificate and key do not belong together.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: &crate::ServerTls) -> Result<Self, Error> {
+        self.wrapping = Wrapping::tls(tls.load()?);
+        Ok(self)
     }
 
     /// Where the state is kept. [`Memory`] by default: nowhere.
@@ -139,9 +152,28 @@ impl ServerBuilder {
         self
     }
 
+    /// Hands out and accepts JSON web tokens instead of simple ones. The keys are read now.
+    ///
+    /// # Errors
+    ///
+    /// When a key cannot be read, or does not fit the way to sign.
+    #[cfg(feature = "jwt")]
+    pub fn auth_jwt(mut self, jwt: &crate::AuthJwt) -> Result<Self, Error> {
+        self.config.jwt = Some(jwt.load(clock::time_of_day())?);
+        Ok(self)
+    }
+
     /// How much work a password's hash is: each step doubles it. 10 by default, from 4 to 31.
     pub const fn bcrypt_cost(mut self, cost: u32) -> Self {
         self.config.bcrypt_cost = cost;
+        self
+    }
+
+    /// Names that the JSON gateway is asked by, besides `localhost` and addresses of the loopback: what the `Host` header of a
+    /// request may say, and the `Origin` of a page that makes one. `*` is any. None by default: the gateway is for this
+    /// machine alone, and a page in its browser is kept out whatever name it gives this machine.
+    pub fn gateway_hosts<H: Into<String>>(mut self, hosts: impl IntoIterator<Item = H>) -> Self {
+        self.config.gateway_hosts = hosts.into_iter().map(Into::into).collect();
         self
     }
 
@@ -163,11 +195,11 @@ impl ServerBuilder {
     ///
     /// Outside a tokio runtime with time and I/O.
     pub async fn start(self) -> Result<Server, Error> {
-        let Self { mut config, listen, storage, snapshot } = self;
+        let Self { mut config, listen, storage, snapshot, wrapping } = self;
         check(&config)?;
         let mut listeners = Vec::new();
         for address in listen {
-            listeners.push(Listener::bind(&address).await?);
+            listeners.push(Listener::bind(&address, wrapping.clone()).await?);
         }
         let urls: Vec<String> =
             listeners.iter().filter_map(|listener| listener.url().ok()).collect();

@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use crate::grpc;
+use crate::http;
 use crate::node::Node;
 
 /// With which every HTTP/2 connection begins.
@@ -27,8 +28,7 @@ where
         }
         let compared = first.len().min(PREFACE.len());
         if first.get(..compared) != PREFACE.get(..compared) {
-            // HTTP/1 is not spoken yet.
-            return;
+            return http::serve(Rewound { first: first.freeze(), io }, node).await;
         }
     }
     grpc::serve(Rewound { first: first.freeze(), io }, node, common_name).await;

@@ -17,6 +17,36 @@
 //! # }
 //! ```
 //!
+//! # Keeping the state
+//!
+//! [`storage::Disk`] keeps everything in a folder: what was answered is synced. [`ServerBuilder::snapshot`] starts from a
+//! snapshot of any etcd, and etcd starts from those of this server.
+//!
+//! ```
+//! use etcdkit_server::Server;
+//! # #[cfg(feature = "disk")]
+//! use etcdkit_server::storage::Disk;
+//!
+//! # #[cfg(feature = "disk")]
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! let data = folder.path().join("data");
+//! let server = Server::builder().storage(Disk::open(&data)?).start().await?;
+//! server.shutdown().await;
+//! let server = Server::builder().storage(Disk::open(&data)?).start().await?;
+//! assert_eq!(server.revision(), 1);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "disk"))]
+//! # fn main() {}
+//! ```
+//!
+//! # Without gRPC
+//!
+//! The same ports answer HTTP/1.1: `/health`, `/livez`, `/readyz`, `/version`, `/metrics`, and JSON below `/v3/`, for this
+//! machine alone unless [`ServerBuilder::gateway_hosts`] says otherwise.
+//!
 //! # Testing code that uses etcd
 //!
 //! * [`Server::start_ephemeral`] and [`Server::connector`]: a server of its own for each test, without a port.
@@ -37,6 +67,7 @@ mod error;
 mod fault;
 mod front;
 mod grpc;
+mod http;
 mod identity;
 mod lease;
 mod listen;
@@ -49,12 +80,18 @@ mod state;
 mod status;
 pub mod storage;
 mod task;
+#[cfg(feature = "tls")]
+mod tls;
 mod transfer;
 mod watch;
 
+#[cfg(feature = "jwt")]
+pub use auth::jwt::AuthJwt;
 pub use builder::ServerBuilder;
 pub use clock::Clock;
 pub use config::AutoCompaction;
 pub use error::{Error, ErrorKind};
 pub use fault::Faults;
 pub use server::Server;
+#[cfg(feature = "tls")]
+pub use tls::ServerTls;

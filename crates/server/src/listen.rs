@@ -1,10 +1,12 @@
 //! Where connections come from.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::error::Error;
@@ -15,9 +17,74 @@ use crate::{clock, front};
 /// How long accepting rests when the process has no more file descriptors.
 const REST: std::time::Duration = std::time::Duration::from_millis(50);
 
+/// How long a client has for the handshake of TLS.
+#[cfg(feature = "tls")]
+const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What connections are wrapped in: TLS, or nothing.
+#[derive(Clone, Default)]
+pub(crate) struct Wrapping {
+    #[cfg(feature = "tls")]
+    acceptor: Option<tokio_rustls::TlsAcceptor>,
+}
+
+impl Wrapping {
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(config: Arc<rustls::ServerConfig>) -> Self {
+        Self { acceptor: Some(config.into()) }
+    }
+
+    #[cfg(feature = "tls")]
+    const fn is_tls(&self) -> bool {
+        self.acceptor.is_some()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[expect(clippy::unused_self, reason = "there is nothing to look at without TLS")]
+    const fn is_tls(&self) -> bool {
+        false
+    }
+
+    #[cfg(feature = "tls")]
+    async fn serve<T: Io>(&self, io: T, node: Arc<Node>) {
+        let Some(acceptor) = &self.acceptor else {
+            return front::serve(io, node, None).await;
+        };
+        let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(io)).await;
+        let Ok(Ok(stream)) = shaken else { return };
+        let certificates = stream.get_ref().1.peer_certificates();
+        let name = certificates
+            .and_then(|certificates| certificates.first())
+            .and_then(|certificate| crate::tls::common_name(certificate));
+        front::serve(stream, node, name).await;
+    }
+
+    #[cfg(not(feature = "tls"))]
+    async fn serve<T: Io>(&self, io: T, node: Arc<Node>) {
+        front::serve(io, node, None).await;
+    }
+}
+
+impl fmt::Debug for Wrapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wrapping").field("tls", &self.is_tls()).finish()
+    }
+}
+
+/// What can be served.
+trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
+
 /// A bound address. It stays bound across restarts.
 #[derive(Debug)]
-pub(crate) enum Listener {
+pub(crate) struct Listener {
+    socket: Socket,
+    wrapping: Wrapping,
+}
+
+#[derive(Debug)]
+enum Socket {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(tokio::net::UnixListener, PathBuf),
@@ -25,17 +92,21 @@ pub(crate) enum Listener {
 
 impl Listener {
     /// Binds `host:port`, or `unix:` and a path. A socket file that nobody listens on any more is replaced.
-    pub(crate) async fn bind(address: &str) -> Result<Self, Error> {
-        let failed = |error| Error::listen(address, error);
-        let Some(path) = address.strip_prefix("unix:") else {
-            let address = address.strip_prefix("http://").unwrap_or(address);
-            return TcpListener::bind(address).await.map(Self::Tcp).map_err(failed);
+    pub(crate) async fn bind(address: &str, wrapping: Wrapping) -> Result<Self, Error> {
+        let bound = match address.strip_prefix("unix:") {
+            Some(path) => Self::bind_unix(path.trim_start_matches("//").into()).await,
+            None => {
+                let schemes = ["http://", "https://"];
+                let plain = schemes.iter().find_map(|scheme| address.strip_prefix(scheme));
+                TcpListener::bind(plain.unwrap_or(address)).await.map(Socket::Tcp)
+            }
         };
-        Self::bind_unix(path.trim_start_matches("//").into()).await.map_err(failed)
+        let socket = bound.map_err(|error| Error::listen(address, error))?;
+        Ok(Self { socket, wrapping })
     }
 
     #[cfg(unix)]
-    async fn bind_unix(path: PathBuf) -> io::Result<Self> {
+    async fn bind_unix(path: PathBuf) -> io::Result<Socket> {
         use tokio::net::{UnixListener, UnixStream};
         let bound = match UnixListener::bind(&path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -47,20 +118,21 @@ impl Listener {
             }
             bound => bound?,
         };
-        Ok(Self::Unix(bound, path))
+        Ok(Socket::Unix(bound, path))
     }
 
     #[cfg(not(unix))]
-    async fn bind_unix(_: PathBuf) -> io::Result<Self> {
+    async fn bind_unix(_: PathBuf) -> io::Result<Socket> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "there are no unix sockets here"))
     }
 
     /// The URL for clients.
     pub(crate) fn url(&self) -> io::Result<String> {
-        match self {
-            Self::Tcp(listener) => Ok(format!("http://{}", listener.local_addr()?)),
+        let secure = if self.wrapping.is_tls() { "s" } else { "" };
+        match &self.socket {
+            Socket::Tcp(listener) => Ok(format!("http{secure}://{}", listener.local_addr()?)),
             #[cfg(unix)]
-            Self::Unix(_, path) => Ok(format!("unix://{}", path.display())),
+            Socket::Unix(_, path) => Ok(format!("unix{secure}://{}", path.display())),
         }
     }
 
@@ -77,34 +149,32 @@ impl Listener {
     }
 
     async fn accept(&self, node: &Arc<Node>, connections: &mut JoinSet<()>) -> io::Result<()> {
-        match self {
-            Self::Tcp(listener) => {
+        match &self.socket {
+            Socket::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                serve_tcp(stream, node, connections);
+                // A connection that is gone already shows it when it is read.
+                let _ = stream.set_nodelay(true);
+                self.spawn(stream, node, connections);
             }
             #[cfg(unix)]
-            Self::Unix(listener, _) => {
+            Socket::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                let node = Arc::clone(node);
-                spawn_into(connections, async move {
-                    let serving = front::serve(stream, Arc::clone(&node), None);
-                    node.while_connected(serving).await;
-                });
+                self.spawn(stream, node, connections);
             }
         }
         Ok(())
     }
+
+    fn spawn<T: Io>(&self, stream: T, node: &Arc<Node>, connections: &mut JoinSet<()>) {
+        let node = Arc::clone(node);
+        let wrapping = self.wrapping.clone();
+        spawn_into(connections, async move {
+            node.while_connected(wrapping.serve(stream, Arc::clone(&node))).await;
+        });
+    }
 }
 
-fn serve_tcp(stream: TcpStream, node: &Arc<Node>, connections: &mut JoinSet<()>) {
-    let node = Arc::clone(node);
-    spawn_into(connections, async move {
-        node.while_connected(front::serve(stream, Arc::clone(&node), None)).await;
-    });
-}
-
-impl Drop for Listener {
+impl Drop for Socket {
     fn drop(&mut self) {
         #[cfg(unix)]
         if let Self::Unix(_, path) = self {

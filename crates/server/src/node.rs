@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::commit::Commits;
 use crate::config::Config;
 use crate::fault::Faults;
+use crate::grpc::Counts;
 use crate::lease::Now;
 use crate::state::State;
 use crate::status::Result;
@@ -24,6 +25,7 @@ pub(crate) struct Node {
     pub(crate) clock: Clock,
     pub(crate) config: Arc<Config>,
     pub(crate) faults: Faults,
+    pub(crate) counts: Counts,
     /// Whether answers wait for the committer.
     durable: bool,
     commits: Commits,
@@ -42,6 +44,7 @@ impl Node {
             config: Arc::clone(&state.config),
             state: RwLock::new(state),
             faults: Faults::new(),
+            counts: Counts::default(),
             clock,
             durable,
             commits,
@@ -67,14 +70,13 @@ impl Node {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Applies a request. The answer comes when what it did is durable; a refusal need not wait.
+    /// Applies a request. The answer comes when what it did is durable, and a refusal when what it rests on is.
     ///
     /// Dropping the future does not undo what was applied.
     pub(crate) async fn write<T>(&self, apply: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {
         let (outcome, index) = self.apply(apply);
-        let answer = outcome?;
         self.durable(index).await?;
-        Ok(answer)
+        outcome
     }
 
     fn apply<T>(&self, apply: impl FnOnce(&mut State) -> Result<T>) -> (Result<T>, u64) {
@@ -141,10 +143,13 @@ impl Node {
     /// Ends the leases that have expired, each as a request of its own.
     pub(crate) async fn expire(&self) -> Result<()> {
         let now = self.now();
+        let mut last = 0;
         while self.state().lessor.expired(now).is_some() {
-            self.write(|state| Ok(state.expire(now))).await?;
+            (_, last) = self.apply(|state| Ok(state.expire(now)));
+            tokio::task::yield_now().await;
         }
-        Ok(())
+        // They share their syncs.
+        self.durable(last).await
     }
 
     async fn durable(&self, index: u64) -> Result<()> {
@@ -176,6 +181,12 @@ impl Node {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("durable", &self.durable).finish_non_exhaustive()
+        let hub = &self.state().hub;
+        f.debug_struct("Node")
+            .field("durable", &self.durable)
+            .field("watch_streams", &hub.streams())
+            .field("watchers", &hub.len())
+            .field("lagging", &hub.lagging())
+            .finish_non_exhaustive()
     }
 }

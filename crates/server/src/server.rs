@@ -196,8 +196,11 @@ impl Server {
     ///
     /// Dropping the future ends it as well, without waiting for the storage.
     pub async fn shutdown(mut self) {
-        self.tasks.clear();
-        self.lock_connections().abort_all();
+        for task in self.tasks.drain(..) {
+            task.stopped().await;
+        }
+        let mut connections = std::mem::take(&mut *self.lock_connections());
+        connections.shutdown().await;
         self.node.stop();
         if let Some(committer) = self.committer.take() {
             // One that hangs in a sync cannot be waited for for ever.

@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) tokens: Tokens,
     pub(crate) alarms: BTreeSet<Alarm>,
     pub(crate) member: Member,
+    /// The version that the cluster was told to go down to.
+    pub(crate) downgrade: Option<String>,
     pub(crate) hub: Hub,
     pub(crate) journal: Journal,
     /// Removals of what was compacted: the first is under way.
@@ -109,6 +111,7 @@ impl State {
             auth: Auth::default(),
             alarms: BTreeSet::new(),
             member,
+            downgrade: None,
             journal: Journal::default(),
             compactions: VecDeque::new(),
             removed: -1,

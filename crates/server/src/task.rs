@@ -40,6 +40,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 impl Task {
+    /// Ends the task and waits until what it owned is gone.
+    pub(crate) async fn stopped(self) {
+        self.0.abort();
+        self.ended().await;
+    }
+
     /// Waits until the task has ended by itself.
     pub(crate) async fn ended(mut self) {
         let _ = (&mut self.0).await;

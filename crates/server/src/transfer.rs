@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use etcdkit_datadir::schema::{ConfState, Member as SavedMember, RevisionKey};
+use etcdkit_datadir::schema::{ConfState, Downgrade, Member as SavedMember, RevisionKey};
 use etcdkit_proto::authpb::{Role, User};
 use etcdkit_proto::etcdserverpb::AlarmMember;
 use etcdkit_proto::leasepb::Lease;
@@ -37,7 +37,7 @@ impl State {
         self.auth.roles().for_each(|role| add(Bucket::AuthRoles, &role.name, role.encode_to_vec()));
         self.auth.users().for_each(|user| add(Bucket::AuthUsers, &user.name, user.encode_to_vec()));
         add(Bucket::Cluster, b"clusterVersion", CLUSTER_VERSION.into());
-        add(Bucket::Cluster, b"downgrade", br#"{"target-version":"","enabled":false}"#.to_vec());
+        add(Bucket::Cluster, b"downgrade", self.saved_downgrade().into_bytes());
         for lease in self.lessor.saved() {
             add(Bucket::Lease, &lease.id.to_be_bytes(), lease.encode_to_vec());
         }
@@ -98,6 +98,11 @@ impl State {
                 }
                 _ => {}
             },
+            Bucket::Cluster if key == b"downgrade" => {
+                let saved = Downgrade::decode(value)
+                    .map_err(|error| StorageError::Corrupt(format!("{error}")))?;
+                self.downgrade = saved.enabled.then_some(saved.target_version);
+            }
             // Who this member is, its settings say.
             Bucket::Cluster | Bucket::Members | Bucket::MembersRemoved => {}
         }

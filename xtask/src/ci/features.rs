@@ -1,13 +1,18 @@
-//! Each feature of the client compiles alone, without warnings: TLS with either provider, and whatever else there is.
+//! Each feature of the client and of the server compiles alone, without warnings: TLS with either provider, and whatever
+//! else there is; and so does the server with none.
 
 use crate::run::{cargo, read, root, run as run_command};
 
 pub(super) fn run() -> Result<(), String> {
-    let manifest = read(&root().join("crates/client/Cargo.toml"))?;
-    for feature in features(&manifest) {
-        let mut clippy =
-            cargo(["clippy", "--quiet", "--package", "etcdkit", "--no-default-features"]);
-        run_command(clippy.args(["--features", feature, "--", "-D", "warnings"]))?;
+    for (package, folder) in [("etcdkit", "client"), ("etcdkit-server", "server")] {
+        let manifest = read(&root().join(format!("crates/{folder}/Cargo.toml")))?;
+        // The client without any is a step of its own.
+        let none = (package != "etcdkit").then_some("");
+        for feature in features(&manifest).into_iter().chain(none) {
+            let mut clippy = cargo(["clippy", "--quiet", "--package", package]);
+            clippy.args(["--no-default-features", "--features", feature, "--", "-D", "warnings"]);
+            run_command(&mut clippy)?;
+        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ mod outside;
 use std::time::{Duration, Instant};
 
 use crate::run::{cargo, is_installed, run as run_command};
-use crate::{codegen, test};
+use crate::{codegen, embedded, test};
 
 /// What a step that did not fail has to say.
 enum Outcome {
@@ -33,6 +33,7 @@ const STEPS: &[(&str, Step)] = &[
     ("public API", || passed(["test", "--package", "xtask", "--test", "public_api"])),
     ("licences and advisories", deny),
     ("vendored and offline", || outside::run().map(|()| Outcome::Passed)),
+    ("embedded server", || embedded::run(&[]).map(|()| Outcome::Passed)),
     ("test", || test::run(&[]).map(|()| Outcome::Passed)),
 ];
 
@@ -76,7 +77,7 @@ fn clippy(arguments: &[&str]) -> Result<Outcome, String> {
 
 /// In the workspace, another member may turn on the feature of a dependency that a crate forgot to ask for.
 fn alone() -> Result<Outcome, String> {
-    for package in ["etcdkit-proto", "etcdkit-datadir", "etcdkit", "etcdkit-v2"] {
+    for package in ["etcdkit-proto", "etcdkit-datadir", "etcdkit", "etcdkit-v2", "etcdkit-server"] {
         run_command(&mut cargo(["check", "--quiet", "--package", package]))?;
     }
     Ok(Outcome::Passed)

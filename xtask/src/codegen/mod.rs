@@ -1,4 +1,5 @@
-//! `cargo xtask codegen`: turns `crates/proto/proto/*.proto` into `crates/proto/src/generated/`.
+//! `cargo xtask codegen`: turns `crates/proto/proto/*.proto` into `crates/proto/src/generated/`, and into the
+//! [table](schema) that the embedded server's gateway translates by.
 //!
 //! protox compiles the files to descriptors, [`model`] lowers those to what Rust needs to know, and
 //! [`message`], [`oneof`] and [`enumeration`] write it down; rustfmt gives it its form. The output
@@ -15,6 +16,7 @@ mod message;
 mod model;
 mod names;
 mod oneof;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -27,9 +29,19 @@ use prost_types::FileDescriptorSet;
 /// Generates the code, or with `check` only compares it with what is committed.
 pub(crate) fn run(check: bool) -> Result<(), String> {
     let proto = workspace().join("crates/proto");
-    let generated = generate(&files::compile(&proto.join("proto"))?)?;
-    let target = proto.join("src/generated");
-    if check { files::compare(&target, &generated) } else { files::write(&target, &generated) }
+    let descriptors = files::compile(&proto.join("proto"))?;
+    let table = BTreeMap::from([("mod.rs".to_owned(), schema::emit(&descriptors)?)]);
+    for (target, generated) in [
+        (proto.join("src/generated"), generate(&descriptors)?),
+        (workspace().join("crates/server/src/http/gateway/schema"), table),
+    ] {
+        if check {
+            files::compare(&target, &generated)?;
+        } else {
+            files::write(&target, &generated)?;
+        }
+    }
+    Ok(())
 }
 
 fn workspace() -> PathBuf {

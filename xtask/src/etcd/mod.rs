@@ -91,6 +91,11 @@ pub(crate) fn all() -> Result<(), String> {
     if missing.is_empty() { Ok(()) } else { Err(missing.join("\n")) }
 }
 
+/// The path of a version's server, which is obtained first where it is missing.
+pub(crate) fn path(version: &str) -> Result<PathBuf, String> {
+    ensure(version)
+}
+
 /// The servers that tests run, obtained where they were missing, and by name those that cannot be had.
 pub(crate) struct Servers {
     pub(crate) present: Vec<&'static str>,

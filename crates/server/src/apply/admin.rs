@@ -10,6 +10,7 @@ use crate::auth::Who;
 use crate::config::{CLUSTER_VERSION, STORAGE_VERSION, VERSION};
 use crate::state::State;
 use crate::status::Result;
+use crate::storage::Bucket;
 
 impl State {
     pub(crate) fn status(&self, who: Option<&Who>) -> Result<StatusResponse> {
@@ -33,34 +34,56 @@ impl State {
             is_learner: false,
             storage_version: STORAGE_VERSION.to_owned(),
             db_size_quota: quota,
-            downgrade_info: Some(DowngradeInfo::default()),
+            downgrade_info: Some(DowngradeInfo {
+                enabled: self.downgrade.is_some(),
+                target_version: self.downgrade.clone().unwrap_or_default(),
+            }),
         })
     }
 
-    /// A member alone never goes down a version: nothing else is checked than what etcd checks first.
+    /// Checks, announces or takes back that the cluster goes down a version. This server never becomes an older one: the
+    /// announcement is all there is.
     pub(crate) fn downgrade(
-        &self,
+        &mut self,
         who: Option<&Who>,
         request: &DowngradeRequest,
     ) -> Result<DowngradeResponse> {
         self.auth.check_root(who)?;
         match DowngradeAction::from_i32(request.action) {
-            Some(DowngradeAction::Cancel) => Err(ServerError::NoInflightDowngrade.into()),
+            Some(DowngradeAction::Cancel) => self.announce(None),
+            Some(DowngradeAction::Enable) => {
+                let target = self.downgrade_target(&request.version)?;
+                self.announce(Some(target));
+            }
             _ => {
-                let target =
-                    version(&request.version).ok_or(ServerError::WrongDowngradeVersionFormat)?;
-                let now = version(CLUSTER_VERSION).unwrap_or_default();
-                if (target.0, target.1 + 1) != (now.0, now.1) {
-                    return Err(ServerError::InvalidDowngradeTargetVersion.into());
-                }
-                let action = DowngradeAction::from_i32(request.action);
-                if action == Some(DowngradeAction::Enable) {
-                    return Err(ServerError::NotCapable.into());
-                }
-                let version = CLUSTER_VERSION.to_owned();
-                Ok(DowngradeResponse { header: Some(self.header_now()), version })
+                self.downgrade_target(&request.version)?;
             }
         }
+        let version = CLUSTER_VERSION.to_owned();
+        Ok(DowngradeResponse { header: Some(self.header_now()), version })
+    }
+
+    fn downgrade_target(&self, text: &str) -> Result<String, ServerError> {
+        let target = version(text).ok_or(ServerError::WrongDowngradeVersionFormat)?;
+        let now = version(CLUSTER_VERSION).unwrap_or_default();
+        if (target.0, target.1 + 1) != now {
+            return Err(ServerError::InvalidDowngradeTargetVersion);
+        }
+        if self.downgrade.is_some() {
+            return Err(ServerError::DowngradeInProcess);
+        }
+        Ok(format!("{}.{}.0", target.0, target.1))
+    }
+
+    fn announce(&mut self, target: Option<String>) {
+        self.downgrade = target;
+        self.journal.put(Bucket::Cluster, "downgrade", self.saved_downgrade());
+    }
+
+    /// The announcement as the bucket `cluster` has it.
+    pub(crate) fn saved_downgrade(&self) -> String {
+        let target = self.downgrade.as_deref().unwrap_or_default();
+        format!(r#"{{"target-version":"{target}","enabled":{}}}"#, self.downgrade.is_some())
     }
 }
 

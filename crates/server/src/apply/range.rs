@@ -67,11 +67,6 @@ impl<'a> Selection<'a> {
         RangeResponse { header: Some(header), kvs, more: self.more, count: self.count }
     }
 
-    /// The keys as messages.
-    pub(crate) fn kvs(&self) -> impl Iterator<Item = KeyValue> {
-        self.records.iter().map(|record| self.kv(record))
-    }
-
     fn kv(&self, record: &Record<'_>) -> KeyValue {
         let mut kv = record.kv();
         if self.keys_only {
@@ -111,10 +106,6 @@ impl<'a> Selection<'a> {
 
     pub(crate) const fn count(&self) -> i64 {
         self.count
-    }
-
-    pub(crate) const fn more(&self) -> bool {
-        self.more
     }
 
     /// The last key that was found.

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use etcdkit_proto::Code;
+use etcdkit_proto::method::Shape;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::counts::Place;
 use super::head;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
@@ -99,11 +101,15 @@ async fn call(
     let timeout = head::timeout(&head.headers);
     let inbound = Inbound::new(body, node.config.receive_limit());
     let path = head.uri.path();
-    if service::is_stream(path) {
-        stream(&node, path, &caller, inbound, outbound, timeout).await;
+    let place = Place::of(path);
+    node.counts.started(place);
+    let streams = place.and_then(Place::info).is_some_and(|info| info.shape != Shape::Unary);
+    let code = if streams {
+        stream(&node, path, &caller, inbound, outbound, timeout).await
     } else {
-        unary(&node, path, &caller, inbound, outbound, timeout).await;
-    }
+        unary(&node, path, &caller, inbound, outbound, timeout).await
+    };
+    node.counts.handled(place, code);
 }
 
 async fn unary(
@@ -113,17 +119,27 @@ async fn unary(
     mut inbound: Inbound,
     mut outbound: Outbound,
     timeout: Option<Duration>,
-) {
+) -> Code {
     let served = async {
         let message = inbound.only().await?;
         node.faults.meet(path).await?;
         service::unary(node, path, caller, message).await
     };
     match within(served, &mut outbound, timeout).await {
-        Some(Ok(answer)) => outbound.answer(answer),
-        Some(Err(status)) => outbound.end(Err(status)),
-        None => {}
+        Some(Ok(answer)) => {
+            outbound.answer(answer);
+            Code::Ok
+        }
+        Some(Err(status)) => end(outbound, Err(status)),
+        None => Code::Canceled,
     }
+}
+
+/// Ends a call, and tells how.
+fn end(outbound: Outbound, outcome: Result<()>) -> Code {
+    let code = outcome.as_ref().map_or_else(|status| status.code, |()| Code::Ok);
+    outbound.end(outcome);
+    code
 }
 
 async fn stream(
@@ -133,16 +149,18 @@ async fn stream(
     mut inbound: Inbound,
     mut outbound: Outbound,
     timeout: Option<Duration>,
-) {
+) -> Code {
     let served = async {
         node.faults.meet(path).await?;
         service::stream(node, path, caller, &mut inbound, &mut outbound).await
     };
     let outcome = match timeout {
-        Some(timeout) => tokio::time::timeout(timeout, served).await.unwrap_or(Err(late())),
+        Some(timeout) => {
+            tokio::time::timeout(timeout, served).await.unwrap_or_else(|_| Err(late()))
+        }
         None => served.await,
     };
-    outbound.end(outcome);
+    end(outbound, outcome)
 }
 
 /// The output of a call's work; `None` if the client gives the call up before.

@@ -40,10 +40,8 @@ impl Outbound {
         let mut data = Bytes::from(framed);
         while !data.is_empty() {
             stream.reserve_capacity(data.len());
-            let room = match poll_fn(|context| stream.poll_capacity(context)).await {
-                Some(Ok(room)) => room,
-                Some(Err(_)) | None => return Err(gone()),
-            };
+            let room = poll_fn(|context| stream.poll_capacity(context)).await;
+            let Some(Ok(room)) = room else { return Err(gone()) };
             let part = data.split_to(room.min(data.len()));
             stream.send_data(part, false).map_err(|_| gone())?;
         }

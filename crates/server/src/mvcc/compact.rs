@@ -1,7 +1,10 @@
 //! Removing what a compaction made unreadable, a little at a time.
 
+use std::borrow::Borrow as _;
+
 use etcdkit_datadir::schema::RevisionKey;
 
+use super::index::Key;
 use super::log::Stamp;
 use super::store::Store;
 
@@ -22,7 +25,7 @@ enum Phase {
     /// The next segment.
     Log(usize),
     /// The next key.
-    Index(Box<[u8]>),
+    Index(Key),
     Done,
 }
 
@@ -58,10 +61,10 @@ impl Compaction {
                     Phase::Log(segment + 1)
                 } else {
                     log.drop_empty();
-                    Phase::Index(Box::default())
+                    Phase::Index(Key::default())
                 }
             }
-            Phase::Index(key) => match store.index.compact(&key, revision, KEYS) {
+            Phase::Index(key) => match store.index.compact(key.borrow(), revision, KEYS) {
                 Some(next) => Phase::Index(next),
                 None => Phase::Done,
             },

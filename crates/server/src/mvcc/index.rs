@@ -1,5 +1,7 @@
 //! Which revisions each key has.
 
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
@@ -56,9 +58,68 @@ impl History {
     }
 }
 
+/// Bytes of a key that take no allocation of their own.
+const SHORT: usize = 22;
+
+/// A key; short ones lie where the key is.
+#[derive(Clone, Debug)]
+pub(super) enum Key {
+    Short(u8, [u8; SHORT]),
+    Long(Box<[u8]>),
+}
+
+impl Key {
+    fn new(key: &[u8]) -> Self {
+        let mut short = [0; SHORT];
+        match (u8::try_from(key.len()), short.get_mut(..key.len())) {
+            (Ok(length), Some(place)) => {
+                place.copy_from_slice(key);
+                Self::Short(length, short)
+            }
+            _ => Self::Long(key.into()),
+        }
+    }
+}
+
+impl Default for Key {
+    fn default() -> Self {
+        Self::new(&[])
+    }
+}
+
+impl Borrow<[u8]> for Key {
+    fn borrow(&self) -> &[u8] {
+        match self {
+            Self::Short(length, key) => key.get(..usize::from(*length)).unwrap_or_default(),
+            Self::Long(key) => key,
+        }
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Key {}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let (own, other): (&[u8], &[u8]) = (self.borrow(), other.borrow());
+        own.cmp(other)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    keys: BTreeMap<Box<[u8]>, History>,
+    keys: BTreeMap<Key, History>,
 }
 
 impl Index {
@@ -68,7 +129,7 @@ impl Index {
         if let Some(history) = self.keys.get_mut(key) {
             return history.push(stamp);
         }
-        match self.keys.entry(key.into()) {
+        match self.keys.entry(Key::new(key)) {
             Entry::Vacant(vacant) => {
                 vacant.insert(History::new(stamp));
             }
@@ -91,7 +152,7 @@ impl Index {
         let keys = bounds.map(|bounds| self.keys.range::<[u8], _>(bounds));
         keys.into_iter().flatten().filter_map(move |(key, history)| {
             let stamp = history.at(revision).filter(|stamp| !stamp.is_tombstone())?;
-            Some((key.as_ref(), stamp))
+            Some((key.borrow(), stamp))
         })
     }
 
@@ -101,12 +162,7 @@ impl Index {
     }
 
     /// Compacts the keys from `start` on, so many at most. Returns where to go on; `None` at the end.
-    pub(super) fn compact(
-        &mut self,
-        start: &[u8],
-        revision: i64,
-        limit: usize,
-    ) -> Option<Box<[u8]>> {
+    pub(super) fn compact(&mut self, start: &[u8], revision: i64, limit: usize) -> Option<Key> {
         let mut gone = Vec::new();
         let mut next = None;
         let from = (std::ops::Bound::Included(start), std::ops::Bound::Unbounded);
@@ -120,7 +176,7 @@ impl Index {
             }
         }
         for key in gone {
-            self.keys.remove(&key);
+            self.keys.remove::<[u8]>(key.borrow());
         }
         next
     }

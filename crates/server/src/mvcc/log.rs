@@ -66,33 +66,69 @@ pub(super) struct Log {
 
 #[derive(Debug, Default)]
 struct Segment {
+    /// The revision that the entries count from.
+    base: i64,
     entries: Vec<Entry>,
     bytes: Vec<u8>,
 }
 
+/// Where a record ends, and its revision: twelve bytes, as there is one for each record.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    stamp: Stamp,
+    after: u32,
+    sub: u32,
     end: u32,
 }
 
 impl Segment {
+    const fn stamp(&self, entry: Entry) -> Stamp {
+        Stamp { main: self.base + entry.after as i64, sub: entry.sub }
+    }
+
+    /// Whether a record fits in: by its size, and by how far its revision is from the first one.
+    fn has_room(&self, stamp: Stamp, size: usize) -> bool {
+        self.entries.is_empty()
+            || self.bytes.len() + size <= SEGMENT && u32::try_from(stamp.main - self.base).is_ok()
+    }
+
+    fn first(&self) -> Option<Stamp> {
+        self.entries.first().map(|entry| self.stamp(*entry))
+    }
+
+    fn last(&self) -> Option<Stamp> {
+        self.entries.last().map(|entry| self.stamp(*entry))
+    }
+
     fn record(&self, index: usize) -> Option<Record<'_>> {
         let entry = self.entries.get(index)?;
         let start = match index.checked_sub(1) {
             Some(before) => self.entries.get(before)?.end as usize,
             None => 0,
         };
-        let key =
-            RevisionKey { revision: entry.stamp.revision(), tombstone: entry.stamp.is_tombstone() };
+        let stamp = self.stamp(*entry);
+        let key = RevisionKey { revision: stamp.revision(), tombstone: stamp.is_tombstone() };
         Some(Record { key, message: self.bytes.get(start..entry.end as usize)? })
     }
 
+    fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        (0..self.entries.len()).filter_map(|index| self.record(index))
+    }
+
     fn append(&mut self, stamp: Stamp, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.entries.is_empty() {
+            self.base = stamp.main;
+        }
         write(&mut self.bytes);
-        // A segment ends at 256 KiB and holds at most one larger record, which requests limit to 2 GiB.
+        // Who appends has asked whether there is room. A segment ends at 256 KiB and holds at most one larger record, which
+        // requests limit to 2 GiB.
+        let after = u32::try_from(stamp.main - self.base).unwrap_or(u32::MAX);
         let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-        self.entries.push(Entry { stamp, end });
+        self.entries.push(Entry { after, sub: stamp.sub, end });
+    }
+
+    fn take_over(&mut self, record: &Record<'_>) {
+        let stamp = Stamp::new(record.key.revision, record.key.tombstone);
+        self.append(stamp, |out| out.extend_from_slice(record.message));
     }
 }
 
@@ -108,7 +144,7 @@ impl Log {
     }
 
     fn append_with(&mut self, stamp: Stamp, size: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        let full = |segment: &Segment| segment.bytes.len() + size > SEGMENT;
+        let full = |segment: &Segment| !segment.has_room(stamp, size);
         if self.segments.last().is_none_or(full) {
             if let Some(last) = self.segments.last_mut() {
                 last.entries.shrink_to_fit();
@@ -127,10 +163,8 @@ impl Log {
     /// The record with this revision.
     pub(super) fn get(&self, stamp: Stamp) -> Option<Record<'_>> {
         let segment = self.segments.get(self.segment_of(stamp.order()))?;
-        let index = segment
-            .entries
-            .binary_search_by_key(&stamp.order(), |entry| entry.stamp.order())
-            .ok()?;
+        let order = |entry: &Entry| segment.stamp(*entry).order();
+        let index = segment.entries.binary_search_by_key(&stamp.order(), order).ok()?;
         segment.record(index)
     }
 
@@ -140,7 +174,7 @@ impl Log {
         self.segments.get(first..).unwrap_or_default().iter().enumerate().flat_map(
             move |(number, segment)| {
                 let start = match number {
-                    0 => segment.entries.partition_point(|entry| entry.stamp.main < main),
+                    0 => segment.entries.partition_point(|entry| segment.stamp(*entry).main < main),
                     _ => 0,
                 };
                 (start..segment.entries.len()).filter_map(|index| segment.record(index))
@@ -149,8 +183,9 @@ impl Log {
     }
 
     /// The revision of the last record; 0 when there is none.
+    #[cfg(test)]
     pub(super) fn last(&self) -> i64 {
-        self.segments.last().and_then(|segment| segment.entries.last()).map_or(0, |e| e.stamp.main)
+        self.segments.last().and_then(Segment::last).map_or(0, |stamp| stamp.main)
     }
 
     /// The bytes of all records.
@@ -167,24 +202,12 @@ impl Log {
         self.firsts.partition_point(|first| *first <= order).saturating_sub(1)
     }
 
-    /// The records of one segment.
-    pub(super) fn records_of(&self, segment: usize) -> impl Iterator<Item = Record<'_>> {
-        let segment = self.segments.get(segment);
-        let count = segment.map_or(0, |segment| segment.entries.len());
-        (0..count).filter_map(move |index| segment?.record(index))
-    }
-
     /// Writes one segment anew with the records that are kept. An empty one stays in its place until
     /// [`drop_empty`](Self::drop_empty).
     pub(super) fn retain(&mut self, segment: usize, mut keep: impl FnMut(&Record<'_>) -> bool) {
         let Some(old) = self.segments.get(segment) else { return };
         let mut new = Segment::default();
-        for record in (0..old.entries.len()).filter_map(|index| old.record(index)) {
-            if keep(&record) {
-                let stamp = Stamp::new(record.key.revision, record.key.tombstone);
-                new.append(stamp, |out| out.extend_from_slice(record.message));
-            }
-        }
+        old.records().filter(|record| keep(record)).for_each(|record| new.take_over(&record));
         if new.entries.len() == old.entries.len() {
             return;
         }
@@ -200,19 +223,15 @@ impl Log {
     pub(super) fn drop_empty(&mut self) {
         let mut joined: Vec<Segment> = Vec::with_capacity(self.segments.len());
         for segment in std::mem::take(&mut self.segments) {
+            let Some(end) = segment.last() else { continue };
             match joined.last_mut() {
-                _ if segment.entries.is_empty() => {}
-                Some(last) if last.bytes.len() + segment.bytes.len() <= SEGMENT => {
-                    for record in (0..segment.entries.len()).filter_map(|i| segment.record(i)) {
-                        let stamp = Stamp::new(record.key.revision, record.key.tombstone);
-                        last.append(stamp, |out| out.extend_from_slice(record.message));
-                    }
+                Some(last) if last.has_room(end, segment.bytes.len()) => {
+                    segment.records().for_each(|record| last.take_over(&record));
                 }
                 _ => joined.push(segment),
             }
         }
-        self.firsts =
-            joined.iter().filter_map(|s| s.entries.first()).map(|e| e.stamp.order()).collect();
+        self.firsts = joined.iter().filter_map(Segment::first).map(Stamp::order).collect();
         self.segments = joined;
     }
 }

@@ -218,3 +218,40 @@ fn ranges_are_those_of_etcd() {
     let last = KeyRange::prefix(&Bytes::from_static(b"\xff"));
     assert!(last.contains(b"\xff\xff\xff") && !last.contains(b"\xfe"));
 }
+
+#[test]
+fn keys_of_every_length_are_kept_in_order() {
+    let mut store = Store::default();
+    let keys: Vec<Vec<u8>> = (1..60).map(|length| vec![b'k'; length]).collect();
+    for key in keys.iter().rev() {
+        store.put(key, key, 0);
+        store.finish();
+    }
+    let now = store.revision();
+    let found: Vec<Vec<u8>> =
+        store.range(&all(), now).map(|record| record.kv().key.to_vec()).collect();
+    assert_eq!(found, keys);
+    for key in &keys {
+        assert_eq!(
+            store.get(key, now).map(|record| record.kv().value.to_vec()).as_ref(),
+            Some(key)
+        );
+    }
+}
+
+#[test]
+fn revisions_may_lie_far_apart() {
+    let mut store = Store::default();
+    let far = i64::from(u32::MAX) * 3;
+    for (main, key) in [(2, "a"), (far, "b"), (far + 1, "c")] {
+        let revision = Revision { main, sub: 0 };
+        let message = [&[0x0a, 1][..], key.as_bytes()].concat();
+        store.load(RevisionKey { revision, tombstone: false }, &message).unwrap();
+    }
+    store.loaded(None);
+    let revisions: Vec<i64> = store.since(0).map(|record| record.key.revision.main).collect();
+    assert_eq!(revisions, [2, far, far + 1]);
+    assert_eq!(store.since(far).count(), 2);
+    assert!(store.get(b"b", far).is_some() && store.get(b"b", far - 1).is_none());
+    assert_eq!(store.revision(), far + 1);
+}

@@ -15,4 +15,4 @@ mod session;
 mod snapshot;
 mod watch;
 
-pub(crate) use route::{is_stream, stream, unary};
+pub(crate) use route::{stream, unary};

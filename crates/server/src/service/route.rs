@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use etcdkit_proto::grpc_health_v1::{HealthCheckResponse, health_check_response::ServingStatus};
 use etcdkit_proto::method::{
-    self, Method, MethodInfo, Shape, cluster, election as elections, health, kv as keys,
-    lease as leases, lock as locks, maintenance as care, watch as watches,
+    self, Method, cluster, election as elections, health, kv as keys, lease as leases,
+    lock as locks, maintenance as care, watch as watches,
 };
 use etcdkit_proto::{Code, ServerError};
 use prost::Message;
@@ -81,7 +81,7 @@ pub(crate) async fn unary(
         care::HASH_KV => |hash| node.read_as(caller, |state, who| state.hash_kv(who, &hash)).await?;
         care::DEFRAGMENT => |_| maintenance::defragment(node, caller).await?;
         care::MOVE_LEADER => |to| node.read_as(caller, |state, who| state.move_leader(who, &to)).await?;
-        care::DOWNGRADE => |to| node.read_as(caller, |state, who| state.downgrade(who, &to)).await?;
+        care::DOWNGRADE => |to| node.write_as(caller, |state, who| state.downgrade(who, &to)).await?;
         method::auth::ENABLE => |_| node.write_as(caller, |state, who| state.auth_enable(who)).await?;
         method::auth::DISABLE => |_| node.write_as(caller, |state, who| state.auth_disable(who)).await?;
         method::auth::STATUS => |_| node.read(|state| Ok(state.auth_status())).await?;
@@ -102,14 +102,6 @@ pub(crate) async fn unary(
         health::CHECK => |check| healthy(&check.service)?;
     }
     Err(unknown(path))
-}
-
-/// Whether either side of a method streams.
-pub(crate) fn is_stream(path: &str) -> bool {
-    // The two that matter most come first.
-    path != keys::RANGE.path()
-        && path != keys::PUT.path()
-        && MethodInfo::by_path(path).is_some_and(|info| info.shape != Shape::Unary)
 }
 
 /// Serves a call in which either side streams.

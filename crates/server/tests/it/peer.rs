@@ -1,4 +1,5 @@
 //! A bare gRPC client over the `h2` crate.
+#![cfg(test)]
 
 use std::collections::VecDeque;
 

@@ -1,6 +1,6 @@
 //! The folder: its lock, and the file in it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +34,7 @@ impl Folder {
                 path.display()
             )));
         }
-        fs::create_dir_all(path).map_err(|error| failed("create", path, &error))?;
+        create_folder(path)?;
         let lock = lock(path)?;
         let folder = Self { path: path.to_owned(), _lock: lock };
         if !folder.file().exists() {
@@ -50,7 +50,7 @@ impl Folder {
     /// A database appears under its name when it is complete: whoever finds the file finds a database.
     fn create(&self) -> Result<(), StorageError> {
         let draft = self.path.join(DRAFT);
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(&draft);
+        let file = private().read(true).create(true).truncate(true).open(&draft);
         let file = file.map_err(|error| failed("create", &draft, &error))?;
         let backend = FileBackend::new(file)
             .map_err(|error| StorageError::Broken(format!("{}: {error}", draft.display())))?;
@@ -76,9 +76,26 @@ impl Medium for Folder {
     }
 }
 
+/// What is stored is for the server's user alone: there are passwords' hashes in it.
+fn create_folder(path: &Path) -> Result<(), StorageError> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|error| failed("create", path, &error))
+}
+
+fn private() -> OpenOptions {
+    let mut options = File::options();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
 fn lock(path: &Path) -> Result<File, StorageError> {
     let path = path.join(LOCK);
-    let file = File::options().write(true).create(true).truncate(false).open(&path);
+    let file = private().create(true).truncate(false).open(&path);
     let file = file.map_err(|error| failed("open", &path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -102,6 +102,22 @@ fn a_folder_is_open_once() {
     assert_eq!(keys(&mut Disk::open(&path).unwrap()), [b"a"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_folder_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    drop(Disk::open(&path).unwrap());
+    for (path, mode) in
+        [(path.clone(), 0o700), (path.join("lock"), 0o600), (path.join("etcdkit.redb"), 0o600)]
+    {
+        let found = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{}", path.display());
+    }
+}
+
 #[test]
 fn what_is_no_storage_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();

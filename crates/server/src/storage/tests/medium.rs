@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use redb::StorageBackend;
 
@@ -16,7 +16,14 @@ const BLOCK: usize = 4096;
 
 /// A drive, whoever holds it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Drive(Arc<Mutex<Inner>>);
+pub(super) struct Drive(Arc<Mutex<Inner>>, Arc<Gate>);
+
+/// Where syncs wait while it is closed.
+#[derive(Debug, Default)]
+struct Gate {
+    closed: Mutex<bool>,
+    opened: Condvar,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -152,7 +159,7 @@ impl Drive {
             syncs: inner.syncs,
             ..Inner::default()
         };
-        Self(Arc::new(Mutex::new(inner)))
+        Self(Arc::new(Mutex::new(inner)), Arc::default())
     }
 
     /// Lets so many blocks more be used, and no further; `None` takes it back.
@@ -163,6 +170,12 @@ impl Drive {
 
     pub(super) fn fail_syncs(&self, fail: bool) {
         self.lock().syncs_fail = fail;
+    }
+
+    /// Has syncs wait, or go on.
+    pub(super) fn hold_syncs(&self, hold: bool) {
+        *self.1.closed.lock().unwrap() = hold;
+        self.1.opened.notify_all();
     }
 
     pub(super) fn syncs(&self) -> u64 {
@@ -210,6 +223,8 @@ impl StorageBackend for Drive {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let closed = self.1.closed.lock().unwrap();
+        drop(self.1.opened.wait_while(closed, |closed| *closed).unwrap());
         let mut inner = self.lock();
         inner.operate()?;
         if inner.syncs_fail {

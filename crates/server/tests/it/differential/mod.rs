@@ -1,5 +1,6 @@
 //! The same generated requests to this server and to real etcd 3.7.1: the answers must be equal field by field, and so
 //! must what watchers see. Only ids, terms and sizes may differ, and what depends on the time of day.
+#![cfg(test)]
 
 mod generate;
 mod normal;

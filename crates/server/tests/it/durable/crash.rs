@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use etcdkit::{Client, Get, Put, Revision, Txn};
 use etcdkit_server::Server;
-use etcdkit_server::storage::Disk;
+use etcdkit_server::storage::{Disk, StorageError};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -159,6 +159,16 @@ async fn killed(rounds: u64) {
     let client = Client::connect([process.url.as_str()]).await.unwrap();
     run.check(&client, rounds).await;
     assert!(run.total.load(Ordering::Relaxed) > rounds);
+}
+
+#[test]
+fn a_folder_that_another_process_has_open_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path());
+    let error = Disk::open(folder.path()).unwrap_err();
+    assert!(matches!(error, StorageError::InUse(_)), "{error}");
+    drop(process);
+    Disk::open(folder.path()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! A server whose disk is full, or broken.
+//! A server whose disk is slow, full, or broken.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use etcdkit_proto::etcdserverpb::alarm_request::AlarmAction;
 use etcdkit_proto::etcdserverpb::{
-    AlarmRequest, AlarmType, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
+    AlarmRequest, AlarmType, CompactionRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
+    RangeRequest,
 };
 use etcdkit_proto::{Code, ServerError};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all, poll_immediate};
 
 use super::medium::{Drive, Loss};
 use super::power::{entries, load};
@@ -127,6 +128,59 @@ async fn a_lease_that_cannot_be_ended_for_lack_of_room_is_tried_again_later() {
     let state = node.state();
     let left = state.lessor.time_to_live(5, node.now()).expect("it is back").remaining;
     assert!(left <= Duration::from_secs(3) && left > Duration::from_secs(1), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_answered_or_shown_before_it_is_durable() {
+    let drive = Drive::formatted();
+    let (node, _committer) = started(&drive);
+    assert_eq!(put(&node, "before", 10).await, Ok(2));
+    drive.hold_syncs(true);
+    let syncs = drive.syncs();
+    let mut write = Box::pin(put(&node, "held", 10));
+    assert_eq!(poll_immediate(&mut write).await, None);
+    // What is not about keys waits; keys are those of before.
+    let mut read = Box::pin(node.read(|state| Ok(state.store.revision())));
+    assert_eq!(poll_immediate(&mut read).await, None);
+    let mut refused =
+        Box::pin(node.write(|state| state.lease_revoke(None, &LeaseRevokeRequest { id: 9 })));
+    assert_eq!(poll_immediate(&mut refused).await, None);
+    let range = RangeRequest { key: "held".into(), ..RangeRequest::default() };
+    let shown = |node: &Node| {
+        let state = node.state();
+        (state.published(), state.range(None, &range).map(|found| found.count()))
+    };
+    assert_eq!(shown(&node), (2, Ok(0)));
+    assert_eq!(drive.syncs(), syncs);
+    drive.hold_syncs(false);
+    assert_eq!(write.await, Ok(3));
+    assert_eq!(shown(&node), (3, Ok(1)));
+    assert_eq!(read.await, Ok(3));
+    assert_eq!(refused.await.unwrap_err().message, ServerError::LeaseNotFound.message());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_defragments_while_it_writes() {
+    let drive = Drive::formatted();
+    let (node, _committer) = started(&drive);
+    for number in 0..40 {
+        put(&node, &format!("key-{}", number % 4), 100_000).await.unwrap();
+    }
+    let revision = node.state().store.revision();
+    let compact = CompactionRequest { revision, physical: false };
+    node.write(|state| state.compact(None, &compact)).await.unwrap();
+    while node.state_mut().compact_some() {}
+    node.write(|_| Ok(())).await.unwrap();
+    let size = || node.commits().size.load(Ordering::Relaxed);
+    let before = size();
+    let (defragmented, written) = join(node.commits().defragment(), put(&node, "a", 10)).await;
+    assert_eq!((defragmented, written), (Ok(()), Ok(revision + 1)));
+    put(&node, "b", 10).await.unwrap();
+    assert!(size() < before / 2, "{before} to {}", size());
+    let mut found =
+        load(&mut drive.after(Loss::Everything, &mut fastrand::Rng::with_seed(0)).disk());
+    assert_eq!(found.store.revision(), revision + 2);
+    assert!(!found.compact_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]

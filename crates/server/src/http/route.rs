@@ -1,0 +1,153 @@
+//! Who answers a request.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::request::Head;
+use super::response::Response;
+use super::{health, metrics};
+use crate::config::{CLUSTER_VERSION, STORAGE_VERSION, VERSION};
+use crate::node::Node;
+
+/// What is done about a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Whole(Response),
+    /// The gateway makes a call of it, to the RPC with this path.
+    Gateway(&'static str),
+}
+
+pub(super) async fn route(node: &Arc<Node>, head: &Head) -> Answer {
+    if let Some(path) =
+        head.path.strip_prefix("/v3/").or_else(|| head.path.strip_prefix("/v3beta/"))
+    {
+        return gateway(node, head, path);
+    }
+    let known = ["/health", "/version", "/metrics", "/livez", "/readyz"];
+    let name =
+        head.path.match_indices('/').nth(1).map_or(head.path.as_str(), |(at, _)| &head.path[..at]);
+    if !known.contains(&name) {
+        return Answer::Whole(Response::not_found());
+    }
+    if head.method != "GET" {
+        return Answer::Whole(Response::only_get());
+    }
+    let check = head.path[name.len()..].trim_start_matches('/');
+    Answer::Whole(match (name, check) {
+        ("/health", "") => health::health(node, head).await,
+        ("/livez", _) => health::checks(node, head, &health::LIVE, check).await,
+        ("/readyz", _) => health::checks(node, head, &health::READY, check).await,
+        ("/version", "") => version(),
+        ("/metrics", "") => Response::metrics(metrics::text(node)),
+        _ => Response::not_found(),
+    })
+}
+
+fn version() -> Response {
+    let body = format!(
+        r#"{{"etcdserver":"{VERSION}","etcdcluster":"{CLUSTER_VERSION}","storage":"{STORAGE_VERSION}"}}"#
+    );
+    Response::json(200, body)
+}
+
+/// Only who asks for this machine by one of its own names gets through to the gateway: a page in a browser must not, whatever
+/// name it has made point here.
+fn gateway(node: &Node, head: &Head, path: &str) -> Answer {
+    let refused = |status, code, text| {
+        let body = format!(r#"{{"code":{code},"message":"{text}"}}"#);
+        Answer::Whole(Response::json(status, body))
+    };
+    let host = head.header("host").unwrap_or_default();
+    if !allowed(node, host) {
+        return refused(
+            403,
+            7,
+            "the gateway is for this machine alone: allow the name in the Host header by gateway_hosts",
+        );
+    }
+    let origin =
+        head.header("origin").map(|origin| origin.split_once("://").map_or("", |(_, host)| host));
+    if origin.is_some_and(|origin| !allowed(node, origin)) {
+        return refused(
+            403,
+            7,
+            "the gateway is for this machine alone: allow the page's host by gateway_hosts",
+        );
+    }
+    let found = ROUTES.iter().find(|(known, _)| *known == path);
+    match (found, head.method.as_str()) {
+        (None, _) => refused(404, 5, "Not Found"),
+        (Some((_, rpc)), "POST") => Answer::Gateway(rpc),
+        (Some(_), _) => refused(501, 12, "Method Not Allowed"),
+    }
+}
+
+fn allowed(node: &Node, host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let loopback = name.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    loopback
+        || name.eq_ignore_ascii_case("localhost")
+        || node
+            .config
+            .gateway_hosts
+            .iter()
+            .any(|host| host == "*" || host.eq_ignore_ascii_case(name))
+}
+
+/// The gateway's paths, without their first segment, and the RPCs behind them.
+const ROUTES: &[(&str, &str)] = &[
+    ("kv/range", "/etcdserverpb.KV/Range"),
+    ("kv/put", "/etcdserverpb.KV/Put"),
+    ("kv/deleterange", "/etcdserverpb.KV/DeleteRange"),
+    ("kv/txn", "/etcdserverpb.KV/Txn"),
+    ("kv/compaction", "/etcdserverpb.KV/Compact"),
+    ("watch", "/etcdserverpb.Watch/Watch"),
+    ("lease/grant", "/etcdserverpb.Lease/LeaseGrant"),
+    ("lease/revoke", "/etcdserverpb.Lease/LeaseRevoke"),
+    ("lease/keepalive", "/etcdserverpb.Lease/LeaseKeepAlive"),
+    ("lease/timetolive", "/etcdserverpb.Lease/LeaseTimeToLive"),
+    ("lease/leases", "/etcdserverpb.Lease/LeaseLeases"),
+    ("kv/lease/revoke", "/etcdserverpb.Lease/LeaseRevoke"),
+    ("kv/lease/timetolive", "/etcdserverpb.Lease/LeaseTimeToLive"),
+    ("kv/lease/leases", "/etcdserverpb.Lease/LeaseLeases"),
+    ("cluster/member/add", "/etcdserverpb.Cluster/MemberAdd"),
+    ("cluster/member/remove", "/etcdserverpb.Cluster/MemberRemove"),
+    ("cluster/member/update", "/etcdserverpb.Cluster/MemberUpdate"),
+    ("cluster/member/list", "/etcdserverpb.Cluster/MemberList"),
+    ("cluster/member/promote", "/etcdserverpb.Cluster/MemberPromote"),
+    ("maintenance/alarm", "/etcdserverpb.Maintenance/Alarm"),
+    ("maintenance/status", "/etcdserverpb.Maintenance/Status"),
+    ("maintenance/defragment", "/etcdserverpb.Maintenance/Defragment"),
+    ("maintenance/hash", "/etcdserverpb.Maintenance/Hash"),
+    ("maintenance/hashkv", "/etcdserverpb.Maintenance/HashKV"),
+    ("maintenance/snapshot", "/etcdserverpb.Maintenance/Snapshot"),
+    ("maintenance/transfer-leadership", "/etcdserverpb.Maintenance/MoveLeader"),
+    ("maintenance/downgrade", "/etcdserverpb.Maintenance/Downgrade"),
+    ("auth/enable", "/etcdserverpb.Auth/AuthEnable"),
+    ("auth/disable", "/etcdserverpb.Auth/AuthDisable"),
+    ("auth/status", "/etcdserverpb.Auth/AuthStatus"),
+    ("auth/authenticate", "/etcdserverpb.Auth/Authenticate"),
+    ("auth/user/add", "/etcdserverpb.Auth/UserAdd"),
+    ("auth/user/get", "/etcdserverpb.Auth/UserGet"),
+    ("auth/user/list", "/etcdserverpb.Auth/UserList"),
+    ("auth/user/delete", "/etcdserverpb.Auth/UserDelete"),
+    ("auth/user/changepw", "/etcdserverpb.Auth/UserChangePassword"),
+    ("auth/user/grant", "/etcdserverpb.Auth/UserGrantRole"),
+    ("auth/user/revoke", "/etcdserverpb.Auth/UserRevokeRole"),
+    ("auth/role/add", "/etcdserverpb.Auth/RoleAdd"),
+    ("auth/role/get", "/etcdserverpb.Auth/RoleGet"),
+    ("auth/role/list", "/etcdserverpb.Auth/RoleList"),
+    ("auth/role/delete", "/etcdserverpb.Auth/RoleDelete"),
+    ("auth/role/grant", "/etcdserverpb.Auth/RoleGrantPermission"),
+    ("auth/role/revoke", "/etcdserverpb.Auth/RoleRevokePermission"),
+    ("lock/lock", "/v3lockpb.Lock/Lock"),
+    ("lock/unlock", "/v3lockpb.Lock/Unlock"),
+    ("election/campaign", "/v3electionpb.Election/Campaign"),
+    ("election/proclaim", "/v3electionpb.Election/Proclaim"),
+    ("election/leader", "/v3electionpb.Election/Leader"),
+    ("election/observe", "/v3electionpb.Election/Observe"),
+    ("election/resign", "/v3electionpb.Election/Resign"),
+];

@@ -1,0 +1,381 @@
+//! What the server offers to tests of those who use it: connections without a socket, a clock, faults, restarts.
+#![cfg(test)]
+
+use std::time::Duration;
+
+use etcdkit::config::RetryPolicy;
+use etcdkit::transport::in_process;
+use etcdkit::{CallOptions, Client, ErrorKind, Event, Get, Put, ServerError, Watch};
+use etcdkit_proto::v3lockpb::{LockRequest, UnlockRequest};
+use etcdkit_proto::{Code, method};
+use etcdkit_server::{AutoCompaction, Server};
+use tokio::time::timeout;
+
+use crate::peer::Peer;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+async fn connect(server: &Server) -> Client {
+    // A fault is to be seen, not to be repeated away.
+    let client =
+        Client::builder().connector(in_process(server.connector())).retry(RetryPolicy::off());
+    client.endpoints(["inprocess:etcd"]).connect().await.unwrap()
+}
+
+async fn in_time<F: Future>(what: &str, future: F) -> F::Output {
+    timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("{what} takes too long"))
+}
+
+#[expect(clippy::disallowed_methods, reason = "each is joined by its test")]
+fn spawn<F>(future: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    tokio::spawn(future)
+}
+
+#[tokio::test]
+async fn leases_end_when_the_clock_says_so() {
+    let server = Server::start_ephemeral().await.unwrap();
+    server.clock().stop();
+    let client = connect(&server).await;
+    let lease = client.grant(Duration::from_secs(60)).await.unwrap().id();
+    client.call(Put::new("a", "1").lease(lease)).await.unwrap();
+    let mut watch = client.watch("a").await.unwrap();
+
+    server.clock().advance(Duration::from_secs(59));
+    assert_eq!(client.get("a").await.unwrap().count(), 1);
+    server.clock().advance(Duration::from_secs(1));
+    let response = in_time("the end of the lease", watch.next()).await.unwrap().unwrap();
+    assert!(response.events().iter().all(Event::is_delete) && response.events().len() == 1);
+    assert_eq!(client.get("a").await.unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn tokens_expire_by_the_clock_and_at_will() {
+    let server = Server::start_ephemeral().await.unwrap();
+    server.clock().stop();
+    let mut peer = Peer::over(server.connect()).await;
+    let add = |name: &str| etcdkit_proto::etcdserverpb::AuthUserAddRequest {
+        name: name.to_owned(),
+        password: name.to_owned(),
+        ..Default::default()
+    };
+    peer.call(method::auth::USER_ADD, &add("root")).await.unwrap();
+    let grant = etcdkit_proto::etcdserverpb::AuthUserGrantRoleRequest {
+        user: "root".to_owned(),
+        role: "root".to_owned(),
+    };
+    peer.call(method::auth::USER_GRANT_ROLE, &grant).await.unwrap();
+    peer.call(method::auth::ENABLE, &Default::default()).await.unwrap();
+    let login = etcdkit_proto::etcdserverpb::AuthenticateRequest {
+        name: "root".to_owned(),
+        password: "root".to_owned(),
+    };
+    let get = etcdkit_proto::etcdserverpb::RangeRequest { key: "a".into(), ..Default::default() };
+    let invalid = Err((16, "etcdserver: invalid auth token".to_owned()));
+    for expire in [
+        (|server: &Server| server.clock().advance(Duration::from_secs(300))) as fn(&Server),
+        Server::expire_tokens,
+    ] {
+        let answer = peer.call(method::auth::AUTHENTICATE, &login).await.unwrap();
+        peer.token = Some(answer.token);
+        peer.call(method::kv::RANGE, &get).await.unwrap();
+        expire(&server);
+        assert_eq!(peer.call(method::kv::RANGE, &get).await, invalid);
+    }
+}
+
+#[tokio::test]
+async fn the_next_calls_fail_as_they_are_told_to() {
+    let server = Server::start_ephemeral().await.unwrap();
+    let client = connect(&server).await;
+    let path = method::kv::PUT.path();
+    server.faults().fail_next(path, 2, ServerError::NoSpace);
+    for left in [1, 0] {
+        let error = client.put("a", "1").await.unwrap_err();
+        assert_eq!(error.server_error(), Some(ServerError::NoSpace), "{error}");
+        assert_eq!(server.faults().pending(path), left);
+    }
+    server.faults().fail_next_with(path, 1, Code::Internal, "100 % broken");
+    let error = client.put("a", "1").await.unwrap_err();
+    assert!(error.to_string().contains("100 % broken"), "{error}");
+    assert_eq!(client.get("a").await.unwrap().count(), 0, "a refused put did something");
+    client.put("a", "1").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_leader_ends_what_needs_one() {
+    let server = Server::start_ephemeral().await.unwrap();
+    let client = connect(&server).await;
+    let mut watch =
+        client.watch(Watch::new("a").require_leader(true).end_without_leader()).await.unwrap();
+    server.faults().lose_leader();
+    let end = in_time("the end of the watch", watch.next()).await.unwrap();
+    assert_eq!(end.unwrap_err().kind(), ErrorKind::NoLeader);
+    let error = client.put("a", "1").await.unwrap_err();
+    assert_eq!(error.server_error(), Some(ServerError::NoLeader), "{error}");
+    server.faults().elect_leader();
+    client.put("a", "1").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_paused_server_answers_when_it_goes_on() {
+    let server = Server::start_ephemeral().await.unwrap();
+    let peer = Peer::over(server.connect()).await;
+    server.faults().pause();
+    let get = etcdkit_proto::etcdserverpb::RangeRequest { key: "a".into(), ..Default::default() };
+    let waiting = spawn(async move { peer.call(method::kv::RANGE, &get).await });
+    tokio::task::yield_now().await;
+    assert!(!waiting.is_finished());
+    server.faults().resume();
+    in_time("the answer", waiting).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_breaks_connections_and_keeps_the_rest() {
+    let server = Server::builder().listen("127.0.0.1:0").start().await.unwrap();
+    let client = Client::connect(server.client_urls()).await.unwrap();
+    let lease = client.grant(Duration::from_secs(60)).await.unwrap().id();
+    client.call(Put::new("a", "1").lease(lease)).await.unwrap();
+    let mut watch = client.watch(Watch::new("a")).await.unwrap();
+    let term = client.status().await.unwrap().raft_term();
+    server.restart();
+    let reconnected = client.get("a").await.unwrap();
+    assert_eq!(reconnected.first().unwrap().lease(), Some(lease));
+    assert_eq!(client.status().await.unwrap().raft_term(), term + 1);
+    // The watch comes back by itself, and misses nothing.
+    client.put("a", "2").await.unwrap();
+    let response = in_time("the event", watch.next()).await.unwrap().unwrap();
+    assert_eq!(response.events()[0].kv().value_str(), Ok("2"));
+    server.shutdown().await;
+    let hasty = client.with_options(CallOptions::new().timeout(Duration::from_millis(100)));
+    assert!(hasty.get("a").await.is_err(), "a server that was shut down answers");
+}
+
+#[tokio::test]
+async fn who_gives_up_a_lock_leaves_the_queue() {
+    let server = Server::start_ephemeral().await.unwrap();
+    let first = Peer::over(server.connect()).await;
+    let lock = LockRequest { name: "l".into(), lease: 0 };
+    let held = first.call(method::lock::LOCK, &lock).await.unwrap();
+    let second = Peer::over(server.connect()).await;
+    let waiting = spawn({
+        let lock = lock.clone();
+        async move { second.call(method::lock::LOCK, &lock).await }
+    });
+    let client = connect(&server).await;
+    let mut watch = client.watch(Watch::prefix("l/").from_revision(1)).await.unwrap();
+    let mut seen = 0;
+    while seen < 2 {
+        seen += in_time("both places", watch.next()).await.unwrap().unwrap().events().len();
+    }
+    waiting.abort();
+    let left = in_time("the end of a place", watch.next()).await.unwrap().unwrap();
+    assert!(left.events()[0].is_delete());
+    let keys = client.get(Get::prefix("l/").keys_only()).await.unwrap();
+    assert_eq!(keys.first().unwrap().key(), held.key.as_ref());
+
+    let third = Peer::over(server.connect()).await;
+    let unlock = UnlockRequest { key: held.key };
+    let (locked, _) = tokio::join!(
+        third.call(method::lock::LOCK, &lock),
+        first.call(method::lock::UNLOCK, &unlock)
+    );
+    locked.unwrap();
+}
+
+#[tokio::test]
+async fn history_is_forgotten_by_itself_and_at_will() {
+    let server =
+        Server::builder().auto_compaction(AutoCompaction::Revisions(3)).start().await.unwrap();
+    server.clock().stop();
+    let client = connect(&server).await;
+    for _ in 0..9 {
+        client.put("a", "1").await.unwrap();
+    }
+    let mut lagging = client.watch(Watch::new("a").from_revision(2)).await.unwrap();
+    let first = in_time("the history", lagging.next()).await.unwrap().unwrap();
+    assert_eq!(first.events().len(), 9);
+    server.clock().advance(Duration::from_secs(300));
+    // Ten less three.
+    in_time("the compaction", async {
+        while server.compact(7).await != Err(ServerError::Compacted) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(client.get(Get::new("a").at_revision(7)).await.is_ok());
+    let error = client.get(Get::new("a").at_revision(6)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Compacted);
+    assert_eq!(server.compact(99).await, Err(ServerError::FutureRevision));
+    server.compact(9).await.unwrap();
+    assert!(client.get(Get::new("a").at_revision(8)).await.is_err());
+}
+
+#[tokio::test]
+async fn an_ephemeral_server_is_gone_with_its_handle() {
+    let server = Server::start_ephemeral().await.unwrap();
+    let connector = server.connector();
+    let peer = Peer::over(server.connect()).await;
+    drop(server);
+    assert!(connector().is_err());
+    let get = etcdkit_proto::etcdserverpb::RangeRequest { key: "a".into(), ..Default::default() };
+    let outcome = spawn(async move { peer.call(method::kv::RANGE, &get).await });
+    assert!(in_time("the end", outcome).await.is_err(), "somebody answered");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_unix_socket_is_served_and_removed() {
+    let folder = std::env::temp_dir().join(format!("etcdkit-server-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("etcd.sock");
+    let address = format!("unix:{}", path.display());
+    let server = Server::builder().listen(&address).start().await.unwrap();
+    let error = Server::builder().listen(&address).start().await.unwrap_err();
+    assert!(error.to_string().contains("etcd.sock"), "{error}");
+    let client = Client::connect([address.as_str()]).await.unwrap();
+    client.put("a", "1").await.unwrap();
+    client.close().await;
+    server.shutdown().await;
+    assert!(!path.exists());
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn settings_that_make_no_sense_are_named() {
+    let cost = Server::builder().bcrypt_cost(3).start().await.unwrap_err();
+    assert!(cost.to_string().contains("bcrypt is 3"), "{cost}");
+    let election = Server::builder().election_timeout(Duration::from_millis(100));
+    let election = election.start().await.unwrap_err();
+    assert!(election.to_string().contains("at least five heartbeats"), "{election}");
+    let listen = Server::builder().listen("nowhere.invalid:1").start().await.unwrap_err();
+    assert_eq!(listen.kind(), etcdkit_server::ErrorKind::Listen);
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_certificate_is_demanded_and_names_the_user() {
+    use etcdkit::config::Tls;
+    use etcdkit_server::ServerTls;
+    use etcdkit_testkit::certs::TestCa;
+
+    let authority = TestCa::new();
+    let (server, alice) = (authority.server("127.0.0.1"), authority.client("alice"));
+    let tls =
+        ServerTls::new(server.cert_path(), server.key_path()).client_ca(authority.cert_path());
+    let builder = Server::builder().bcrypt_cost(4).listen("127.0.0.1:0").tls(&tls).unwrap();
+    let server = builder.start().await.unwrap();
+    assert!(server.client_urls()[0].starts_with("https://"));
+    let trusting = || Tls::new().ca_file(authority.cert_path());
+    let shown = trusting().client_certificate_files(alice.cert_path(), alice.key_path());
+    let connect = |tls: Tls| Client::builder().endpoints(server.client_urls()).tls(tls).connect();
+
+    let client = connect(shown).await.unwrap();
+    client.put("a", "1").await.unwrap();
+    for user in ["root", "alice"] {
+        client.user_add(etcdkit::auth::UserAdd::new(user, user)).await.unwrap();
+    }
+    client.user_grant_role("root", "root").await.unwrap();
+    client.auth_enable().await.unwrap();
+    // Alice is known, and may do nothing; nobody would be told that the user's name is empty.
+    let error = client.get("a").await.unwrap_err();
+    assert_eq!(error.server_error(), Some(ServerError::PermissionDenied), "{error}");
+
+    let error = connect(trusting()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    let missing = ServerTls::new("/nowhere/cert.pem", "/nowhere/key.pem");
+    let error = Server::builder().tls(&missing).unwrap_err();
+    assert!(error.to_string().contains("/nowhere/cert.pem"), "{error}");
+}
+
+/// From nothing to the first answer, and what an idle watch costs. In a release build:
+/// `cargo test --release -p etcdkit-server --test it soak_what_it_costs -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn soak_what_it_costs() {
+    #[expect(clippy::disallowed_methods, reason = "it is time that is measured")]
+    let now = std::time::Instant::now;
+    let get = etcdkit_proto::etcdserverpb::RangeRequest { key: "a".into(), ..Default::default() };
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        let start = now();
+        let server = Server::start_ephemeral().await.unwrap();
+        let peer = Peer::over(server.connect()).await;
+        peer.call(method::kv::RANGE, &get).await.unwrap();
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    println!("first answer: median {:?}, worst {:?}", times[100], times[199]);
+    assert!(times[100] < Duration::from_millis(10));
+
+    let server = Server::start_ephemeral().await.unwrap();
+    let client = connect(&server).await;
+    let before = anonymous_memory();
+    let mut watches = Vec::new();
+    for number in 0..10_000 {
+        watches.push(client.watch(format!("watched/{number:05}").as_str()).await.unwrap());
+    }
+    let each = anonymous_memory().saturating_sub(before) / 10_000;
+    println!("10000 watches: {each} bytes each, with the client's side of them");
+    client.put("watched/09999", "1").await.unwrap();
+    let response = in_time("the event", watches[9999].next()).await.unwrap().unwrap();
+    assert_eq!(response.events().len(), 1);
+}
+
+#[cfg(target_os = "linux")]
+fn anonymous_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[cfg(not(target_os = "linux"))]
+fn anonymous_memory() -> u64 {
+    0
+}
+
+#[cfg(feature = "jwt")]
+#[tokio::test]
+async fn web_tokens_go_by_the_clock_and_by_the_users() {
+    use etcdkit_proto::etcdserverpb::{AuthUserAddRequest, AuthUserGrantRoleRequest, RangeRequest};
+    use etcdkit_server::AuthJwt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "of nobody").unwrap();
+    let jwt = AuthJwt::new("HS256", &secret).ttl(Duration::from_secs(60));
+    let server = Server::builder().bcrypt_cost(4).auth_jwt(&jwt).unwrap().start().await.unwrap();
+    server.clock().stop();
+    let mut peer = Peer::over(server.connect()).await;
+    let root = || "root".to_owned();
+    let add = AuthUserAddRequest { name: root(), password: root(), ..Default::default() };
+    peer.call(method::auth::USER_ADD, &add).await.unwrap();
+    let grant = AuthUserGrantRoleRequest { user: root(), role: root() };
+    peer.call(method::auth::USER_GRANT_ROLE, &grant).await.unwrap();
+    peer.call(method::auth::ENABLE, &Default::default()).await.unwrap();
+    let login = etcdkit_proto::etcdserverpb::AuthenticateRequest { name: root(), password: root() };
+    let get = RangeRequest { key: "a".into(), ..Default::default() };
+
+    peer.token = Some(peer.call(method::auth::AUTHENTICATE, &login).await.unwrap().token);
+    peer.call(method::kv::RANGE, &get).await.unwrap();
+    server.restart();
+    let token = peer.token.take();
+    let mut peer = Peer::over(server.connect()).await;
+    peer.token = token;
+    peer.call(method::kv::RANGE, &get).await.unwrap();
+    let role = etcdkit_proto::etcdserverpb::AuthRoleAddRequest { name: "r".to_owned() };
+    peer.call(method::auth::ROLE_ADD, &role).await.unwrap();
+    let old = (3, "etcdserver: revision of auth store is old".to_owned());
+    assert_eq!(peer.call(method::kv::RANGE, &get).await, Err(old));
+
+    peer.token = Some(peer.call(method::auth::AUTHENTICATE, &login).await.unwrap().token);
+    peer.call(method::kv::RANGE, &get).await.unwrap();
+    server.clock().advance(Duration::from_secs(60));
+    let invalid = (16, "etcdserver: invalid auth token".to_owned());
+    assert_eq!(peer.call(method::kv::RANGE, &get).await, Err(invalid));
+
+    let error = Server::builder().auth_jwt(&AuthJwt::new("RS256", &secret)).unwrap_err();
+    assert!(error.to_string().contains("RS256"), "{error}");
+}
