@@ -61,7 +61,10 @@ fn configured(flags: &HashMap<String, String>) -> Result<ServerBuilder, Box<dyn 
             "election-timeout" => builder.election_timeout(millis()?),
             "auth-token-ttl" => builder.auth_token_ttl(Duration::from_secs(value.parse()?)),
             "bcrypt-cost" => builder.bcrypt_cost(value.parse()?),
-            "auth-token" if value != "simple" => return Err("only simple tokens".into()),
+            #[cfg(feature = "jwt")]
+            "auth-token" if value != "simple" => builder.auth_jwt(&jwt(value)?)?,
+            #[cfg(not(feature = "jwt"))]
+            "auth-token" if value != "simple" => return Err("built without the feature jwt".into()),
             "watch-progress-notify-interval" | "experimental-watch-progress-notify-interval" => {
                 builder.watch_progress_interval(duration(value)?)
             }
@@ -76,6 +79,17 @@ fn configured(flags: &HashMap<String, String>) -> Result<ServerBuilder, Box<dyn 
         };
     }
     Ok(builder)
+}
+
+/// Reads `jwt,pub-key=…,priv-key=…,sign-method=…,ttl=…`.
+#[cfg(feature = "jwt")]
+fn jwt(text: &str) -> Result<etcdkit_server::AuthJwt, Box<dyn Error>> {
+    let options: HashMap<&str, &str> =
+        text.split(',').filter_map(|part| part.split_once('=')).collect();
+    let option =
+        |name: &str| options.get(name).ok_or_else(|| format!("{name} is missing in {text}"));
+    let jwt = etcdkit_server::AuthJwt::new(*option("sign-method")?, option("priv-key")?);
+    Ok(jwt.public_key(option("pub-key")?).ttl(duration(option("ttl")?)?))
 }
 
 /// A duration of one number and one unit, as in `100ms`.

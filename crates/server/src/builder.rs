@@ -152,6 +152,17 @@ impl ServerBuilder {
         self
     }
 
+    /// Hands out and accepts JSON web tokens instead of simple ones. The keys are read now.
+    ///
+    /// # Errors
+    ///
+    /// When a key cannot be read, or does not fit the way to sign.
+    #[cfg(feature = "jwt")]
+    pub fn auth_jwt(mut self, jwt: &crate::AuthJwt) -> Result<Self, Error> {
+        self.config.jwt = Some(jwt.load(clock::time_of_day())?);
+        Ok(self)
+    }
+
     /// How much work a password's hash is: each step doubles it. 10 by default, from 4 to 31.
     pub const fn bcrypt_cost(mut self, cost: u32) -> Self {
         self.config.bcrypt_cost = cost;

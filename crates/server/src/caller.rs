@@ -26,6 +26,10 @@ impl State {
         if !self.auth.is_enabled() {
             return Ok(None);
         }
+        #[cfg(feature = "jwt")]
+        if let (Some(jwt), Some(token)) = (&self.config.jwt, &caller.token) {
+            return jwt.who(token, now).map(Some).ok_or(ServerError::InvalidAuthToken);
+        }
         let name = match (&caller.token, &caller.common_name) {
             (Some(token), _) => {
                 self.tokens.user(token, now).ok_or(ServerError::InvalidAuthToken)?

@@ -120,11 +120,16 @@ pub(crate) async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
+/// The time of day, since 1970.
+pub(crate) fn time_of_day() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
 /// A number that differs from start to start: 40 bits of the time of day in milliseconds, and room to count below.
 pub(crate) fn seed() -> u64 {
     static STARTS: AtomicU64 = AtomicU64::new(0);
-    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let milliseconds = u64::try_from(time.as_millis()).unwrap_or_default() & 0xff_ffff_ffff;
+    let milliseconds =
+        u64::try_from(time_of_day().as_millis()).unwrap_or_default() & 0xff_ffff_ffff;
     milliseconds << 8 | STARTS.fetch_add(1, Ordering::Relaxed) & 0xff
 }
 

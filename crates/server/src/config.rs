@@ -27,6 +27,9 @@ pub(crate) struct Config {
     pub(crate) max_concurrent_streams: u32,
     pub(crate) progress_interval: Duration,
     pub(crate) token_ttl: Duration,
+    /// Instead of simple tokens.
+    #[cfg(feature = "jwt")]
+    pub(crate) jwt: Option<crate::auth::jwt::Jwt>,
     pub(crate) bcrypt_cost: u32,
     pub(crate) auto_compaction: AutoCompaction,
     pub(crate) gateway_hosts: Vec<String>,
@@ -60,6 +63,8 @@ impl Default for Config {
             max_concurrent_streams: u32::MAX,
             progress_interval: Duration::from_secs(600),
             token_ttl: Duration::from_secs(300),
+            #[cfg(feature = "jwt")]
+            jwt: None,
             bcrypt_cost: 10,
             auto_compaction: AutoCompaction::Off,
             gateway_hosts: Vec::new(),

@@ -85,6 +85,8 @@ mod tls;
 mod transfer;
 mod watch;
 
+#[cfg(feature = "jwt")]
+pub use auth::jwt::AuthJwt;
 pub use builder::ServerBuilder;
 pub use clock::Clock;
 pub use config::AutoCompaction;

@@ -38,6 +38,12 @@ impl State {
 
     /// A token for a user whose password was found right at this revision of the users.
     pub(crate) fn token(&mut self, user: &str, now: Now) -> AuthenticateResponse {
+        #[cfg(feature = "jwt")]
+        if let Some(jwt) = &self.config.jwt {
+            // Keys that could be read can sign.
+            let token = jwt.issue(user, self.auth.revision(), now).unwrap_or_default();
+            return AuthenticateResponse { header: Some(self.header_now()), token };
+        }
         let number = self.index + 1;
         let token = self.tokens.issue(user, number, now, crate::clock::random_below);
         AuthenticateResponse { header: Some(self.header_now()), token }

@@ -1,7 +1,7 @@
 //! The only place where the state changes.
 //!
 //! Each request is a method of `State`: it checks who asks and what for, changes all or nothing, and makes the answer. It
-//! is called under the write lock, by `Node::write`, which ends it with [`State::applied`]. `range.rs`, `check.rs` and the
+//! is called under the write lock, by `Node::write`, which ends it with `State::applied`. `range.rs`, `check.rs` and the
 //! like only read.
 
 mod admin;

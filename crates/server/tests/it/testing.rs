@@ -335,3 +335,47 @@ fn anonymous_memory() -> u64 {
 fn anonymous_memory() -> u64 {
     0
 }
+
+#[cfg(feature = "jwt")]
+#[tokio::test]
+async fn web_tokens_go_by_the_clock_and_by_the_users() {
+    use etcdkit_proto::etcdserverpb::{AuthUserAddRequest, AuthUserGrantRoleRequest, RangeRequest};
+    use etcdkit_server::AuthJwt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "of nobody").unwrap();
+    let jwt = AuthJwt::new("HS256", &secret).ttl(Duration::from_secs(60));
+    let server = Server::builder().bcrypt_cost(4).auth_jwt(&jwt).unwrap().start().await.unwrap();
+    server.clock().stop();
+    let mut peer = Peer::over(server.connect()).await;
+    let root = || "root".to_owned();
+    let add = AuthUserAddRequest { name: root(), password: root(), ..Default::default() };
+    peer.call(method::auth::USER_ADD, &add).await.unwrap();
+    let grant = AuthUserGrantRoleRequest { user: root(), role: root() };
+    peer.call(method::auth::USER_GRANT_ROLE, &grant).await.unwrap();
+    peer.call(method::auth::ENABLE, &Default::default()).await.unwrap();
+    let login = etcdkit_proto::etcdserverpb::AuthenticateRequest { name: root(), password: root() };
+    let get = RangeRequest { key: "a".into(), ..Default::default() };
+
+    peer.token = Some(peer.call(method::auth::AUTHENTICATE, &login).await.unwrap().token);
+    peer.call(method::kv::RANGE, &get).await.unwrap();
+    server.restart();
+    let token = peer.token.take();
+    let mut peer = Peer::over(server.connect()).await;
+    peer.token = token;
+    peer.call(method::kv::RANGE, &get).await.unwrap();
+    let role = etcdkit_proto::etcdserverpb::AuthRoleAddRequest { name: "r".to_owned() };
+    peer.call(method::auth::ROLE_ADD, &role).await.unwrap();
+    let old = (3, "etcdserver: revision of auth store is old".to_owned());
+    assert_eq!(peer.call(method::kv::RANGE, &get).await, Err(old));
+
+    peer.token = Some(peer.call(method::auth::AUTHENTICATE, &login).await.unwrap().token);
+    peer.call(method::kv::RANGE, &get).await.unwrap();
+    server.clock().advance(Duration::from_secs(60));
+    let invalid = (16, "etcdserver: invalid auth token".to_owned());
+    assert_eq!(peer.call(method::kv::RANGE, &get).await, Err(invalid));
+
+    let error = Server::builder().auth_jwt(&AuthJwt::new("RS256", &secret)).unwrap_err();
+    assert!(error.to_string().contains("RS256"), "{error}");
+}
