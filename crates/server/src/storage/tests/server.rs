@@ -183,7 +183,8 @@ async fn a_server_defragments_while_it_writes() {
     assert!(!found.compact_some());
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// On one thread all writes of a round are applied before the committer gets its turn, however busy the machine is.
+#[tokio::test]
 async fn writes_at_once_share_their_syncs() {
     let drive = Drive::formatted();
     let (node, _committer) = started(&drive);

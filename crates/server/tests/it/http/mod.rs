@@ -1,91 +1,16 @@
 //! HTTP/1.1: the same requests to ours and to a real etcd get the same answers.
+//!
+//! `client.rs` is a bare client; `mutated.rs` sends what is nearly a request.
 
-use std::panic;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+mod client;
+mod mutated;
 
 use etcdkit_server::Server;
 use etcdkit_testkit::etcd::{Etcd, Version};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-struct Answer {
-    status: u16,
-    content_type: String,
-    body: String,
-}
-
-/// A connection that is used for one request after the other.
-struct Http {
-    host: String,
-    stream: BufReader<TcpStream>,
-}
-
-impl Http {
-    async fn to(url: &str) -> Self {
-        let host = url.trim_start_matches("http://").to_owned();
-        let stream = BufReader::new(TcpStream::connect(&host).await.expect("it listens"));
-        Self { host, stream }
-    }
-
-    async fn send(&mut self, method: &str, path: &str, headers: &str, body: &str) {
-        let (host, length) = (&self.host, body.len());
-        let host =
-            if headers.contains("Host:") { String::new() } else { format!("Host: {host}\r\n") };
-        let head =
-            format!("{method} {path} HTTP/1.1\r\n{host}{headers}Content-Length: {length}\r\n\r\n");
-        self.stream.write_all(format!("{head}{body}").as_bytes()).await.expect("it reads");
-    }
-
-    async fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.stream.read_line(&mut line).await.expect("it answers");
-        line.trim_end().to_owned()
-    }
-
-    /// Status and headers.
-    async fn head(&mut self) -> (u16, Vec<(String, String)>) {
-        let first = self.line().await;
-        let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let mut headers = Vec::new();
-        loop {
-            let line = self.line().await;
-            let Some((name, value)) = line.split_once(": ") else { break };
-            headers.push((name.to_ascii_lowercase(), value.to_owned()));
-        }
-        (status.unwrap_or_else(|| panic!("no status: {first:?}")), headers)
-    }
-
-    async fn ask(&mut self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
-        self.send(method, path, headers, body).await;
-        let (status, headers) = self.head().await;
-        let header = |name: &str| {
-            headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
-        };
-        let mut body = Vec::new();
-        if let Some(length) = header("content-length") {
-            body.resize(length.parse().expect("a number"), 0);
-            self.stream.read_exact(&mut body).await.expect("a body");
-        } else {
-            while let Some(part) = self.chunk().await {
-                body.extend_from_slice(part.as_bytes());
-            }
-        }
-        let body = String::from_utf8(body).expect("text");
-        Answer { status, content_type: header("content-type").unwrap_or_default(), body }
-    }
-
-    /// A part of an answer without a length; `None` at its end.
-    async fn chunk(&mut self) -> Option<String> {
-        let length = usize::from_str_radix(&self.line().await, 16).expect("a length");
-        let mut part = vec![0; length + 2];
-        self.stream.read_exact(&mut part).await.expect("a chunk");
-        part.truncate(length);
-        (length > 0).then(|| String::from_utf8(part).expect("text"))
-    }
-}
+use client::{Answer, Http};
 
 /// An answer without what differs from member to member, and from run to run.
 fn normal(value: &mut Value) {
@@ -444,80 +369,4 @@ async fn what_is_no_request_is_refused_and_the_connection_ends() {
     http.stream.write_all(chunked.as_bytes()).await.expect("it reads");
     assert_eq!(http.head().await.0, 200);
     assert_eq!(server.revision(), 2);
-}
-
-/// Sends requests that are nearly right, each on a connection of its own, to a server in this process. Time passes when
-/// nobody has anything to do.
-async fn mutated(requests: u64, seed: u64) {
-    const TOKENS: [&str; 12] = [
-        "{",
-        "}",
-        "[",
-        "]",
-        "\"",
-        ":",
-        ",",
-        "null",
-        "1e999",
-        "-9223372036854775808",
-        "\u{7ff}",
-        "\"key\":{\"key\":",
-    ];
-    let panics = Arc::new(AtomicU64::new(0));
-    let (counted, before) = (Arc::clone(&panics), panic::take_hook());
-    panic::set_hook(Box::new(move |info| {
-        counted.fetch_add(1, Ordering::Relaxed);
-        before(info);
-    }));
-    let server = Server::start_ephemeral().await.expect("it starts");
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut served = 0;
-    for number in 0..requests {
-        let (path, body) = UNARY[random.usize(..UNARY.len())];
-        let mut body = body.as_bytes().to_vec();
-        for _ in 0..random.usize(..4) {
-            let at = random.usize(..=body.len());
-            match random.u8(..4) {
-                0 if at < body.len() => body[at] = random.u8(..),
-                1 => body.truncate(at),
-                2 => {
-                    let end = random.usize(at..=body.len());
-                    let part = body[at..end].repeat(random.usize(..3));
-                    body.splice(at..at, part);
-                }
-                _ => drop(body.splice(at..at, TOKENS[random.usize(..TOKENS.len())].bytes())),
-            }
-        }
-        let length = body.len();
-        let head = "Host: localhost\r\nConnection: close\r\n";
-        let mut request =
-            format!("POST /v3/{path} HTTP/1.1\r\n{head}Content-Length: {length}\r\n\r\n")
-                .into_bytes();
-        if random.u8(..8) == 0 {
-            let at = random.usize(..request.len());
-            request[at] = random.u8(..);
-        }
-        request.extend_from_slice(&body);
-        let mut io = server.connect();
-        io.write_all(&request).await.expect("it reads");
-        let mut answer = Vec::new();
-        let read = io.read_to_end(&mut answer);
-        // A head that was cut short waits for its end.
-        let ended = tokio::time::timeout(Duration::from_secs(120), read).await;
-        assert!(ended.is_ok(), "seed {seed}, request {number}: {}", request.escape_ascii());
-        served += u64::from(answer.starts_with(b"HTTP/1.1 "));
-    }
-    assert_eq!(panics.load(Ordering::Relaxed), 0);
-    assert!(served > requests * 8 / 10, "{served} of {requests}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn requests_that_are_nearly_right_are_answered() {
-    mutated(1000, 1).await;
-}
-
-#[tokio::test(start_paused = true)]
-#[ignore = "takes ten minutes"]
-async fn soak_requests_that_are_nearly_right_are_answered() {
-    mutated(600_000, 2).await;
 }
