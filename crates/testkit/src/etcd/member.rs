@@ -292,7 +292,9 @@ impl Etcd {
         for name in own_variables() {
             command.env_remove(name);
         }
-        command.env("ETCDCTL_API", "3").arg("--endpoints").arg(self.client_url());
+        // Its own limit is 5 s, which a busy machine can need for a single password.
+        command.env("ETCDCTL_API", "3").env("ETCDCTL_COMMAND_TIMEOUT", "60s");
+        command.arg("--endpoints").arg(self.client_url());
         if let Some(tls) = &self.settings.tls {
             command.arg("--cacert").arg(&tls.ca);
             if let Some((certificate, key)) = &tls.client {
