@@ -84,7 +84,7 @@ enum Held<S> {
 }
 
 impl<S: Service + Clone> Client<S> {
-    /// A client that reads single keys from memory as long as it owns them: see [`Leasing`](crate::layer::Leasing).
+    /// A client that reads single keys from memory as long as it owns them: see [`Leasing`].
     ///
     /// # Errors
     ///
