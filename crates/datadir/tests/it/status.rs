@@ -17,8 +17,8 @@ async fn what_servers_wrote_is_what_we_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes: cargo xtask soak"]
-async fn a_million_keys() {
+#[ignore = "long: cargo xtask soak"]
+async fn soak_a_million_keys() {
     for version in Version::available() {
         let etcd = Etcd::builder(version).start().await;
         put_many(&etcd, 1_000_000, 0);
