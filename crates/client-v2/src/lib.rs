@@ -48,6 +48,13 @@
 //! [`Get::quorum`], which an isolated member can't serve, and watch with [`Watch::require_leader`], which leaves a member
 //! that says of itself that it is not healthy.
 //!
+//! # Ways to a member
+//!
+//! TCP, a unix-domain socket (`unix:///path`), or an HTTP proxy: by default the one that the environment names, as for Go's
+//! client, see [`Proxy`]. Proxies that speak TLS or SOCKS themselves are not spoken to, which Go's default transport does:
+//! they are rare in front of etcd, and refused by name. Go also takes a transport of the program's own; here a program
+//! that needs one has it listen on a unix-domain socket.
+//!
 //! # Where things are
 //!
 //! [`Client`] has [`Keys`], [`Members`], [`Auth`] and [`Stats`]; [`Get`], [`Set`], [`CreateInOrder`], [`Delete`] and
@@ -80,7 +87,7 @@ mod task;
 
 pub use auth::{Auth, Permissions, Role, User};
 pub use client::Client;
-pub use config::{ClientBuilder, Endpoint, Selection, Tls};
+pub use config::{ClientBuilder, Endpoint, Proxy, Selection, Tls};
 pub use error::{Attempt, Cause, Error, ErrorCode, ErrorKind, Result};
 pub use health::Version;
 pub use keys::{

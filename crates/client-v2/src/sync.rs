@@ -9,7 +9,8 @@ impl Client {
     ///
     /// If these are the endpoints in use already, the pinned one stays. With
     /// [`Selection::PrioritizeLeader`] the leader is asked for too, and pinned. URLs that can't be
-    /// reached from here (`0.0.0.0`), and URLs without TLS where the endpoints in use all have it, are left out.
+    /// reached from here (`0.0.0.0`, and sockets where none is in use), and URLs without TLS where the endpoints in use
+    /// all have it, are left out.
     ///
     /// # Errors
     ///
@@ -18,9 +19,11 @@ impl Client {
     /// endpoints are the same as before then.
     pub async fn sync(&self) -> Result<()> {
         let secure = self.endpoints().iter().all(Endpoint::is_secure);
+        let sockets = self.endpoints().iter().any(Endpoint::is_socket);
         let usable = |url: &String| {
             let endpoint: Endpoint = url.parse().ok()?;
-            (!endpoint.is_unspecified() && (endpoint.is_secure() || !secure)).then_some(endpoint)
+            let reachable = !endpoint.is_unspecified() && (sockets || !endpoint.is_socket());
+            (reachable && (endpoint.is_secure() || !secure)).then_some(endpoint)
         };
         let members = self.members();
         let mut endpoints = Vec::new();

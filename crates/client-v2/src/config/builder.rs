@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::{Endpoint, Selection, Tls, TlsLoader};
+use super::{Endpoint, Proxy, Selection, Tls, TlsLoader};
 use crate::error::{Error, Result};
 use crate::http::encode;
 
@@ -18,6 +18,7 @@ pub struct ClientBuilder {
     bad_endpoint: Option<Error>,
     user: Option<(String, Secret)>,
     tls: Tls,
+    proxy: Proxy,
     selection: Selection,
     timeouts: Timeouts,
     hedge_after: Duration,
@@ -46,7 +47,7 @@ type Sink = dyn Fn(&str) + Send + Sync;
 
 /// A password. `Debug` shows that there is one and never what it is.
 #[derive(Clone)]
-struct Secret(String);
+pub(super) struct Secret(pub(super) String);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,6 +68,7 @@ impl ClientBuilder {
             bad_endpoint: None,
             user: None,
             tls: Tls::new(),
+            proxy: Proxy::from_env(),
             selection: Selection::default(),
             timeouts: Timeouts {
                 connect: Duration::from_secs(2),
@@ -122,6 +124,12 @@ impl ClientBuilder {
     /// How connections to `https://` endpoints are made. Default: [`Tls::new`].
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = tls;
+        self
+    }
+
+    /// Through which proxy endpoints are reached. Default: [`Proxy::from_env`].
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = proxy;
         self
     }
 
@@ -230,6 +238,7 @@ impl ClientBuilder {
         let config = Config {
             authorization,
             tls: Arc::new(TlsLoader::new(self.tls)),
+            proxy: self.proxy,
             selection: self.selection,
             timeouts: self.timeouts,
             hedge_after: self.hedge_after,
@@ -244,7 +253,7 @@ impl ClientBuilder {
 }
 
 /// The header by which a user is authenticated.
-fn basic(user: &str, password: &Secret) -> Result<HeaderValue> {
+pub(super) fn basic(user: &str, password: &Secret) -> Result<HeaderValue> {
     if user.is_empty() || user.contains(':') {
         return Err(Error::invalid("a user name must not be empty or have a colon in it"));
     }
@@ -260,6 +269,7 @@ fn basic(user: &str, password: &Secret) -> Result<HeaderValue> {
 pub(crate) struct Config {
     pub(crate) authorization: Option<HeaderValue>,
     pub(crate) tls: Arc<TlsLoader>,
+    pub(crate) proxy: Proxy,
     pub(crate) selection: Selection,
     pub(crate) timeouts: Timeouts,
     pub(crate) hedge_after: Duration,
@@ -282,6 +292,14 @@ impl Config {
             return Err(Error::invalid(
                 "no endpoints: name at least one, such as http://127.0.0.1:2379",
             ));
+        }
+        if cfg!(not(unix))
+            && let Some(endpoint) = distinct.iter().find(|endpoint| endpoint.is_socket())
+        {
+            return Err(Error::invalid(format!("{endpoint}: this system has no such sockets")));
+        }
+        for endpoint in &distinct {
+            self.proxy.to(endpoint.origin())?;
         }
         if distinct.iter().any(Endpoint::is_secure) {
             self.tls.load()?;

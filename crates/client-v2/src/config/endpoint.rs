@@ -6,9 +6,13 @@ use std::sync::Arc;
 
 use http::Uri;
 
+use super::origin::{Origin, Place};
 use crate::error::{Error, Result};
 
 /// The URL of a member: `http://host:port` or `https://host:port`, with a path if a proxy serves etcd below one.
+///
+/// `unix:///path` and, for TLS, `unixs:///path` name a unix-domain socket instead. Its path is relative without the third
+/// slash.
 ///
 /// ```
 /// use etcdkit_v2::Endpoint;
@@ -28,66 +32,6 @@ struct Parts {
     path: String,
 }
 
-/// Whom one talks to: what connections are pooled by, and who may be told credentials.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Origin {
-    pub(crate) secure: bool,
-    /// Without brackets if it is an IPv6 address.
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-impl Origin {
-    /// Where `uri` leads, which has to be absolute.
-    pub(crate) fn of(uri: &Uri) -> Result<Self, &'static str> {
-        let secure = match uri.scheme_str() {
-            Some("http") => false,
-            Some("https") => true,
-            Some(_) => return Err("its scheme is neither http nor https"),
-            None => return Err("it does not begin with http:// or https://"),
-        };
-        let authority = uri.authority().ok_or("it has no host")?;
-        if authority.as_str().contains('@') {
-            return Err("it holds a user name: give credentials with `ClientBuilder::user`");
-        }
-        let host = authority.host().trim_matches(['[', ']']);
-        if host.is_empty() {
-            return Err("it has no host");
-        }
-        let port = match authority.port() {
-            Some(port) => port.as_u16(),
-            None if authority.as_str().ends_with(']') || !has_port(authority.as_str()) => {
-                if secure { 443 } else { 80 }
-            }
-            None => return Err("its port is no number up to 65535"),
-        };
-        Ok(Self { secure, host: host.to_ascii_lowercase(), port })
-    }
-
-    /// The value of the `Host` header.
-    pub(crate) fn host_header(&self) -> String {
-        let default = if self.secure { 443 } else { 80 };
-        let host = &self.host;
-        match (host.contains(':'), self.port == default) {
-            (false, true) => host.clone(),
-            (false, false) => format!("{host}:{}", self.port),
-            (true, true) => format!("[{host}]"),
-            (true, false) => format!("[{host}]:{}", self.port),
-        }
-    }
-}
-
-/// Whether something follows the host; a bracketed IPv6 address has colons of its own.
-fn has_port(authority: &str) -> bool {
-    authority.rsplit(']').next().is_some_and(|rest| rest.contains(':'))
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", if self.secure { "https" } else { "http" }, self.host_header())
-    }
-}
-
 impl Endpoint {
     /// Whether it is reached over TLS.
     #[must_use]
@@ -95,16 +39,19 @@ impl Endpoint {
         self.0.origin.secure
     }
 
-    /// The host's name or address.
+    /// The host's name or address; of a socket, its file's name without a port.
     #[must_use]
     pub fn host(&self) -> &str {
-        &self.0.origin.host
+        self.0.origin.host()
     }
 
-    /// The port: the scheme's own if the URL names none.
+    /// The port: the scheme's own if the URL names none. A socket has none.
     #[must_use]
-    pub fn port(&self) -> u16 {
-        self.0.origin.port
+    pub fn port(&self) -> Option<u16> {
+        match self.0.origin.place {
+            Place::Host { port, .. } => Some(port),
+            Place::Socket(_) => None,
+        }
     }
 
     pub(crate) fn origin(&self) -> &Origin {
@@ -114,6 +61,11 @@ impl Endpoint {
     /// What stands before every path.
     pub(crate) fn path(&self) -> &str {
         &self.0.path
+    }
+
+    /// Whether it is a socket on this machine.
+    pub(crate) fn is_socket(&self) -> bool {
+        matches!(self.0.origin.place, Place::Socket(_))
     }
 
     /// Whether no other host than the member's own could reach it by this URL.
@@ -131,6 +83,10 @@ impl FromStr for Endpoint {
         let error = |why: &dyn fmt::Display| {
             Error::invalid(format!("endpoint `{}` is no URL of etcd: {why}", shown()))
         };
+        if let Some(socket) = Origin::socket(text.trim()) {
+            let origin = socket.map_err(|why| error(&why))?;
+            return Ok(Self(Arc::new(Parts { origin, path: String::new() })));
+        }
         let uri: Uri = text.trim().parse().map_err(|why| error(&why))?;
         let origin = Origin::of(&uri).map_err(|why| error(&why))?;
         if uri.query().is_some() {
@@ -192,7 +148,26 @@ mod tests {
         ] {
             let endpoint: Endpoint = text.parse().unwrap();
             assert_eq!((endpoint.to_string().as_str(), endpoint.host()), (shown, host), "{text}");
-            assert_eq!(endpoint.port(), port, "{text}");
+            assert_eq!(endpoint.port(), Some(port), "{text}");
+        }
+    }
+
+    #[test]
+    fn sockets_are_read_and_written() {
+        for (text, shown, host, header) in [
+            ("unix:///run/etcd.sock", "unix:///run/etcd.sock", "etcd.sock", "etcd.sock"),
+            ("UNIXS:/run/etcd", "unixs:///run/etcd", "etcd", "etcd"),
+            ("unix://localhost:2379", "unix://localhost:2379", "localhost", "localhost"),
+            ("unixs:a b", "unixs://a b", "a b", "localhost"),
+        ] {
+            let endpoint: Endpoint = text.parse().unwrap();
+            assert_eq!((endpoint.to_string().as_str(), endpoint.host()), (shown, host), "{text}");
+            assert_eq!(endpoint.origin().host_header(), header, "{text}");
+            assert_eq!((endpoint.port(), endpoint.is_secure()), (None, shown.contains("unixs")));
+            assert_eq!(shown.parse::<Endpoint>().unwrap(), endpoint);
+        }
+        for text in ["unix:", "unix://", "unix:///", "unixs:///run/", "unix:a\0b"] {
+            assert!(text.parse::<Endpoint>().is_err(), "{text}");
         }
     }
 

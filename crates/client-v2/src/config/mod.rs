@@ -1,17 +1,21 @@
-//! How a client behaves: endpoints, TLS and timeouts, checked once when it is built and then only read.
+//! How a client behaves: endpoints, proxies, TLS and timeouts, checked once when it is built and then only read.
 //!
 //! [`ClientBuilder`] is what users write; what it becomes is a `Config`. Nothing here connects to anything.
 
 mod builder;
 mod endpoint;
+mod origin;
+mod proxy;
 mod tls;
 
 pub use builder::ClientBuilder;
 pub use endpoint::Endpoint;
-pub(crate) use endpoint::Origin;
+pub use proxy::Proxy;
 pub use tls::Tls;
 
 pub(crate) use builder::Config;
+pub(crate) use origin::{Origin, Place};
+pub(crate) use proxy::ProxyServer;
 pub(crate) use tls::TlsLoader;
 
 /// Which endpoint a client turns to first, after its endpoints were set or [synchronised](crate::Client::sync).

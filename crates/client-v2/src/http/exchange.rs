@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION, PROXY_AUTHORIZATION};
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -15,7 +15,7 @@ use super::connection::{Connection, Unanswered};
 use super::pool::Pool;
 use crate::answer;
 use crate::clock::{maybe_within, within};
-use crate::config::{Config, Endpoint, Origin};
+use crate::config::{Config, Endpoint, Origin, Place, ProxyServer};
 use crate::error::Cause;
 
 /// What talks to servers.
@@ -68,6 +68,13 @@ pub(crate) struct Manner<'a> {
     pub(crate) sent: &'a AtomicBool,
 }
 
+/// Where a request goes, and through what.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    origin: &'a Origin,
+    proxy: Option<&'a ProxyServer>,
+}
+
 impl Http {
     pub(crate) fn new(config: Arc<Config>) -> Self {
         Self { config, pool: Pool::default() }
@@ -90,10 +97,20 @@ impl Http {
         let mut target = format!("{}{}", endpoint.path(), outgoing.target);
         for _ in 0..=self.config.max_redirects {
             let trusted = origin == *endpoint.origin();
-            let request = self.build(&origin, &target, outgoing, trusted).map_err(failure)?;
+            let proxy = self.config.proxy.to(&origin);
+            let proxy = proxy.map_err(|error| failure(Cause::Connect(error.to_string())))?;
+            let way = Way { origin: &origin, proxy: proxy.as_deref() };
+            let request = self.build(way, &target, outgoing, trusted).map_err(failure)?;
             self.show(&origin, &target, outgoing);
             let (connection, response) =
-                self.head(&origin, request, outgoing.repeatable, manner).await.map_err(failure)?;
+                self.head(way, request, outgoing.repeatable, manner).await.map_err(failure)?;
+            if let (Some(proxy), StatusCode::PROXY_AUTHENTICATION_REQUIRED) =
+                (&proxy, response.status())
+            {
+                manner.sent.store(false, Ordering::Relaxed);
+                let text = format!("the proxy {proxy} demands a user name and a password: 407");
+                return Err(failure(Cause::Connect(text)));
+            }
             if response.status().is_redirection() {
                 if response.status() == StatusCode::SEE_OTHER && outgoing.is_write() {
                     // It says that the write was made, and where to look at what became of it.
@@ -127,7 +144,7 @@ impl Http {
 
     fn build(
         &self,
-        origin: &Origin,
+        Way { origin, proxy }: Way<'_>,
         target: &str,
         outgoing: &Outgoing,
         trusted: bool,
@@ -139,6 +156,15 @@ impl Http {
         let mut request = Request::new(Full::new(outgoing.body.clone()));
         *request.method_mut() = outgoing.method.clone();
         *request.uri_mut() = Uri::from(path);
+        if let Some(proxy) = proxy.filter(|_| !origin.secure) {
+            // Without a tunnel, a proxy has to be told where the request goes.
+            *request.uri_mut() = format!("{origin}{target}")
+                .parse()
+                .map_err(|error: http::uri::InvalidUri| invalid(error.into()))?;
+            if let Some(authorization) = &proxy.authorization {
+                request.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
+            }
+        }
         let headers = request.headers_mut();
         headers.insert(HOST, host);
         if let Some(content_type) = outgoing.content_type {
@@ -153,7 +179,15 @@ impl Http {
     /// Tells the debug output of a request.
     fn show(&self, origin: &Origin, target: &str, outgoing: &Outgoing) {
         let Some(sink) = &self.config.debug.0 else { return };
-        let mut line = format!("cURL Command: curl -X {} '{origin}{target}'", outgoing.method);
+        let url = match &origin.place {
+            Place::Host { .. } => format!("'{origin}{target}'"),
+            Place::Socket(path) => {
+                let scheme = if origin.secure { "https" } else { "http" };
+                let host = origin.host_header();
+                format!("--unix-socket '{path}' '{scheme}://{host}{target}'")
+            }
+        };
+        let mut line = format!("cURL Command: curl -X {} {url}", outgoing.method);
         if !outgoing.body.is_empty() {
             if let Some(content_type) = outgoing.content_type {
                 line.push_str(&format!(" -H 'Content-Type: {content_type}'"));
@@ -171,7 +205,7 @@ impl Http {
     /// use at the moment when it was used: then it is sent on a new one, if that does no harm.
     async fn head(
         &self,
-        origin: &Origin,
+        Way { origin, proxy }: Way<'_>,
         request: Request<Full<Bytes>>,
         repeatable: bool,
         manner: Manner<'_>,
@@ -190,7 +224,7 @@ impl Http {
             }
         }
         // Boxed: this state is large, and the futures above it would all carry it.
-        let connecting = Box::pin(connect(origin, &self.config.tls));
+        let connecting = Box::pin(connect(origin, proxy, &self.config.tls));
         let connecting = within(self.config.timeouts.connect, connecting);
         let mut connection = connecting.await.unwrap_or(Err(Cause::ConnectTimeout))?;
         match self.answered(&mut connection, request, manner).await {

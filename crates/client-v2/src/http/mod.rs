@@ -14,5 +14,6 @@ pub(crate) mod encode;
 mod exchange;
 mod io;
 mod pool;
+mod tunnel;
 
 pub(crate) use exchange::{Answer, Failure, Http, Manner, OnHead, Outgoing};

@@ -15,6 +15,7 @@ mod failover;
 mod frozen;
 mod keys;
 mod members;
+mod proxy;
 mod redirect;
 mod server;
 mod simple;

@@ -1,7 +1,8 @@
 //! Status and keys of databases in all states, against the tools of all versions.
 
-use etcdkit_datadir::schema::{Backend, Version as Number};
-use etcdkit_datadir::{HashKv, Status, snapshot};
+use etcdkit_datadir::bbolt::Writer;
+use etcdkit_datadir::schema::{Backend, Version as Number, bucket};
+use etcdkit_datadir::{ErrorKind, HashKv, Status, snapshot};
 use etcdkit_testkit::etcd::{Etcd, Version};
 
 use crate::scenario::{Sample, State, put_many};
@@ -17,8 +18,8 @@ async fn what_servers_wrote_is_what_we_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes: cargo xtask soak"]
-async fn a_million_keys() {
+#[ignore = "long: cargo xtask soak"]
+async fn soak_a_million_keys() {
     for version in Version::available() {
         let etcd = Etcd::builder(version).start().await;
         put_many(&etcd, 1_000_000, 0);
@@ -101,4 +102,25 @@ fn check(sample: &Sample) {
         assert!(auth.revision > 1, "{what}");
     }
     assert_eq!(backend.alarms().expect("a bucket").count(), 0, "{what}");
+}
+
+#[test]
+fn status_of_keys_that_are_no_revision_is_refused() {
+    // Of the wrong length, negative in its main number, and in its sub number.
+    let bad = [
+        b"0".to_vec(),
+        [&(-1_i64).to_be_bytes()[..], b"_", &0_i64.to_be_bytes()].concat(),
+        [&1_i64.to_be_bytes()[..], b"_", &(-1_i64).to_be_bytes()].concat(),
+    ];
+    for key in bad {
+        let mut writer = Writer::new(std::io::Cursor::new(Vec::new())).expect("memory");
+        writer.begin_bucket(bucket::KEY.as_bytes()).expect("the first");
+        writer.put(&key, b"").expect("the first");
+        writer.end_bucket().expect("begun");
+        let file = writer.finish().expect("memory");
+        let mut backend = Backend::open(file).expect("a database");
+        let error = Status::of(&mut backend).expect_err("no etcd wrote it");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{key:?}: {error}");
+        assert!(error.to_string().contains("revision"), "{key:?}: {error}");
+    }
 }
