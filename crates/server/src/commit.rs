@@ -41,7 +41,7 @@ struct Progress {
     /// What was lost to a full disk: from after an index to an index, the oldest first.
     lost: VecDeque<(u64, u64)>,
     /// Where the last loss ends that is not remembered any more.
-    forgotten: u64,
+    forgotten: Option<u64>,
 }
 
 impl Progress {
@@ -54,7 +54,7 @@ impl Progress {
         if index > self.index {
             return None;
         }
-        if index <= self.forgotten {
+        if self.forgotten.is_some_and(|last| index <= last) {
             // It may be durable or lost; that is what this error means.
             return Some(Err(ServerError::Timeout.into()));
         }
@@ -65,7 +65,7 @@ impl Progress {
     /// Everything since the last settled index, up to `last`, is lost. What is read from here on has the index after it.
     fn lose(&mut self, last: u64) {
         if self.lost.len() == LOSSES {
-            self.forgotten = self.lost.pop_front().map_or(self.forgotten, |(_, last)| last);
+            self.forgotten = self.lost.pop_front().map(|(_, last)| last);
         }
         self.lost.push_back((self.index, last));
         self.index = last + 1;
@@ -74,7 +74,7 @@ impl Progress {
 
 impl Commits {
     pub(crate) fn new(index: u64) -> Self {
-        let progress = Progress { index, broken: None, lost: VecDeque::new(), forgotten: 0 };
+        let progress = Progress { index, broken: None, lost: VecDeque::new(), forgotten: None };
         Self {
             progress: watch::Sender::new(progress),
             work: Notify::new(),

@@ -58,6 +58,7 @@
 mod apply;
 mod auth;
 mod auto_compaction;
+mod base64;
 mod builder;
 mod caller;
 mod clock;

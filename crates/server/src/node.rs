@@ -143,13 +143,16 @@ impl Node {
     /// Ends the leases that have expired, each as a request of its own.
     pub(crate) async fn expire(&self) -> Result<()> {
         let now = self.now();
-        let mut last = 0;
+        let mut last = None;
         while self.state().lessor.expired(now).is_some() {
-            (_, last) = self.apply(|state| Ok(state.expire(now)));
+            last = Some(self.apply(|state| Ok(state.expire(now))).1);
             tokio::task::yield_now().await;
         }
         // They share their syncs.
-        self.durable(last).await
+        match last {
+            Some(last) => self.durable(last).await,
+            None => Ok(()),
+        }
     }
 
     async fn durable(&self, index: u64) -> Result<()> {

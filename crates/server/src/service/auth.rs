@@ -7,6 +7,7 @@ use etcdkit_proto::etcdserverpb::{
 };
 
 use crate::auth::password;
+use crate::base64;
 use crate::caller::Caller;
 use crate::node::Node;
 use crate::status::Result;
@@ -35,7 +36,8 @@ pub(super) async fn authenticate(
     }
 }
 
-/// Who may not add users is told so before anything is hashed.
+/// Who may not add users is told so before anything is hashed. A hash in the request is not looked at, as in etcd: only a
+/// change of the password takes one.
 pub(super) async fn user_add(
     node: &Node,
     caller: &Caller,
@@ -56,6 +58,16 @@ pub(super) async fn change_password(
     request: AuthUserChangePasswordRequest,
 ) -> Result<AuthUserChangePasswordResponse> {
     node.read_as(caller, |state, who| Ok(state.auth.check_root(who)?)).await?;
-    let hash = password::hash(request.password, node.config.bcrypt_cost).await?;
+    let hash = if request.hashed_password.is_empty() {
+        password::hash(request.password, node.config.bcrypt_cost).await?
+    } else {
+        read_hash(&request.hashed_password)?
+    };
     node.write_as(caller, |state, who| state.user_change_password(who, &request.name, hash)).await
+}
+
+/// The hash of a password, as a request has it. What is none fits no password later.
+fn read_hash(hashed: &str) -> Result<String> {
+    let hash = base64::decode(hashed).and_then(|bytes| String::from_utf8(bytes).ok());
+    hash.ok_or_else(|| ServerError::NoPasswordUser.into())
 }

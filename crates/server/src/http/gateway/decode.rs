@@ -3,9 +3,9 @@
 use prost::encoding::{WireType, encode_key, encode_varint};
 use serde_json::Value;
 
-use super::base64;
 use super::message::{Field, Kind, fields};
 use super::schema::ENUMS;
+use crate::base64;
 
 /// Encodes a JSON object as a message. Fields that the message does not have are left out, as etcd does.
 ///

@@ -3,9 +3,9 @@
 use prost::bytes::Buf;
 use prost::encoding::{WireType, decode_key, decode_varint};
 
-use super::base64;
 use super::message::{Field, Kind, fields};
 use super::schema::ENUMS;
+use crate::base64;
 
 /// Messages within messages. Transactions are nested no deeper than requests may be.
 const DEPTH: usize = 128;

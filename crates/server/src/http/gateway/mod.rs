@@ -2,9 +2,8 @@
 //!
 //! Each HTTP connection has, from its first such request on, a gRPC connection to the server that it is in, so that a
 //! request goes exactly the way of any other. `call.rs` is that connection; `decode.rs` and `encode.rs` translate between JSON
-//! and the wire by `schema/`, a table that is generated; `base64.rs` is what JSON has for bytes.
+//! and the wire by `schema/`, a table that is generated; bytes are base64.
 
-mod base64;
 mod call;
 mod decode;
 mod encode;

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::message::method;
 use super::schema::METHODS;
-use super::{base64, decode, encode};
+use super::{decode, encode};
+use crate::base64;
 
 fn request<M: Message + Default>(path: &str, json: &Value) -> Result<M, String> {
     let input = method(path).expect("there is such a method").input;

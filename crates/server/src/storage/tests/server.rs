@@ -130,6 +130,14 @@ async fn a_lease_that_cannot_be_ended_for_lack_of_room_is_tried_again_later() {
     assert!(left <= Duration::from_secs(3) && left > Duration::from_secs(1), "{left:?}");
 }
 
+/// A renewal ends what has expired first. With nothing to end, it was answered with "request timed out".
+#[tokio::test]
+async fn where_no_lease_has_expired_nothing_is_waited_for() {
+    let drive = Drive::formatted();
+    let (node, _committer) = started(&drive);
+    assert_eq!(node.expire().await, Ok(()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_answered_or_shown_before_it_is_durable() {
     let drive = Drive::formatted();

@@ -1,9 +1,9 @@
-//! Base64, as JSON has it for bytes.
+//! Base64: what JSON has for bytes, and the wire for hashed passwords.
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Appends the standard form, padded.
-pub(super) fn encode(bytes: &[u8], out: &mut String) {
+pub(crate) fn encode(bytes: &[u8], out: &mut String) {
     for group in bytes.chunks(3) {
         let at = |index: usize| u32::from(group.get(index).copied().unwrap_or_default());
         let bits = at(0) << 16 | at(1) << 8 | at(2);
@@ -19,7 +19,7 @@ pub(super) fn encode(bytes: &[u8], out: &mut String) {
 }
 
 /// Reads the standard form or that of URLs, padded or not. A text is of one form, not of both.
-pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=').as_bytes();
     let padding = text.len() - digits.len();
     let padded = padding > 0 && (padding > 2 || !text.len().is_multiple_of(4));
