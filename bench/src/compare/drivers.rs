@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::args::Flags;
 use crate::load::Runtime;
-use crate::{Error, clients};
+use crate::{Error, clients, report};
 
 /// A client in a runtime: `etcd-client-mt`, or just `go`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +78,21 @@ impl Drivers {
         let rust = PathBuf::from("bench/peers/rust/target/release/etcdkit-bench-peers");
         let go = PathBuf::from("bench/peers/go/etcdkit-bench-go");
         Ok(Self { rust: flags.value("peers-rust", rust)?, go: flags.value("peers-go", go)? })
+    }
+
+    /// Those of the clients that can be run; why the others can't is noted.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn present<'a>(&self, candidates: &'a [Candidate]) -> Result<Vec<&'a Candidate>, Error> {
+        let mut present = Vec::new();
+        for candidate in candidates {
+            match self.missing(candidate) {
+                None => present.push(candidate),
+                Some(reason) => report::note(&format!("without {candidate}: {reason}")),
+            }
+        }
+        if present.is_empty() { Err("none of the clients is there".into()) } else { Ok(present) }
     }
 
     /// Why a client cannot be run, and what would change that.

@@ -12,8 +12,8 @@ pub mod streams;
 pub mod table;
 
 use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::str::FromStr;
 use std::time::Duration;
@@ -131,20 +131,8 @@ impl Comparison {
     /// # Errors
     /// A server does not start, the output file cannot be written, or no client is there to run.
     pub async fn run(&self) -> Result<(), Error> {
-        let mut present = Vec::new();
-        for candidate in &self.candidates {
-            match self.drivers.missing(candidate) {
-                None => present.push(candidate),
-                Some(reason) => report::note(&format!("without {candidate}: {reason}")),
-            }
-        }
-        if present.is_empty() {
-            return Err("none of the clients is there".into());
-        }
-        if let Some(folder) = self.out.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let mut file = File::create(&self.out)?;
+        let present = self.drivers.present(&self.candidates)?;
+        let mut file = create(&self.out)?;
         let mut results = Results::default();
         for round in 0..self.rounds {
             report::note(&format!("round {} of {}", round + 1, self.rounds));
@@ -267,4 +255,12 @@ fn name_of(against: Against) -> &'static str {
         Against::Null => "null",
         Against::Real => "real",
     }
+}
+
+/// Makes the file that every single run goes to, and the folder that it is in.
+fn create(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    File::create(path)
 }

@@ -1,7 +1,6 @@
 //! Rounds of watches and leases on the null server, and the tables that come of them.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -75,20 +74,8 @@ impl StreamComparison {
     /// # Errors
     /// The server does not start, the output file cannot be written, or no client is there to run.
     pub async fn run(&self) -> Result<(), Error> {
-        let mut present = Vec::new();
-        for candidate in &self.candidates {
-            match self.drivers.missing(candidate) {
-                None => present.push(candidate),
-                Some(reason) => report::note(&format!("without {candidate}: {reason}")),
-            }
-        }
-        if present.is_empty() {
-            return Err("none of the clients is there".into());
-        }
-        if let Some(folder) = self.out.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let mut file = File::create(&self.out)?;
+        let mut present = self.drivers.present(&self.candidates)?;
+        let mut file = super::create(&self.out)?;
         let mut cells = Cells::new();
         let mut troubles = Vec::new();
         for round in 0..self.rounds {
