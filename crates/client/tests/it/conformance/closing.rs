@@ -10,9 +10,9 @@ use etcdkit_testkit::peer::{Answer, Peer, Request};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::support::{
-    self, AUTHENTICATE, PUT, RANGE, RANGE_STREAM, assert_says, healthy, soon, within,
-};
+use super::case::Then;
+use super::streams;
+use super::support::{self, AUTHENTICATE, PUT, RANGE, assert_says, healthy, soon, within};
 
 /// How long a call on a closed client may take.
 const AT_ONCE: Duration = Duration::from_millis(100);
@@ -259,21 +259,14 @@ async fn calls_on_an_endpoint_that_was_removed_end_with_the_client() {
 
 #[tokio::test]
 async fn a_stream_ends_with_the_client() {
-    let mut peer = Peer::bind().await;
-    peer.run(|mut conn| async move {
-        conn.handshake(&[]).await?;
-        loop {
-            let call = conn.next_request().await?;
-            match healthy(&call.path) {
-                Some(Answer::Message(message)) => conn.respond(call.stream_id, &message).await?,
-                _ => {
-                    assert_eq!(call.path, RANGE_STREAM);
-                    conn.start_response(call.stream_id).await?;
-                    conn.send_message(call.stream_id, &super::streams::piece("a")).await?;
-                }
-            }
-        }
-    });
+    let peer = streams::streaming(|conn, call| {
+        Box::pin(async move {
+            conn.start_response(call.stream_id).await?;
+            conn.send_message(call.stream_id, &streams::piece("a")).await?;
+            Ok(Then::Serve)
+        })
+    })
+    .await;
     let client = support::builder([peer.endpoint()]).build().unwrap();
     let mut pieces = soon("opening", client.get_stream(Get::all())).await.unwrap();
     soon("a piece", pieces.next()).await.unwrap().unwrap();

@@ -13,9 +13,8 @@ use etcdkit::transport::{ConnectFuture, Connector};
 use etcdkit::{Client, Get};
 use etcdkit_testkit::peer::{Answer, EtcdLike, Peer};
 
-use super::support::{
-    self, CLUSTER, PUT, RANGE, RANGE_STREAM, STATUS, ask, healthy, soon, status, status_of, within,
-};
+use super::streams;
+use super::support::{self, CLUSTER, PUT, RANGE, STATUS, ask, soon, status, status_of, within};
 
 /// A client that takes the first endpoint that will do.
 fn picks_first(endpoints: [String; 2]) -> Client {
@@ -149,22 +148,14 @@ async fn a_read_that_waits_is_not_asked_of_the_same_member_by_another_name() {
 /// It was begun on a connection that calls do not use any more; nobody read from it when the member froze.
 #[tokio::test]
 async fn a_stream_on_a_member_that_was_left_does_not_wait_for_ever() {
-    let mut freezing = Peer::bind().await;
-    freezing.run(|mut conn| async move {
-        conn.handshake(&[]).await?;
-        loop {
-            let call = conn.next_request().await?;
-            match healthy(&call.path) {
-                Some(Answer::Message(message)) => conn.respond(call.stream_id, &message).await?,
-                _ => {
-                    assert_eq!(call.path, RANGE_STREAM);
-                    conn.start_response(call.stream_id).await?;
-                    conn.send_message(call.stream_id, &super::streams::piece("a")).await?;
-                    pending::<()>().await;
-                }
-            }
-        }
-    });
+    let freezing = streams::streaming(|conn, call| {
+        Box::pin(async move {
+            conn.start_response(call.stream_id).await?;
+            conn.send_message(call.stream_id, &streams::piece("a")).await?;
+            pending().await
+        })
+    })
+    .await;
     let other = support::etcd().await;
     let quick = Duration::from_millis(100);
     let client = support::builder([freezing.endpoint()])

@@ -30,7 +30,7 @@ pub(super) fn piece(key: &str) -> Bytes {
 }
 
 /// A member that does this with every RangeStream, and is healthy otherwise.
-async fn streaming(act: for<'a> fn(&'a mut Connection, Request) -> Doing<'a>) -> Peer {
+pub(super) async fn streaming(act: for<'a> fn(&'a mut Connection, Request) -> Doing<'a>) -> Peer {
     let mut peer = Peer::bind().await;
     peer.run(move |mut conn| async move {
         conn.handshake(&[]).await?;
