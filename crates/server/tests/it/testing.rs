@@ -290,52 +290,6 @@ async fn a_certificate_is_demanded_and_names_the_user() {
     assert!(error.to_string().contains("/nowhere/cert.pem"), "{error}");
 }
 
-/// From nothing to the first answer, and what an idle watch costs. In a release build:
-/// `cargo test --release -p etcdkit-server --test it soak_what_it_costs -- --ignored --nocapture`.
-#[tokio::test]
-#[ignore = "a measurement"]
-async fn soak_what_it_costs() {
-    #[expect(clippy::disallowed_methods, reason = "it is time that is measured")]
-    let now = std::time::Instant::now;
-    let get = etcdkit_proto::etcdserverpb::RangeRequest { key: "a".into(), ..Default::default() };
-    let mut times = Vec::new();
-    for _ in 0..200 {
-        let start = now();
-        let server = Server::start_ephemeral().await.unwrap();
-        let peer = Peer::over(server.connect()).await;
-        peer.call(method::kv::RANGE, &get).await.unwrap();
-        times.push(start.elapsed());
-    }
-    times.sort_unstable();
-    println!("first answer: median {:?}, worst {:?}", times[100], times[199]);
-    assert!(times[100] < Duration::from_millis(10));
-
-    let server = Server::start_ephemeral().await.unwrap();
-    let client = connect(&server).await;
-    let before = anonymous_memory();
-    let mut watches = Vec::new();
-    for number in 0..10_000 {
-        watches.push(client.watch(format!("watched/{number:05}").as_str()).await.unwrap());
-    }
-    let each = anonymous_memory().saturating_sub(before) / 10_000;
-    println!("10000 watches: {each} bytes each, with the client's side of them");
-    client.put("watched/09999", "1").await.unwrap();
-    let response = in_time("the event", watches[9999].next()).await.unwrap().unwrap();
-    assert_eq!(response.events().len(), 1);
-}
-
-#[cfg(target_os = "linux")]
-fn anonymous_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
-
-#[cfg(not(target_os = "linux"))]
-fn anonymous_memory() -> u64 {
-    0
-}
-
 #[cfg(feature = "jwt")]
 #[tokio::test]
 async fn web_tokens_go_by_the_clock_and_by_the_users() {

@@ -175,7 +175,7 @@ async fn answers_and_events_are_those_of_etcd() {
 }
 
 #[tokio::test]
-#[ignore = "takes minutes"]
+#[ignore = "long: cargo xtask soak"]
 async fn soak_answers_and_events_are_those_of_etcd() {
     for seed in 100..110 {
         compare(seed, 10_000).await;

@@ -177,7 +177,7 @@ async fn acknowledged_writes_survive_a_kill() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes a minute"]
+#[ignore = "long: cargo xtask soak"]
 async fn soak_acknowledged_writes_survive_250_kills() {
     killed(250).await;
 }

@@ -81,7 +81,7 @@ async fn requests_that_are_nearly_right_are_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "takes ten minutes"]
+#[ignore = "long: cargo xtask soak"]
 async fn soak_requests_that_are_nearly_right_are_answered() {
     mutated(600_000, 2).await;
 }
