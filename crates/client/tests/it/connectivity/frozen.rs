@@ -10,10 +10,13 @@ use tokio::time::Instant;
 use super::fronts::{Fronts, Sightings, wait_ready};
 use super::history::{History, Kind};
 use super::load::Load;
-use super::{alone, hold, newest_and_3_5, now, seconds};
+use super::{alone, hold, newest_and_3_5, now, seconds, within};
 
 /// What a connection attempt and the probe on it may send: HTTP/2's preface and settings, and one small call.
 const ATTEMPT: u64 = 600;
+
+/// What a second brings to a member that is used: a third of two hundred calls, and more.
+const SHARE: u64 = 60 * 100;
 
 #[derive(Clone, Copy, Debug)]
 enum How {
@@ -85,9 +88,17 @@ async fn check(version: Version, how: How, lasts: Duration) -> Figures {
         How::BlackHole => proxy.unfreeze(),
     }
     wait_ready(&client, &endpoint, true, seconds(10)).await;
-    let calls = proxy.bytes(Direction::ToServer);
-    hold(seconds(1)).await;
-    let used = proxy.bytes(Direction::ToServer) - calls;
+    // It may lose its leader once more before it keeps up, and is left alone for as long.
+    within("the member getting its share again", seconds(30), async {
+        loop {
+            let calls = proxy.bytes(Direction::ToServer);
+            hold(seconds(1)).await;
+            if proxy.bytes(Direction::ToServer) - calls > SHARE {
+                break;
+            }
+        }
+    })
+    .await;
     let history = load.stop().await;
     client.close().await;
     let sightings = sightings.all().await;
@@ -100,7 +111,7 @@ async fn check(version: Version, how: How, lasts: Duration) -> Figures {
     // Those in flight at the freeze, and what the open loop and the worker send while there is no reason for doubt.
     let doubt = 100 / 10 + 1;
     assert!(figures.failed_puts <= figures.in_flight + doubt, "{}", context());
-    for put in history.failed(Kind::Put) {
+    for put in history.failed(Kind::Put).iter().filter(|put| put.started < thawed) {
         let failure = put.failure.as_ref().expect("it failed");
         assert!(failure.maybe_applied, "{failure:?}\n{}", context());
         assert_eq!(failure.endpoint, endpoint, "{failure:?}\n{}", context());
@@ -109,8 +120,6 @@ async fn check(version: Version, how: How, lasts: Duration) -> Figures {
     // Only attempts to connect, each with its probe, reach the member before it answers.
     let (tried, sent) = (after.0 - before.0, after.1 - before.1);
     assert!(sent <= (tried + 1) * ATTEMPT, "{sent} B in {tried} connections\n{}", context());
-    // A third of two hundred calls a second, and more.
-    assert!(used > 60 * 100, "only {used} B in a second after it was admitted\n{}", context());
     history.check_store(&fronts.direct().await, "load/").await;
     figures
 }
