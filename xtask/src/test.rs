@@ -12,9 +12,14 @@ use crate::run::{cargo, line, root, run as run_command};
 /// With arguments, runs `cargo test` with them; without, everything.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let servers = etcd::gather()?;
-    let everything = ["--workspace", "--no-fail-fast"];
-    let (tests, counts) = cargo_test(if arguments.is_empty() { &everything } else { arguments })?;
-    let mut failures: Vec<String> = tests.err().into_iter().collect();
+    let runs = if arguments.is_empty() { RUNS } else { &[arguments] };
+    let mut counts = Counts::default();
+    let mut failures = Vec::new();
+    for run in runs {
+        let (tests, counted) = cargo_test(run)?;
+        counts += counted;
+        failures.extend(tests.err());
+    }
 
     let examples = if arguments.is_empty() { examples()? } else { Vec::new() };
     for example in &examples {
@@ -32,6 +37,25 @@ pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     }
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
+
+/// Everything with all features, then what is different without some: no TLS at all, and TLS by ring alone.
+const RUNS: &[&[&str]] = &[
+    &["--workspace", "--all-features", "--no-fail-fast"],
+    &["--package", "etcdkit", "--package", "etcdkit-v2", "--no-default-features", "--lib"],
+    &[
+        "--package",
+        "etcdkit",
+        "--no-default-features",
+        "--features",
+        "ring",
+        "--lib",
+        "--test",
+        "it",
+        "--",
+        "config::",
+        "conformance::listeners",
+    ],
+];
 
 /// What the test programs read how many tests they run at once from.
 const THREADS: &str = "RUST_TEST_THREADS";

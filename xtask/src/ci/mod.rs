@@ -87,6 +87,7 @@ fn alone() -> Result<Outcome, String> {
 fn docs() -> Result<Outcome, String> {
     let mut command =
         cargo(["doc", "--quiet", "--no-deps", "--workspace", "--document-private-items"]);
+    command.arg("--all-features");
     run_command(command.env("RUSTDOCFLAGS", "-D warnings")).map(|()| Outcome::Passed)
 }
 

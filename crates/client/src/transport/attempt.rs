@@ -187,7 +187,7 @@ impl<T: Transport> Channel<T> {
         let all: Vec<_> = want.avoid.iter().copied().chain(same.iter().copied()).collect();
         [all, same].iter().find_map(|avoid| {
             let other = call.pool.pick(Want { avoid, ..want }, now).ok()??;
-            (!other.same_member(link)).then_some(other)
+            (!other.same_member(link) && self.is_full(&other).is_none()).then_some(other)
         })
     }
 

@@ -1,5 +1,6 @@
 //! A connection that is up, with what is known of the member behind it.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -113,6 +114,7 @@ impl<C: Connection> Link<C> {
     /// Waits until the member does not answer any more, and says how; `None` if there is nothing left to answer.
     async fn silence(&self, when_idle: WhenIdle) -> Option<Cause> {
         let mut watchdog = Watchdog::new(self.settings.probe_after, clock::now());
+        let mut pinged = None;
         loop {
             match watchdog.observe(self.sample(), clock::now()) {
                 Verdict::Idle if when_idle == WhenIdle::Leave => return None,
@@ -123,7 +125,13 @@ impl<C: Connection> Link<C> {
                     crate::task::race(clock::sleep_until(at), called).await;
                 }
                 Verdict::Probe => {
-                    if let Err(cause) = self.probe().await {
+                    let answer = if self.connection.is_full() {
+                        // A call would wait behind those that the server does not allow yet.
+                        self.ping(&mut pinged).await
+                    } else {
+                        self.probe(|| alive(&self.connection)).await
+                    };
+                    if let Err(cause) = answer {
                         return Some(cause);
                     }
                 }
@@ -131,19 +139,38 @@ impl<C: Connection> Link<C> {
         }
     }
 
+    /// Has the process behind the connection answer a ping; not before etcd allows the next one.
+    async fn ping(&self, last: &mut Option<Instant>) -> Result<(), Cause> {
+        if let Some(last) = *last {
+            let allowed = clock::sleep_until(last + BETWEEN_PINGS);
+            // As soon as calls are answered, there is nothing to find out.
+            let received = self.connection.received();
+            let step = self.settings.probe_after.max(Duration::from_millis(1));
+            let answered = async {
+                while self.connection.received() == received {
+                    clock::sleep(step).await;
+                }
+            };
+            if let Either::Second(()) = race(allowed, answered).await {
+                return Ok(());
+            }
+        }
+        *last = Some(clock::now());
+        self.probe(|| self.connection.ping()).await
+    }
+
     /// Has the member give a sign of life.
     ///
     /// Whoever judges must have had the time to listen: when this machine was too busy to keep the deadline, the answer
     /// may lie unread, and the member gets another chance.
-    async fn probe(&self) -> Result<(), Cause> {
-        if self.liveness.in_flight() >= self.connection.capacity() {
-            // The probe would wait behind the calls that the server does not allow yet.
-            return Ok(());
-        }
+    async fn probe<F>(&self, ask: impl Fn() -> F) -> Result<(), Cause>
+    where
+        F: Future<Output = Result<(), Cause>>,
+    {
         let before = self.connection.received();
         for _ in 0..PROBES_OF_A_BUSY_MACHINE {
             let deadline = clock::now() + self.settings.probe_timeout;
-            match clock::until(Some(deadline), alive(&self.connection)).await {
+            match clock::until(Some(deadline), ask()).await {
                 Some(answer) => return answer,
                 // A slow line may hold the answer back, but then other bytes come in.
                 None if self.connection.received() != before => return Ok(()),
@@ -166,6 +193,8 @@ enum WhenIdle {
 const LAST_LOOK: Duration = Duration::from_secs(1);
 /// A timer that is later than this shows that this machine, not the member, is slow.
 const LATE: Duration = Duration::from_millis(50);
+/// etcd ends a connection at the fourth ping that comes sooner after another than this (`--grpc-keepalive-min-time`).
+const BETWEEN_PINGS: Duration = Duration::from_millis(5_100);
 /// How often a machine that is too busy asks again.
 const PROBES_OF_A_BUSY_MACHINE: u32 = 4;
 

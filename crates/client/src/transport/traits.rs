@@ -100,6 +100,18 @@ pub trait Connection: Send + Sync + 'static {
         usize::MAX
     }
 
+    /// Whether the peer allows no call beyond those that are under way.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Has the peer answer something that needs no call, where [`is_full`](Self::is_full) leaves no other way.
+    ///
+    /// # Errors
+    ///
+    /// The connection is over.
+    fn ping(&self) -> impl Future<Output = Result<(), Cause>> + Send;
+
     /// Bytes received so far: any change is a sign of life.
     fn received(&self) -> u64;
 

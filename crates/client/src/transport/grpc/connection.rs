@@ -70,7 +70,7 @@ impl H2Connection {
         })?;
         let scheme = if established.encrypted { Scheme::HTTPS } else { Scheme::HTTP };
         let (stream, received) = Metered::new(established.stream);
-        let (send, mut connection) = h2::client::Builder::new()
+        let (send, connection) = h2::client::Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .data_frame_budget(SMALL_FRAME_BUDGET)
@@ -87,16 +87,14 @@ impl H2Connection {
         let (fate, _) = watch::channel(None);
         let report = fate.clone();
         let streams = OpenStreams::default();
-        // Only for those who want pings: h2 then looks after them on every turn.
-        let pings = keep_alive.and_then(|settings| Some((settings, connection.ping_pong()?)));
         let pinged = streams.clone();
         let queue = Arc::new(Queue::default());
         let (jobs, sender) = (Arc::clone(&queue), send.clone());
         let driver = task::spawn(async move {
             let pinging = async {
-                match pings {
-                    Some((settings, pings)) => {
-                        let cause = keep_alive::keep_alive(pings, pinged, settings).await;
+                match keep_alive {
+                    Some(settings) => {
+                        let cause = keep_alive::keep_alive(&jobs, pinged, settings).await;
                         decide(&report, cause);
                     }
                     None => std::future::pending().await,
@@ -178,6 +176,10 @@ type Answered = oneshot::Receiver<Result<Bytes, Failure>>;
 struct Calls(AtomicUsize);
 
 impl Calls {
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
     fn begin(&self) -> UnderWay<'_> {
         UnderWay { others: self.0.fetch_add(1, Ordering::Relaxed), calls: self }
     }
@@ -234,6 +236,14 @@ impl Connection for H2Connection {
 
     fn capacity(&self) -> usize {
         self.send.current_max_send_streams()
+    }
+
+    fn is_full(&self) -> bool {
+        self.calls.count() + self.streams.count() >= self.capacity()
+    }
+
+    async fn ping(&self) -> Result<(), Cause> {
+        self.queue.ping().await.map_err(|_| self.over())
     }
 
     fn received(&self) -> u64 {

@@ -6,8 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use h2::{Ping, PingPong};
-
+use super::mux::Queue;
 use crate::clock;
 use crate::config::KeepAlive;
 use crate::error::Cause;
@@ -17,13 +16,14 @@ use crate::error::Cause;
 pub(super) struct OpenStreams(Arc<AtomicUsize>);
 
 impl OpenStreams {
+    /// How many.
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
     pub(super) fn open(&self) -> OpenStream {
         self.0.fetch_add(1, Ordering::Relaxed);
         OpenStream(Arc::clone(&self.0))
-    }
-
-    fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -39,19 +39,19 @@ impl Drop for OpenStream {
 
 /// Pings as configured until one is not answered, and says so.
 pub(super) async fn keep_alive(
-    mut pings: PingPong,
+    connection: &Queue,
     streams: OpenStreams,
     settings: KeepAlive,
 ) -> Cause {
     loop {
         clock::sleep(settings.interval).await;
-        if !streams.any() {
+        if streams.count() == 0 {
             continue;
         }
         let deadline = clock::now() + settings.timeout;
-        match clock::until(Some(deadline), pings.ping(Ping::opaque())).await {
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return Cause::Disconnected(error.to_string()),
+        match clock::until(Some(deadline), connection.ping()).await {
+            Some(Ok(())) => {}
+            Some(Err(_)) => return Cause::Disconnected("the connection ended".into()),
             None => {
                 return Cause::Disconnected(format!(
                     "a ping was not answered within {:?}",

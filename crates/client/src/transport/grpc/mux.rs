@@ -16,8 +16,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, Stream};
-use h2::SendStream;
 use h2::client::{Connection, ResponseFuture, SendRequest};
+use h2::{Ping, PingPong, SendStream};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
@@ -36,13 +36,18 @@ pub(super) struct Job {
     pub(super) answer: oneshot::Sender<Result<Bytes, Failure>>,
 }
 
-/// Where callers leave their calls. Bounded by the calls that a connection may hold at all.
+/// Where callers leave their calls. Bounded by the calls that a connection may hold at all: those that nobody waits for
+/// any more are thrown out before they outnumber the others.
 #[derive(Debug, Default)]
 pub(super) struct Queue(Mutex<Waiting>);
 
 #[derive(Debug, Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
+    /// The number of calls at which it is looked which of them are still waited for.
+    sweep_at: usize,
+    /// Who waits for the answer to a ping.
+    pings: Vec<oneshot::Sender<()>>,
     /// The connection's task, while it sleeps.
     task: Option<Waker>,
     closed: bool,
@@ -56,6 +61,10 @@ impl Queue {
             if waiting.closed {
                 return false;
             }
+            if waiting.jobs.len() >= waiting.sweep_at {
+                waiting.jobs.retain(|job| !job.answer.is_closed());
+                waiting.sweep_at = (2 * waiting.jobs.len()).max(SWEEP_AT_LEAST);
+            }
             waiting.jobs.push_back(job);
             waiting.task.take()
         };
@@ -65,15 +74,43 @@ impl Queue {
         true
     }
 
+    /// Has the peer answer a ping, which needs no stream. An error says that the connection is over.
+    pub(super) async fn ping(&self) -> Result<(), oneshot::error::RecvError> {
+        let (answer, answered) = oneshot::channel();
+        let task = {
+            let mut waiting = self.lock();
+            if !waiting.closed {
+                waiting.pings.push(answer);
+            }
+            waiting.task.take()
+        };
+        if let Some(task) = task {
+            task.wake();
+        }
+        answered.await
+    }
+
     /// Moves what may be sent now to `jobs`, and asks to be woken by the next call. What the server does not allow yet
     /// stays here, where it is known not to have been sent.
     fn take(&self, jobs: &mut Vec<Job>, room: impl FnOnce() -> usize, cx: &Context<'_>) {
         let mut waiting = self.lock();
         if !waiting.jobs.is_empty() {
-            let ready = waiting.jobs.len().min(room());
-            jobs.extend(waiting.jobs.drain(..ready));
+            let room = room();
+            while jobs.len() < room
+                && let Some(job) = waiting.jobs.pop_front()
+            {
+                // Of a call that nobody waits for nothing is sent, and it takes no other's place.
+                if !job.answer.is_closed() {
+                    jobs.push(job);
+                }
+            }
         }
         waiting.task.get_or_insert_with(|| cx.waker().clone());
+    }
+
+    /// Moves those who wait for a ping to `pings`.
+    fn take_pings(&self, pings: &mut Vec<oneshot::Sender<()>>) {
+        pings.append(&mut self.lock().pings);
     }
 
     fn is_empty(&self) -> bool {
@@ -84,6 +121,9 @@ impl Queue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Fewer calls than this are not worth a look.
+const SWEEP_AT_LEAST: usize = 64;
 
 /// Closes the queue when the connection's task ends, in whichever way. Calls that were not sent yet are told so.
 struct Closing<'a> {
@@ -98,6 +138,7 @@ impl Drop for Closing<'_> {
         let left = {
             let mut waiting = self.queue.lock();
             waiting.closed = true;
+            waiting.pings.clear();
             std::mem::take(&mut waiting.jobs)
         };
         for job in left {
@@ -120,11 +161,13 @@ pub(super) async fn run<S>(
     let closing = Closing { queue, fate };
     let mut jobs = Vec::new();
     let mut calls = FuturesUnordered::new();
+    let mut pings = Pings::default();
     let ended = poll_fn(|cx| {
         loop {
+            pings.begin(queue, &mut connection);
             let room = || send.current_max_send_streams().saturating_sub(calls.len());
             queue.take(&mut jobs, room, cx);
-            for job in jobs.drain(..).filter(|job| !job.answer.is_closed()) {
+            for job in jobs.drain(..) {
                 match begin(&mut send, job.request, job.message, cx) {
                     Ok((response, sending)) => {
                         calls.push(make(response, sending, limit, job.answer));
@@ -140,6 +183,7 @@ pub(super) async fn run<S>(
             }
             // Writes what was begun, and reads what has come; then the calls that it woke go on.
             let ended = Pin::new(&mut connection).poll(cx);
+            pings.poll(cx);
             let mut finished = false;
             while let Poll::Ready(Some(())) = Pin::new(&mut calls).poll_next(cx) {
                 finished = true;
@@ -160,6 +204,48 @@ pub(super) async fn run<S>(
     };
     decide(fate, cause);
     drop(closing);
+}
+
+/// The pings of a connection. h2 looks after them on every turn once there was one, so there is none until somebody asks.
+#[derive(Default)]
+struct Pings {
+    h2: Option<PingPong>,
+    /// Who waits for the answer to the one that is under way.
+    asked: Vec<oneshot::Sender<()>>,
+    under_way: bool,
+}
+
+impl Pings {
+    /// Sends one if somebody asks for it and none is under way.
+    fn begin<S>(&mut self, queue: &Queue, connection: &mut Connection<S, Bytes>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        queue.take_pings(&mut self.asked);
+        if self.under_way || self.asked.is_empty() {
+            return;
+        }
+        if self.h2.is_none() {
+            self.h2 = connection.ping_pong();
+        }
+        // What it can't send it says by the connection's end.
+        self.under_way =
+            self.h2.as_mut().is_some_and(|pings| pings.send_ping(Ping::opaque()).is_ok());
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if !self.under_way {
+            return;
+        }
+        let Some(pings) = &mut self.h2 else { return };
+        if let Poll::Ready(answered) = pings.poll_pong(cx) {
+            self.under_way = false;
+            for asked in self.asked.drain(..).filter(|_| answered.is_ok()) {
+                // Who does not wait any more need not be told.
+                let _ = asked.send(());
+            }
+        }
+    }
 }
 
 fn begin(

@@ -23,6 +23,7 @@ mod retry;
 mod settings;
 mod stalls;
 mod status;
+mod stream_limit;
 mod streams;
 mod subject;
 mod support;

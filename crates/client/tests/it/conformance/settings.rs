@@ -299,6 +299,52 @@ async fn of_a_queued_call_that_is_dropped_no_message_is_sent() {
     soon("the end", peer.next_outcome()).await.unwrap();
 }
 
+/// Calls are given up while the server allows none of them; those behind them must not wait for another event.
+#[tokio::test]
+async fn calls_that_were_given_up_in_the_queue_hold_up_no_others() {
+    const LIMIT: usize = 3;
+    let release = Arc::new(Notify::new());
+    let released = Arc::clone(&release);
+    let mut peer = Peer::bind().await;
+    peer.run(move |mut conn| {
+        let released = Arc::clone(&released);
+        async move {
+            conn.handshake(&[(MAX_CONCURRENT_STREAMS, LIMIT as u32)]).await?;
+            let mut open = Vec::new();
+            while open.len() < LIMIT {
+                open.push(next_put(&mut conn).await?);
+            }
+            released.notified().await;
+            for stream in open {
+                conn.respond(stream, &put_answer()).await?;
+            }
+            loop {
+                let stream = next_put(&mut conn).await?;
+                conn.respond(stream, &put_answer()).await?;
+            }
+        }
+    });
+    let client = support::builder([peer.endpoint()]).build().unwrap();
+    soon("the member", client.wait_ready()).await.unwrap();
+    let begin = |count| {
+        let mut calls: Vec<_> = (0..count).map(|_| Box::pin(client.put("k", "v"))).collect();
+        async move {
+            for call in &mut calls {
+                assert!(ask(call).await.is_none());
+            }
+            calls
+        }
+    };
+    let open = begin(LIMIT).await;
+    let given_up = begin(LIMIT + 1).await;
+    let queued = begin(1).await;
+    drop(given_up);
+    release.notify_one();
+    for call in open.into_iter().chain(queued) {
+        soon("a put", call).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_limit_of_no_streams_holds_calls_until_it_is_raised() {
     let mut peer = Peer::bind().await;
