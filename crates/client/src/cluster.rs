@@ -10,10 +10,31 @@ use std::future::Future;
 
 use crate::client::Client;
 use crate::error::Result;
-use crate::service::Service;
+use crate::request::Request;
+use crate::service::{CallOptions, Service};
+use crate::transport::{Channel, Transport, Unary};
 
 pub use crate::request::cluster::*;
 pub use crate::response::cluster::*;
+
+/// Makes a change that answers with the members. If a repetition shows only that an earlier attempt, whose answer got
+/// lost, has made it, they are read.
+pub(crate) async fn change<T, R>(
+    channel: &Channel<T>,
+    request: R,
+    options: &CallOptions,
+) -> Result<MemberListResponse>
+where
+    T: Transport,
+    R: Unary + Request<Response = MemberListResponse>,
+{
+    let changed = channel.unary(request, options).await?;
+    if !changed.members().is_empty() {
+        return Ok(changed);
+    }
+    // It is made, whether or not they can be read.
+    Ok(channel.unary(MemberList::new(), options).await.unwrap_or(changed))
+}
 
 impl<S: Service> Client<S> {
     /// The members, as the cluster agrees on them; for what one member knows, [`call`](Self::call) with

@@ -1,5 +1,6 @@
 //! What a caller sends along with a call, beside what etcdkit sends itself.
 
+use std::fmt;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
@@ -20,8 +21,15 @@ use crate::error::{Error, Result};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Metadata(Option<Arc<Vec<(HeaderName, HeaderValue)>>>);
+
+/// Names alone: a value may be a cookie, or the key to a proxy.
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter().map(|(name, _)| name.as_str())).finish()
+    }
+}
 
 impl Metadata {
     /// No headers.
@@ -220,5 +228,13 @@ mod tests {
             let text = error.to_string();
             assert!(text.contains(reason), "{name:?}: {text}");
         }
+    }
+
+    #[test]
+    fn values_are_never_shown() {
+        let metadata = Metadata::new().with("proxy-authorization", "Basic c2VjcmV0").unwrap();
+        let metadata = metadata.with("cookie", "secret").unwrap();
+        assert_eq!(format!("{metadata:?}"), r#"{"proxy-authorization", "cookie"}"#);
+        assert_eq!(format!("{:?}", Metadata::new()), "{}");
     }
 }

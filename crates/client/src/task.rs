@@ -1,6 +1,7 @@
 //! The only place that spawns tasks. A task ends with its owner.
 
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 
@@ -43,6 +44,16 @@ impl Drop for Task {
     fn drop(&mut self) {
         self.abort();
     }
+}
+
+/// What `future` comes to; `None` if it panics.
+pub(crate) async fn caught<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(polled) => polled.map(Some),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
 }
 
 /// Which of two futures was first.

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::{Error, Result};
 
@@ -60,6 +61,7 @@ struct Inner {
     server_name: String,
     tls: TlsDecision,
     address: Address,
+    turn: AtomicUsize,
 }
 
 /// What an endpoint says about TLS.
@@ -124,6 +126,17 @@ impl Endpoint {
         &self.0.address
     }
 
+    /// Which of the addresses behind its name is to be tried first: how many attempts came to nothing so far.
+    pub(crate) fn turn(&self) -> usize {
+        self.0.turn.load(Ordering::Relaxed)
+    }
+
+    /// An attempt came to nothing: the next begins with another of the addresses behind its name. One that only takes
+    /// connections and answers nothing would otherwise win every time.
+    pub(crate) fn pass_over_address(&self) {
+        self.0.turn.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Whether connections to it use TLS, given whether the client has TLS configured.
     pub(crate) fn uses_tls(&self, configured: bool) -> bool {
         match self.tls() {
@@ -174,6 +187,7 @@ impl Endpoint {
                 server_name: parts.server_name,
                 tls: parts.tls,
                 address: parts.address,
+                turn: AtomicUsize::new(0),
             }))),
             Err(reason) => Err(Error::invalid(format!("endpoint `{shown}`: {reason}"))),
         }
@@ -194,6 +208,10 @@ struct Parts {
 /// `//user@host:port/path?query#fragment` without its slashes.
 fn url(rest: &str, tls: TlsDecision) -> Result<Parts, String> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if rest[authority.len()..].contains('@') {
+        // Left of it stands the host, or the beginning of a password.
+        return Err("there is an `@` after a `/`, `?` or `#`: write these as %2F, %3F and %23 if they belong to a password, and leave the path out otherwise".to_owned());
+    }
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     tcp(host, tls)
 }
@@ -206,9 +224,8 @@ fn tcp(text: &str, tls: TlsDecision) -> Result<Parts, String> {
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => match digits.parse() {
             Ok(0) => return Err("nothing listens on port 0".to_owned()),
             Ok(port) => port,
-            Err(_) => {
-                return Err(format!("`{digits}` is no port: it is a number from 1 to 65535"));
-            }
+            // Not shown either.
+            Err(_) => return Err("a port is a number from 1 to 65535".to_owned()),
         },
         // Not shown: it may be half of a password.
         Some(_) => return Err(format!("what follows the last colon is no port; {FORMS}")),

@@ -83,9 +83,16 @@ impl Settings {
         if let Some(attempts) = self.max_attempts {
             builder = builder.retry(RetryPolicy::new().max_attempts(attempts));
         }
-        // As with etcd's own: one without the other is no authentication.
-        if let (Some(user), Some(password)) = (self.user, self.password) {
-            builder = builder.user(user, password);
+        match (self.user, self.password) {
+            (Some(user), Some(password)) => builder = builder.user(user, password),
+            (None, None) => {}
+            // etcd's own would connect as nobody.
+            (Some(_), None) => {
+                return Err(Error::invalid("a user name is given without a password"));
+            }
+            (None, Some(_)) => {
+                return Err(Error::invalid("a password is given without a user name"));
+            }
         }
         if let Some(token) = self.token {
             builder = builder.token(token);

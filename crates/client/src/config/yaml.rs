@@ -227,6 +227,13 @@ mod tests {
         let both = "endpoints: [a]\nMaxCallSendMsgSize: 2000\nMaxCallRecvMsgSize: 1000\n";
         let error = read(both).unwrap().into_builder().err().unwrap();
         assert!(error.to_string().contains("recv limit (1000 bytes)"), "{error}");
+        for (text, named) in [
+            ("endpoints: [a]\nusername: u\n", "without a password"),
+            ("endpoints: [a]\npassword: p\n", "without a user name"),
+        ] {
+            let error = read(text).unwrap().into_builder().err().unwrap();
+            assert!(error.to_string().contains(named), "{error}");
+        }
         let error = ClientBuilder::from_yaml_file("/no/such/file").err().unwrap();
         assert!(error.to_string().contains("/no/such/file"), "{error}");
     }

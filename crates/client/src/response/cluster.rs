@@ -121,7 +121,8 @@ impl MemberListResponse {
         self.header
     }
 
-    /// The members; after a change, those that there are now.
+    /// The members; after a change, those that there are now. None of them, if the answer to the change got lost, a
+    /// repetition found it made, and then they could not be read.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.members

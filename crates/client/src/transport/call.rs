@@ -343,6 +343,7 @@ impl<T: Transport> Channel<T> {
         Nature {
             class: call.method.class,
             require_leader: call.require_leader,
+            in_steps: call.method.class == Class::Write && call.method.patience == Patience::Long,
             can_authenticate: call.authenticated && self.tokens().can_authenticate(),
         }
     }

@@ -334,7 +334,13 @@ impl<T: Transport> Channel<T> {
             let asked = link::introduce(&link.connection, token.as_ref().map(|token| &token.value));
             let deadline = Some(clock::now() + self.config().timeouts.connect);
             let (about, _) = clock::until(deadline, asked).await.unwrap_or_default();
-            let version = about.version.as_deref().unwrap_or_default();
+            let Some(version) = about.version.as_deref() else {
+                return Err(Error::unsupported(format!(
+                    "{} does not tell its version; this client was told to reject what is older than {}",
+                    link.endpoint,
+                    identity::OLDEST
+                )));
+            };
             if identity::is_too_old(version) {
                 return Err(Error::unsupported(format!(
                     "{} runs etcd {version}; this client was told to reject what is older than {}",

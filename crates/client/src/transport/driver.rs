@@ -290,20 +290,29 @@ async fn connect_and_watch<T: Transport>(
     was_frozen: bool,
     events: mpsc::Sender<Event<T::Connection>>,
 ) {
-    let deadline = clock::now() + context.config.timeouts.connect;
-    let connected =
-        clock::until(Some(deadline), connect(&context, id, &endpoint, was_frozen)).await;
-    let cause = match connected.unwrap_or(Err(Cause::ConnectTimeout)) {
-        Ok((link, about)) => {
-            let link = Arc::new(link);
-            // The driver is gone only if all of this is about to end as well.
-            let _ = events.send(Event::Ready(Arc::clone(&link), about)).await;
-            let cause = link.supervise().await;
-            tracing::warn!(%endpoint, %cause, "lost");
-            cause
+    let life = async {
+        let deadline = clock::now() + context.config.timeouts.connect;
+        let connected =
+            clock::until(Some(deadline), connect(&context, id, &endpoint, was_frozen)).await;
+        match connected.unwrap_or(Err(Cause::ConnectTimeout)) {
+            Ok((link, about)) => {
+                let link = Arc::new(link);
+                // The driver is gone only if all of this is about to end as well.
+                let _ = events.send(Event::Ready(Arc::clone(&link), about)).await;
+                let cause = link.supervise().await;
+                tracing::warn!(%endpoint, %cause, "lost");
+                cause
+            }
+            Err(cause) => cause,
         }
-        Err(cause) => cause,
     };
+    // A connector is the user's code. Its panic is one failed attempt, not the end of all attempts.
+    let cause = task::caught(life).await.unwrap_or_else(|| {
+        Cause::Connect("the attempt panicked: a bug in the connector, or in etcdkit".to_owned())
+    });
+    if !matches!(cause, Cause::Disconnected(_)) {
+        endpoint.pass_over_address();
+    }
     tracing::debug!(%endpoint, %cause, "not ready");
     let _ = events.send(Event::Failed(id, cause)).await;
 }

@@ -20,7 +20,7 @@ use crate::clock::{self, Instant};
 use crate::config::{Balance, Endpoints};
 use crate::error::{Attempt, Cause, Error, ErrorKind, Result};
 use crate::service::unfold;
-use crate::task::{self, Task};
+use crate::task::{self, Either, Task, race};
 
 /// The pool for a call.
 pub(crate) enum PoolRef<'a, T: Transport> {
@@ -281,13 +281,18 @@ impl<T: Transport> Pool<T> {
     pub(super) fn watch_states(&self) -> EndpointStates {
         let mut picker = self.picker.clone();
         picker.mark_changed();
-        EndpointStates::new(unfold(picker, |mut picker| async {
-            picker.changed().await.ok()?;
+        let context = Arc::clone(&self.context);
+        EndpointStates::new(unfold((picker, context), |(mut picker, context)| async {
+            // A pool that was never used has nobody to publish that it is closed.
+            match race(picker.changed(), context.closing()).await {
+                Either::First(changed) => changed.ok()?,
+                Either::Second(()) => return None,
+            }
             let (states, closed) = {
                 let now = picker.borrow_and_update();
                 (now.states.clone(), now.closed)
             };
-            (!closed).then_some((states, picker))
+            (!closed).then_some((states, (picker, context)))
         }))
     }
 

@@ -165,6 +165,12 @@ fn passwords_are_never_shown() {
         let text = Endpoint::parse(written).unwrap_err().to_string();
         assert!(!text.contains("secret"), "{text}");
     }
+    // Digits before a slash look like a port; the client would connect to a host named after the user.
+    for written in ["http://alice:1234/x@host", "http://alice:99999999/x@host:1", "http://a?@b"] {
+        let text = Endpoint::parse(written).unwrap_err().to_string();
+        assert!(text.contains("there is an `@` after"), "{text}");
+        assert!(!text.contains("1234") && !text.contains("9999"), "{text}");
+    }
 }
 
 #[test]

@@ -149,7 +149,7 @@ pub(crate) async fn establish(
             Ok(io) => RawStream::Custom(io),
             Err(error) => return Err(Cause::Connect(error.to_string())),
         },
-        None => connect(endpoint.address()).await?,
+        None => connect(endpoint).await?,
     };
     match settings.loader(endpoint) {
         None => Ok(Established { stream: IoStream::plain(raw), encrypted: false }),
@@ -160,9 +160,11 @@ pub(crate) async fn establish(
     }
 }
 
-async fn connect(address: &Address) -> Result<RawStream, Cause> {
-    match address {
-        Address::Tcp { host, port } => tcp::connect(host, *port).await.map(RawStream::Tcp),
+async fn connect(endpoint: &Endpoint) -> Result<RawStream, Cause> {
+    match endpoint.address() {
+        Address::Tcp { host, port } => {
+            tcp::connect(host, *port, endpoint.turn()).await.map(RawStream::Tcp)
+        }
         #[cfg(unix)]
         Address::Unix(path) => super::unix::connect(path).await.map(RawStream::Unix),
         #[cfg(not(unix))]

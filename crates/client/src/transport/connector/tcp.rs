@@ -16,9 +16,9 @@ use crate::error::Cause;
 const STAGGER: Duration = Duration::from_millis(250);
 
 /// Connects to `host`, resolving it anew: addresses behind a name change, in a cluster on Kubernetes with every
-/// restart.
-pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, Cause> {
-    let addresses = resolve(host, port).await?;
+/// restart. Each turn begins with another of them.
+pub(super) async fn connect(host: &str, port: u16, turn: usize) -> Result<TcpStream, Cause> {
+    let addresses = in_turn(resolve(host, port).await?, turn);
     race(addresses, STAGGER, open).await.map_err(|failures| Cause::Connect(describe(&failures)))
 }
 
@@ -60,6 +60,13 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     }
     order.extend(second);
     order
+}
+
+/// The same addresses, beginning with another one each turn.
+fn in_turn(mut addresses: Vec<SocketAddr>, turn: usize) -> Vec<SocketAddr> {
+    let first = turn.checked_rem(addresses.len()).unwrap_or(0);
+    addresses.rotate_left(first);
+    addresses
 }
 
 async fn open(address: SocketAddr) -> io::Result<TcpStream> {
@@ -180,6 +187,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_address_that_came_to_nothing_is_not_the_first_of_the_next_turn() {
+        let all = || addresses(["1.1.1.1:1", "[::1]:1", "1.1.1.2:1"]);
+        for (turn, tried) in [
+            (0, all()),
+            (1, addresses(["[::1]:1", "1.1.1.2:1", "1.1.1.1:1"])),
+            (2, addresses(["1.1.1.2:1", "1.1.1.1:1", "[::1]:1"])),
+            (3, all()),
+        ] {
+            assert_eq!(in_turn(all(), turn), tried, "{turn}");
+        }
+        assert_eq!(in_turn(Vec::new(), 1), []);
+    }
+
     /// Runs a race over what each address does, and returns the winner and when each attempt started, in milliseconds.
     async fn scripted(script: &[(u64, bool)]) -> (Result<u16, usize>, Vec<u64>, u64) {
         let list =
@@ -238,8 +259,8 @@ mod tests {
     async fn names_are_resolved() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        assert!(connect("localhost", port).await.is_ok());
-        let cause = connect("no-such-host.invalid", port).await.unwrap_err();
+        assert!(connect("localhost", port, 0).await.is_ok());
+        let cause = connect("no-such-host.invalid", port, 0).await.unwrap_err();
         assert!(
             matches!(&cause, Cause::Resolve(text) if text.contains("no-such-host.invalid")),
             "{cause}"

@@ -1,6 +1,6 @@
 //! The one answer of a unary call.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 
 use bytes::Bytes;
 use h2::SendStream;
@@ -15,8 +15,26 @@ use crate::transport::traits::Failure;
 /// Answers up to this size are left for h2 to account for when the stream is dropped, which saves a lock each.
 const RELEASED_ON_DROP: usize = 64 << 10;
 
+/// Sends, at once, the message of a call that was begun; then waits for the answer.
+pub(super) fn exchange(
+    response: ResponseFuture,
+    mut sending: SendStream<Bytes>,
+    message: Bytes,
+    limit: usize,
+) -> impl Future<Output = Result<Bytes, Failure>> {
+    let sent = sending.send_data(message, true).is_ok();
+    async move {
+        match read_answer(response, sending, limit).await {
+            // Without its message the request can't have been processed. That it was turned away, the server may have
+            // said before.
+            Err(Failure::Unknown(cause)) if !sent => Err(Failure::NotProcessed(cause)),
+            answer => answer,
+        }
+    }
+}
+
 /// Waits for the answer and reads it. The sending half stays alive until it is there: without it, h2 resets the stream.
-pub(super) async fn read_answer(
+async fn read_answer(
     response: ResponseFuture,
     _sending: SendStream<Bytes>,
     limit: usize,

@@ -10,7 +10,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use http::uri::{Authority, Scheme};
 use tokio::sync::{oneshot, watch};
 
-use super::answer::read_answer;
+use super::answer::exchange;
 use super::failure::{HEADERS, cause_of};
 use super::head::Template;
 use super::keep_alive::{self, OpenStreams};
@@ -216,10 +216,8 @@ impl Connection for H2Connection {
             let answered = self.leave(&head, message)?;
             return self.answered(answered).await;
         }
-        let (response, mut sending) = self.begin(&head).await?;
-        // Without its message the request can't have been processed.
-        sending.send_data(message, true).map_err(|error| self.not_sent(&error))?;
-        read_answer(response, sending, self.receive_limit)
+        let (response, sending) = self.begin(&head).await?;
+        exchange(response, sending, message, self.receive_limit)
             .await
             .map_err(|failure| self.by_fate(failure))
     }

@@ -22,7 +22,7 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
 
-use super::answer::read_answer;
+use super::answer::exchange;
 use super::connection::decide;
 use super::failure::cause_of;
 use crate::error::Cause;
@@ -168,9 +168,10 @@ pub(super) async fn run<S>(
             let room = || send.current_max_send_streams().saturating_sub(calls.len());
             queue.take(&mut jobs, room, cx);
             for job in jobs.drain(..) {
-                match begin(&mut send, job.request, job.message, cx) {
+                match begin(&mut send, job.request, cx) {
                     Ok((response, sending)) => {
-                        calls.push(make(response, sending, limit, job.answer));
+                        let answer = exchange(response, sending, job.message, limit);
+                        calls.push(make(answer, job.answer));
                     }
                     Err(failure) => {
                         if let Failure::NotProcessed(cause) = &failure {
@@ -251,7 +252,6 @@ impl Pings {
 fn begin(
     send: &mut SendRequest<Bytes>,
     request: Request<()>,
-    message: Bytes,
     cx: &mut Context<'_>,
 ) -> Result<(ResponseFuture, SendStream<Bytes>), Failure> {
     match send.poll_ready(cx) {
@@ -260,22 +260,15 @@ fn begin(
         // It still holds a request that waits for the server to allow it. A fresh one may hold another.
         Poll::Pending => *send = send.clone(),
     }
-    let (response, mut sending) = send
-        .send_request(request, false)
-        .map_err(|error| Failure::NotProcessed(cause_of(&error)))?;
-    // Without its message the request can't have been processed.
-    sending.send_data(message, true).map_err(|error| Failure::NotProcessed(cause_of(&error)))?;
-    Ok((response, sending))
+    send.send_request(request, false).map_err(|error| Failure::NotProcessed(cause_of(&error)))
 }
 
 /// Reads the answer to one call, unless the caller goes away before.
 async fn make(
-    response: ResponseFuture,
-    sending: SendStream<Bytes>,
-    limit: usize,
+    reading: impl Future<Output = Result<Bytes, Failure>>,
     mut caller: oneshot::Sender<Result<Bytes, Failure>>,
 ) {
-    let mut reading = pin!(read_answer(response, sending, limit));
+    let mut reading = pin!(reading);
     let outcome = poll_fn(|cx| {
         if caller.poll_closed(cx).is_ready() {
             return Poll::Ready(None);

@@ -13,6 +13,8 @@ pub(in crate::transport) struct Nature {
     pub(in crate::transport) class: Class,
     /// Whether the call asked to be refused by a member without a leader.
     pub(in crate::transport) require_leader: bool,
+    /// Whether the server makes several requests of it, so that its refusal of one says nothing about those before.
+    pub(in crate::transport) in_steps: bool,
     /// Whether there is a name and a password to get another token with.
     pub(in crate::transport) can_authenticate: bool,
 }
@@ -84,7 +86,7 @@ pub(in crate::transport) fn leaves_unknown(nature: Nature, failure: &Failure) ->
         Failure::Status(status) => match ServerError::from_message(&status.message) {
             // With `hasleader` the member refuses before it does anything.
             Some(ServerError::NoLeader) => !nature.require_leader,
-            Some(error) => error.applied() == Applied::Unknown,
+            Some(error) => nature.in_steps || error.applied() == Applied::Unknown,
             None => !is_turned_away(status),
         },
     }
@@ -109,8 +111,12 @@ fn is_turned_away(status: &Status) -> bool {
 mod tests {
     use super::*;
 
-    const READ: Nature =
-        Nature { class: Class::Read, require_leader: false, can_authenticate: false };
+    const READ: Nature = Nature {
+        class: Class::Read,
+        require_leader: false,
+        in_steps: false,
+        can_authenticate: false,
+    };
     const WRITE: Nature = Nature { class: Class::Write, ..READ };
     const AGAIN: Nature = Nature { class: Class::Repeatable, ..READ };
 
@@ -187,6 +193,15 @@ mod tests {
         let nature = Nature { require_leader: true, ..WRITE };
         assert_eq!(decide(nature, &status(ServerError::NoLeader)), Decision::Elsewhere);
         assert!(!leaves_unknown(nature, &status(ServerError::NoLeader)));
+    }
+
+    #[test]
+    fn a_refused_step_of_a_lock_says_nothing_about_the_steps_before() {
+        let lock = Nature { in_steps: true, ..WRITE };
+        for error in [ServerError::PermissionDenied, ServerError::Compacted] {
+            assert!(!leaves_unknown(WRITE, &status(error)));
+            assert!(leaves_unknown(lock, &status(error)));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,9 +10,10 @@ use std::time::Duration;
 use etcdkit::ErrorKind::Unavailable;
 use etcdkit::config::{Address, Balance, Candidate, Endpoint, Liveness, Pick};
 use etcdkit::service::CallOptions;
-use etcdkit::transport::{ConnectFuture, Connector};
+use etcdkit::transport::{ConnectFuture, Connector, Io};
 use etcdkit::{Client, Get};
 use etcdkit_testkit::peer::{Answer, EtcdLike, Peer};
+use tokio::net::TcpStream;
 
 use super::streams;
 use super::support::{self, CLUSTER, PUT, RANGE, STATUS, ask, soon, status, status_of, within};
@@ -91,6 +93,38 @@ async fn an_endpoint_that_was_called_by_name_is_not_tried_for_ever() {
         }
         assert_eq!(refusing.0.load(Ordering::SeqCst), before, "nobody called");
     }
+}
+
+/// Panics at the first attempt, and connects from then on.
+#[derive(Debug)]
+struct PanicsOnce(AtomicUsize, SocketAddr);
+
+impl Connector for PanicsOnce {
+    fn connect<'a>(&'a self, _: &'a Address) -> ConnectFuture<'a> {
+        Box::pin(async {
+            assert!(self.0.fetch_add(1, Ordering::SeqCst) > 0, "a bug of the user's");
+            Ok(Box::new(TcpStream::connect(self.1).await?) as Box<dyn Io>)
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_connector_that_panics_has_failed_once_and_is_asked_again() {
+    let etcd = support::etcd().await;
+    let address = etcd.endpoint().trim_start_matches("http://").parse().unwrap();
+    let connector = PanicsOnce(AtomicUsize::new(0), address);
+    let client = support::builder(["inprocess:a"]).connector(connector).build().unwrap();
+    soon("the get", client.get("k")).await.unwrap();
+}
+
+/// Nobody has called, so nobody publishes states.
+#[tokio::test]
+async fn endpoint_states_of_a_client_that_was_never_used_end_with_it() {
+    let client = support::builder(["inprocess:a"]).connector(Refusing::default()).build().unwrap();
+    let mut states = client.watch_endpoint_states();
+    assert_eq!(soon("the first states", states.next()).await.unwrap().len(), 1);
+    client.close().await;
+    assert!(soon("the end", states.next()).await.is_none());
 }
 
 #[tokio::test]

@@ -7,8 +7,10 @@ use etcdkit::ErrorKind::{self, Timeout, Unavailable};
 use etcdkit::config::RetryPolicy;
 use etcdkit::service::CallOptions;
 use etcdkit::{Cause, Client, Compare, Delete, Get, Put, Txn};
+use etcdkit_proto::etcdserverpb::{Member, MemberListResponse};
 use etcdkit_testkit::peer::frame::code::REFUSED_STREAM;
 use etcdkit_testkit::peer::{Answer, EtcdLike};
+use prost::Message;
 use tokio::task::JoinSet;
 
 use super::support::{self, PUT, RANGE, assert_says, healthy, soon};
@@ -28,6 +30,26 @@ const VAGUE: [(u32, &str, ErrorKind); 9] = [
     (14, "etcdserver: server stopped", Unavailable),
     (14, "etcdserver: no leader", ErrorKind::NoLeader),
 ];
+
+const MEMBER_REMOVE: &str = "/etcdserverpb.Cluster/MemberRemove";
+const MEMBER_LIST: &str = "/etcdserverpb.Cluster/MemberList";
+
+/// The repetition finds no such member, which says that the first attempt was done, and nothing about the others.
+#[tokio::test]
+async fn a_member_that_was_removed_without_an_answer_leaves_the_others_listed() {
+    let etcd = support::etcd().await;
+    let client = client_of(&etcd).await;
+    let list = MemberListResponse {
+        header: Some(support::header()),
+        members: vec![Member { id: 7, name: "left".into(), ..Member::default() }],
+    };
+    etcd.queue(MEMBER_REMOVE, Answer::CloseConnection);
+    etcd.queue(MEMBER_REMOVE, Answer::status(5, "etcdserver: member not found"));
+    etcd.queue(MEMBER_LIST, Answer::message(list.encode_to_vec()));
+    let removed = soon("removing", client.member_remove(8)).await.unwrap();
+    assert_eq!(removed.members().iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["left"]);
+    assert_eq!(etcd.calls(MEMBER_REMOVE), 2);
+}
 
 async fn client_of(etcd: &EtcdLike) -> Client {
     support::builder([etcd.endpoint()]).build().unwrap()
