@@ -163,19 +163,19 @@ async fn test_client_reject_old_cluster() {
         (&["3.6.0"], None),
         (&["3.7.1", "3.6.14"], None),
         (&["4.1.0"], None),
-        (&["3.5.33"], Some("3.5.33")),
-        (&["3.4.23", "3.4.23"], Some("3.4.23")),
-        (&["3.7.1", "3.5.0"], Some("3.5.0")),
-        (&["3.5.0", "3.7.1"], Some("3.5.0")),
-        (&["3.6.0-rc.4"], Some("3.6.0-rc.4")),
-        (&["xyz"], Some("xyz")),
-        (&["3.7.1", ""], Some("")),
+        (&["3.5.33"], Some("runs etcd 3.5.33; ")),
+        (&["3.4.23", "3.4.23"], Some("runs etcd 3.4.23; ")),
+        (&["3.7.1", "3.5.0"], Some("runs etcd 3.5.0; ")),
+        (&["3.5.0", "3.7.1"], Some("runs etcd 3.5.0; ")),
+        (&["3.6.0-rc.4"], Some("runs etcd 3.6.0-rc.4; ")),
+        (&["xyz"], Some("runs etcd xyz; ")),
+        (&["3.7.1", ""], Some("does not tell its version")),
     ] {
         match (connect(versions).await, old) {
             (Ok(_), None) => {}
             (Err(error), Some(old)) => {
                 assert_eq!(error.kind(), ErrorKind::Unsupported, "{versions:?}: {error}");
-                assert_says(&error.to_string(), &format!("runs etcd {old}; "));
+                assert_says(&error.to_string(), old);
                 assert_says(&error.to_string(), "older than 3.6.0");
             }
             (outcome, _) => panic!("{versions:?}: {outcome:?}"),
