@@ -1,7 +1,7 @@
 //! What can be observed: the names of events and metrics, in one place.
 //!
 //! Events and spans go through `tracing`, under the target `etcdkit`: `warn` and `info` for endpoints that fail and come
-//! back, `debug` for retries. Each call is a span `etcd.call` at level `debug` with the fields `rpc`, `endpoint` (the one
+//! back, `debug` for retries. Each call with one answer is a span `etcd.call` at level `debug` with the fields `rpc`, `endpoint` (the one
 //! that answered, or the last that was tried), `attempts` (those that failed), `kind` and `code` (of the failure). A
 //! client that nobody listens to pays one comparison per call for it.
 //!

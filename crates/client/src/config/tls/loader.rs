@@ -15,7 +15,7 @@ use super::settings::{Identity, Tls};
 use crate::config::Endpoint;
 use crate::error::{Error, Result};
 
-/// Makes TLS configurations, and a new one only if what it is made of has changed: sessions are resumed within one.
+/// Makes TLS configurations, and a new one only if what it is made of has changed.
 pub(crate) struct TlsLoader {
     tls: Tls,
     last: Mutex<Option<(Material, Arc<ClientConfig>)>>,

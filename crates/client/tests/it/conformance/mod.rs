@@ -27,3 +27,4 @@ mod stream_limit;
 mod streams;
 mod subject;
 mod support;
+mod telemetry;

@@ -7,7 +7,7 @@ use etcdkit::{Cause, Client, Compare, Error, Get, Put, Txn};
 use etcdkit_testkit::etcd::Version;
 
 use super::fronts::{Fronts, wait_ready};
-use super::{newest_and_3_5, now, seconds, within};
+use super::{now, seconds, within};
 
 /// What is called: whether it is a read, and the call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,7 +75,7 @@ async fn check(version: Version, what: What) {
 }
 
 async fn check_versions(what: What) {
-    for version in newest_and_3_5() {
+    for version in Version::available() {
         within("the black hole", seconds(60), check(version, what)).await;
     }
 }

@@ -1,16 +1,17 @@
 //! Endpoints that change, and connecting without end: etcd's `dial_test.go`, without TLS.
 
 use etcdkit::{Client, ErrorKind, Get};
+use etcdkit_testkit::etcd::Version;
 use etcdkit_testkit::peer::Peer;
 use etcdkit_testkit::proxy::Proxy;
 use tokio::task::JoinSet;
 
 use super::fronts::Fronts;
-use super::{newest_and_3_5, now, seconds, within};
+use super::{now, seconds, within};
 
 /// Serializable gets work, whichever of the two members goes away before or after the endpoints are set.
 async fn set_endpoints(before: bool) {
-    for version in newest_and_3_5() {
+    for version in Version::available() {
         let fronts = Fronts::start(version).await;
         let to_kill = 0;
         let client = Client::connect([fronts.endpoint(to_kill)]).await.unwrap();
@@ -41,7 +42,7 @@ async fn dial_set_endpoints_after_fail() {
 /// `TestSwitchSetEndpoints`: from a partitioned member to a disjoint set of healthy ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn switch_set_endpoints() {
-    for version in newest_and_3_5() {
+    for version in Version::available() {
         let fronts =
             Fronts::before(etcdkit_testkit::cluster::Cluster::builder(version).gates()).await;
         let client = Client::connect([fronts.endpoint(0)]).await.unwrap();
@@ -65,7 +66,7 @@ async fn switch_set_endpoints() {
 /// `TestSetEndpointAndPut`.
 #[tokio::test]
 async fn set_endpoint_and_put() {
-    for version in newest_and_3_5() {
+    for version in Version::available() {
         let fronts = Fronts::start(version).await;
         let client = Client::connect([fronts.endpoint(1)]).await.unwrap();
         client.set_endpoints([fronts.endpoint(0)]).await.unwrap();
@@ -76,7 +77,7 @@ async fn set_endpoint_and_put() {
 /// `TestDialForeignEndpoint`: a member outside a client's endpoints is another client's, made from the same settings.
 #[tokio::test]
 async fn dial_foreign_endpoint() {
-    let fronts = Fronts::start(etcdkit_testkit::etcd::Version::newest()).await;
+    let fronts = Fronts::start(Version::newest()).await;
     let client = Client::connect([fronts.endpoint(0)]).await.unwrap();
     client.put("foo", "bar").await.unwrap();
     let foreign = Client::connect([fronts.endpoint(1)]).await.unwrap();

@@ -14,7 +14,7 @@ use etcdkit_testkit::wait::eventually;
 
 use super::black_hole::What;
 use super::fronts::{Fronts, wait_all_ready};
-use super::{alone, millis, newest_and_3_5, now, seconds, within};
+use super::{alone, millis, now, seconds, within};
 
 /// A cluster with one member cut off, and a client that began there and knows all.
 async fn isolated(version: Version, leader: bool) -> (Fronts, Client, usize) {
@@ -42,7 +42,7 @@ async fn wait_no_leader(fronts: &Fronts, index: usize) {
 
 /// Writes fail only on the isolated member, as maybe applied, with its own time-out; the others serve them.
 async fn write(what: What) {
-    for version in newest_and_3_5() {
+    for version in Version::available() {
         let (fronts, client, index) = isolated(version, false).await;
         let endpoint = fronts.endpoint(index);
         let (mut succeeded, mut failed) = (0, 0);
@@ -88,7 +88,7 @@ async fn balancer_under_network_partition_txn() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn balancer_under_network_partition_serializable_get() {
-    for version in newest_and_3_5() {
+    for version in Version::available() {
         let (_fronts, client, _) = isolated(version, false).await;
         for _ in 0..6 {
             let get = What::SerializableGet.call(&client);
@@ -113,7 +113,7 @@ async fn gets(client: &Client, timeout: Duration) -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn balancer_under_network_partition_linearizable_get_with_long_timeout() {
     let _alone = alone().await;
-    for version in newest_and_3_5() {
+    for version in Version::available() {
         let (_fronts, client, _) = isolated(version, false).await;
         let longest = gets(&client, seconds(7)).await;
         println!("{version}: the longest get took {longest:.1?}");
@@ -125,7 +125,7 @@ async fn balancer_under_network_partition_linearizable_get_with_long_timeout() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn balancer_under_network_partition_linearizable_get_with_short_timeout() {
     let _alone = alone().await;
-    for version in newest_and_3_5() {
+    for version in Version::available() {
         let (_fronts, client, _) = isolated(version, false).await;
         let longest = gets(&client, seconds(1)).await;
         println!("{version}: the longest get took {longest:.1?}");
@@ -135,7 +135,7 @@ async fn balancer_under_network_partition_linearizable_get_with_short_timeout() 
 /// Upstream a get succeeds within two tries after the leader was cut off; here the first one does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn balancer_under_network_partition_linearizable_get_leader_election() {
-    for version in newest_and_3_5() {
+    for version in Version::available() {
         let (_fronts, client, _) = isolated(version, true).await;
         let started = now();
         let get = What::LinearizableGet.call(&client);
@@ -147,7 +147,7 @@ async fn balancer_under_network_partition_linearizable_get_leader_election() {
 /// Reads on an isolated follower alone fail by their deadline, and succeed again after the partition.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drop_read_under_network_partition() {
-    for version in newest_and_3_5() {
+    for version in Version::available() {
         let fronts = Fronts::before(Cluster::builder(version).gates()).await;
         let index = fronts.cluster.followers().await[0];
         let client = Client::connect([fronts.endpoint(index)]).await.unwrap();

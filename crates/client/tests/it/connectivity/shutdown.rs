@@ -1,16 +1,17 @@
 //! Members that are shut down, and come back: etcd's `server_shutdown_test.go`.
 
 use etcdkit::{Client, ErrorKind};
+use etcdkit_testkit::etcd::Version;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
 use super::black_hole::What;
 use super::fronts::{Fronts, wait_ready};
-use super::{millis, newest_and_3_5, seconds, within};
+use super::{millis, seconds, within};
 
 /// A call that begins once the member is known to be gone succeeds on another one, whether it was stopped or killed.
 async fn shutdown(what: What) {
-    for version in newest_and_3_5() {
+    for version in Version::available() {
         let fronts = Fronts::start(version).await;
         let client = Client::connect([fronts.endpoint(0)]).await.unwrap();
         what.call(&client).await.unwrap();
@@ -63,7 +64,7 @@ async fn balancer_under_server_shutdown_get_serializable() {
 /// Gets that begin at any time while the only member that the client knows, or all of them one after another, stop and
 /// come back: each succeeds.
 async fn in_flight(what: What) {
-    for version in newest_and_3_5() {
+    for version in Version::available() {
         let fronts = Fronts::start(version).await;
         for endpoints in [vec![fronts.endpoint(0)], fronts.endpoints()] {
             for stopped in [true, false] {

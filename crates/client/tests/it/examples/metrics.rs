@@ -67,6 +67,14 @@ fn example_client_metrics() {
                 reads,
             ),
             (
+                r#"grpc_client_msg_sent_total{grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}"#,
+                1,
+            ),
+            (
+                r#"grpc_client_msg_received_total{grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}"#,
+                1,
+            ),
+            (
                 r#"grpc_client_started_total{grpc_method="Put",grpc_service="etcdserverpb.KV",grpc_type="unary"}"#,
                 1,
             ),
