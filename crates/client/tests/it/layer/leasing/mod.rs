@@ -1,5 +1,8 @@
 //! Reads from memory, named after the tests of etcd's own client that they match.
 
+mod faults;
+mod txn;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
