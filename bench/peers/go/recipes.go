@@ -203,6 +203,9 @@ func (r *recipes) contend() {
 			r.failed(err)
 			continue
 		}
+		// Whoever stops processes wants to know whose a key is.
+		owner := fmt.Sprintf("%s-sessions/%x", r.name, session.Lease())
+		r.cli.Put(context.Background(), owner, strconv.Itoa(os.Getpid()), clientv3.WithLease(session.Lease()))
 		for number, alive := 0, true; alive; number++ {
 			done, err := r.round(session, number)
 			if err != nil {

@@ -25,6 +25,8 @@ use crate::{Error, clock, report};
 
 /// For how long everybody goes on between two stops.
 const CALM: Duration = Duration::from_millis(700);
+/// How often it is tried to stop a process while it holds the lock.
+const ATTEMPTS: usize = 20;
 /// What each account of a bank has at first.
 const BALANCE: i64 = 1000;
 /// Of a bank, all together.
@@ -42,6 +44,13 @@ pub struct Referee {
     etcd: PathBuf,
     data_root: PathBuf,
     drivers: Drivers,
+}
+
+/// Who is stopped.
+struct Halted {
+    pids: Vec<Pid>,
+    /// Whether one of them holds the lock.
+    holder: bool,
 }
 
 /// What the store has seen, while everybody was at it.
@@ -77,7 +86,7 @@ impl Referee {
     pub async fn run(&self) -> Result<(), Error> {
         let present = self.drivers.present(&self.clients)?;
         report::line(
-            "| contest | seconds | revisions | stops | done by | fenced | errors | violations |",
+            "| contest | seconds | revisions | stops, of holders | done by | fenced | errors | violations |",
         );
         report::line("|---|--:|--:|--:|---|---|---|--:|");
         let mut violations = Vec::new();
@@ -140,12 +149,13 @@ impl Referee {
             );
         }
         let mut outcomes = Vec::new();
-        let mut stops = 0;
+        let (mut stops, mut holders) = (0, 0);
         while outcomes.len() < pids.len() {
-            let halted = halt(&pids, stops)?;
-            stops += halted.len();
+            let halted = halt(&client, &plan, &pids, stops).await?;
+            stops += halted.pids.len();
+            holders += usize::from(halted.holder);
             clock::pause(self.ttl + Duration::from_secs(1)).await;
-            resume(&halted)?;
+            resume(&halted.pids);
             let calm = clock::now() + CALM;
             while let Ok(Some(ended)) = tokio::time::timeout_at(calm.into(), ends.join_next()).await
             {
@@ -170,7 +180,7 @@ impl Referee {
             shown.collect::<Vec<_>>().join(", ")
         };
         report::line(&format!(
-            "| {kind} | {seconds:.0} | {} | {stops} | {} | {} | {} | {} |",
+            "| {kind} | {seconds:.0} | {} | {stops}, {holders} | {} | {} | {} | {} |",
             seen.revisions,
             per_client(|it| it.rounds),
             per_client(|it| it.fenced),
@@ -205,24 +215,44 @@ fn read(output: std::process::Output) -> Result<Outcome, Error> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// Stops every other one, each time the others.
-fn halt(pids: &[Pid], stops: usize) -> Result<Vec<Pid>, Error> {
-    let turn = stops % pids.len().max(1);
-    let mut halted = Vec::new();
-    for pid in pids.iter().cycle().skip(turn).take(pids.len().div_ceil(2)) {
+/// Stops who holds the lock, if there is one, and another in turn.
+async fn halt(client: &Client, plan: &Plan, pids: &[Pid], turn: usize) -> Result<Halted, Error> {
+    let mut halted = Halted { pids: Vec::new(), holder: false };
+    for _ in 0..ATTEMPTS {
+        let Some(holder) = holder(client, plan).await? else { break };
         // One that has ended can't be stopped.
-        if kill_process(*pid, Signal::STOP).is_ok() {
-            halted.push(*pid);
+        if kill_process(holder, Signal::STOP).is_err() {
+            continue;
         }
+        // It may have given the lock up a moment before.
+        if self::holder(client, plan).await? == Some(holder) {
+            halted = Halted { pids: vec![holder], holder: true };
+            break;
+        }
+        resume(&[holder]);
     }
+    let other = pids.iter().cycle().skip(turn).find(|pid| !halted.pids.contains(pid));
+    halted.pids.extend(other.filter(|pid| kill_process(**pid, Signal::STOP).is_ok()));
     Ok(halted)
 }
 
-fn resume(pids: &[Pid]) -> Result<(), Error> {
-    for pid in pids {
-        kill_process(*pid, Signal::CONT)?;
+/// The process whose session made the oldest key in line.
+async fn holder(client: &Client, plan: &Plan) -> Result<Option<Pid>, Error> {
+    if !matches!(plan.kind, Kind::Mutex | Kind::RwMutex | Kind::Election) {
+        return Ok(None);
     }
-    Ok(())
+    let oldest = client.get(Get::first_create(format!("{}/", plan.name))).await?;
+    let Some(lease) = oldest.first().and_then(|kv| kv.lease()) else { return Ok(None) };
+    let owner = client.get(format!("{}-sessions/{:x}", plan.name, lease.get())).await?;
+    let pid = owner.first().and_then(|kv| kv.value_str().ok()?.parse().ok());
+    Ok(pid.and_then(Pid::from_raw))
+}
+
+fn resume(pids: &[Pid]) {
+    for pid in pids {
+        // One that was ending when it was stopped is gone.
+        let _ = kill_process(*pid, Signal::CONT);
+    }
 }
 
 /// Sets the register or the accounts up; the revision of that.

@@ -105,6 +105,12 @@ impl Worker {
                     continue;
                 }
             };
+            // Whoever stops processes wants to know whose a key is.
+            let owner = format!("{}-sessions/{:x}", self.plan.name, session.lease().get());
+            let owner = Put::new(owner, std::process::id().to_string()).lease(session.lease());
+            if let Err(error) = self.client.call(owner).await {
+                self.failed(&error);
+            }
             let mut number = 0;
             while session.state().is_alive() {
                 match self.round(&session, number).await {

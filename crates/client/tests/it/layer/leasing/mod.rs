@@ -2,6 +2,7 @@
 
 mod faults;
 mod txn;
+mod upstream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
