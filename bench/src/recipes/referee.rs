@@ -201,6 +201,7 @@ impl Referee {
             .args(plan.flags())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
         let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
@@ -210,7 +211,8 @@ impl Referee {
 
 fn read(output: std::process::Output) -> Result<Outcome, Error> {
     if !output.status.success() {
-        return Err(format!("a client ended with {}", output.status).into());
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("a client ended with {}: {said}", output.status).into());
     }
     Ok(serde_json::from_slice(&output.stdout)?)
 }
