@@ -4,7 +4,8 @@
 //! time of that process is the client's. [`clients`] holds the clients that need nothing but this
 //! workspace; those of other authors live in `bench/peers/`, use this library for the loop (or, in Go,
 //! repeat it) and print the same line of JSON. [`null_server`] answers at once and alike, which leaves
-//! the client as the only cost; [`compare`] runs rounds of everything and makes tables. Nothing here is
+//! the client as the only cost; [`compare`] runs rounds of everything and makes tables. [`recipes`] has
+//! clients contend for locks. Nothing here is
 //! part of the client library, and nothing there knows of this crate.
 
 pub mod args;
@@ -14,6 +15,7 @@ pub mod compare;
 pub mod histogram;
 pub mod load;
 pub mod null_server;
+pub mod recipes;
 pub mod report;
 pub mod streams;
 

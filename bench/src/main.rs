@@ -1,5 +1,7 @@
 //! The program `etcdkit-bench`: `kv` puts one client under load, `streams` has one hold watches or leases,
-//! `null-server` is what they may talk to, `compare` and `compare-streams` run them in rounds. See `bench/README.md`.
+//! `null-server` is what they may talk to, `compare` and `compare-streams` run them in rounds. `recipes` has one client take
+//! part in what is built on locks, `contend` has several do so at once, `compare-recipes` one after the other. See
+//! `bench/README.md`.
 
 use std::io::Read as _;
 use std::net::TcpListener;
@@ -9,6 +11,7 @@ use etcdkit_bench::args::Flags;
 use etcdkit_bench::compare::Comparison;
 use etcdkit_bench::compare::streams::StreamComparison;
 use etcdkit_bench::load::{Plan, Runtime};
+use etcdkit_bench::recipes::{self, Figures, Referee};
 use etcdkit_bench::{Error, clients, null_server, report, streams};
 
 const USAGE: &str = "usage:
@@ -23,7 +26,13 @@ const USAGE: &str = "usage:
                    [--seconds S] [--warmup S] [--endpoints HOST:PORT]
   etcdkit-bench compare-streams [--rounds N] [--kind watch,lease] [--watchers N,..] [--leases N,..]
                    [--events N] [--seconds S] [--clients NAME,..] [--bases NAME,..] [--out PATH]
-                   [--peers-rust PATH] [--peers-go PATH]";
+                   [--peers-rust PATH] [--peers-go PATH]
+  etcdkit-bench recipes [--kind mutex|rwmutex|election|queue|bank|lock|mirror|cache] [--name NAME]
+                   [--workers N] [--rounds N] [--ttl S] [--accounts N] [--endpoints HOST:PORT]
+  etcdkit-bench contend --etcd PATH [--kind mutex,rwmutex,election,queue,bank] [--clients go,etcdkit]
+                   [--processes N] [--workers N] [--rounds N] [--ttl S] [--data-root PATH] [--peers-go PATH]
+  etcdkit-bench compare-recipes --etcd PATH [--rounds N] [--keys N] [--clients go,etcdkit]
+                   [--data-root PATH] [--peers-go PATH]";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
@@ -34,6 +43,9 @@ fn main() -> ExitCode {
         "null-server" => serve(flags),
         "compare" => compare(flags),
         "compare-streams" => compare_streams(flags),
+        "recipes" => take_part(flags),
+        "contend" => contend(flags),
+        "compare-recipes" => compare_recipes(flags),
         _ => Err(USAGE.into()),
     });
     match result {
@@ -83,6 +95,25 @@ fn compare_streams(mut flags: Flags) -> Result<(), Error> {
     let comparison = StreamComparison::from_flags(&mut flags)?;
     flags.finish()?;
     Runtime::CurrentThread.build()?.block_on(comparison.run())
+}
+
+fn take_part(mut flags: Flags) -> Result<(), Error> {
+    let plan = recipes::Plan::from_flags(&mut flags)?;
+    flags.finish()?;
+    let outcome = Runtime::MultiThread.build()?.block_on(recipes::take_part(&plan))?;
+    report::outcome(&outcome)
+}
+
+fn contend(mut flags: Flags) -> Result<(), Error> {
+    let referee = Referee::from_flags(&mut flags)?;
+    flags.finish()?;
+    Runtime::MultiThread.build()?.block_on(referee.run())
+}
+
+fn compare_recipes(mut flags: Flags) -> Result<(), Error> {
+    let figures = Figures::from_flags(&mut flags)?;
+    flags.finish()?;
+    Runtime::MultiThread.build()?.block_on(figures.run())
 }
 
 fn compare(mut flags: Flags) -> Result<(), Error> {

@@ -3,6 +3,8 @@
 //! That is the embedded one, in the example's own process. What it does not have, such as a process to stop, takes an
 //! etcd out of the cache that `cargo xtask etcd` fills. Either ends with the example.
 
+pub mod greeter;
+
 use std::env;
 use std::error::Error;
 use std::process::{Command, Stdio};

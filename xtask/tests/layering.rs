@@ -12,8 +12,9 @@ use serde_json::Value;
 /// `etcdkit-datadir` takes them from `etcdkit-proto`, which does no I/O, and knows nobody else.
 const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     ("etcdkit-proto", &[], &[]),
-    ("etcdkit", &["etcdkit-proto"], &["etcdkit-testkit"]),
-    ("etcdkit-v2", &[], &["etcdkit-testkit"]),
+    ("etcdkit-srv", &[], &["etcdkit-testkit"]),
+    ("etcdkit", &["etcdkit-proto", "etcdkit-srv"], &["etcdkit-testkit"]),
+    ("etcdkit-v2", &["etcdkit-srv"], &["etcdkit-testkit"]),
     ("etcdkit-datadir", &["etcdkit-proto"], &["etcdkit-testkit"]),
     ("etcdkit-server", &["etcdkit-proto", "etcdkit-datadir"], &["etcdkit", "etcdkit-testkit"]),
     ("etcdkit-testkit", &["etcdkit-proto"], &[]),
@@ -60,9 +61,16 @@ fn only_what_is_meant_to_be_is_published() {
         .collect();
     assert_eq!(
         published,
-        ["etcdkit", "etcdkit-datadir", "etcdkit-proto", "etcdkit-server", "etcdkit-v2"]
-            .map(str::to_owned)
-            .into()
+        [
+            "etcdkit",
+            "etcdkit-datadir",
+            "etcdkit-proto",
+            "etcdkit-server",
+            "etcdkit-srv",
+            "etcdkit-v2"
+        ]
+        .map(str::to_owned)
+        .into()
     );
 }
 

@@ -247,8 +247,13 @@ func run() error {
 
 func main() {
 	measure := run
-	if len(os.Args) > 1 && os.Args[1] == "streams" {
-		measure = func() error { return runStreams(os.Args[2:]) }
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "streams":
+			measure = func() error { return runStreams(os.Args[2:]) }
+		case "recipes":
+			measure = func() error { return runRecipes(os.Args[2:]) }
+		}
 	}
 	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

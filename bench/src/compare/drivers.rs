@@ -133,6 +133,20 @@ impl Drivers {
     }
 }
 
+impl Drivers {
+    /// The program that takes part in the recipes as a client: its first argument is `recipes`.
+    ///
+    /// # Errors
+    /// This client has no such driver.
+    pub fn recipes(&self, candidate: &Candidate) -> Result<PathBuf, Error> {
+        match candidate.name.as_str() {
+            "etcdkit" => Ok(std::env::current_exe()?),
+            "go" => Ok(self.go.clone()),
+            _ => Err(format!("{candidate} takes part in no recipe").into()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

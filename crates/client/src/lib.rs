@@ -43,6 +43,8 @@
 //! | `ring` | TLS by rustls with ring |
 //! | `serde` | values as JSON |
 //! | `naming` | the endpoints of services; includes `serde` |
+//! | `tonic` | tonic channels that follow the endpoints of a service; includes `naming` |
+//! | `srv` | clusters found by DNS SRV records |
 //! | `yaml` | configuration files as etcd's Go client reads them |
 //! | `metrics` | RPC counters through the `metrics` facade, see [`telemetry`] |
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -7,6 +7,7 @@
 pub mod certs;
 pub mod cluster;
 pub mod etcd;
+pub mod name_server;
 pub mod peer;
 pub mod proxy;
 pub mod wait;

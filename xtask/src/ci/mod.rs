@@ -78,7 +78,14 @@ fn clippy(arguments: &[&str]) -> Result<Outcome, String> {
 
 /// In the workspace, another member may turn on the feature of a dependency that a crate forgot to ask for.
 fn alone() -> Result<Outcome, String> {
-    for package in ["etcdkit-proto", "etcdkit-datadir", "etcdkit", "etcdkit-v2", "etcdkit-server"] {
+    for package in [
+        "etcdkit-proto",
+        "etcdkit-srv",
+        "etcdkit-datadir",
+        "etcdkit",
+        "etcdkit-v2",
+        "etcdkit-server",
+    ] {
         run_command(&mut cargo(["check", "--quiet", "--package", package]))?;
     }
     Ok(Outcome::Passed)

@@ -3,7 +3,6 @@
 //! [`srv()`] looks up the SRV records of a domain and returns endpoints. [`Discovery`] is a client of a discovery service,
 //! by which members that are about to form a cluster find each other.
 
-mod dns;
 mod service;
 mod srv;
 

@@ -1,100 +1,26 @@
 //! Finding clusters: against a name server of our own, and a discovery service that is a script.
 
-use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use etcdkit_testkit::name_server::{NameServer, Zone};
 use etcdkit_v2::discovery::{Discovery, SrvLookup};
 use etcdkit_v2::{Client, ErrorKind};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, UdpSocket};
-use tokio::task::JoinSet;
+use tokio::net::UdpSocket;
 
 use crate::server::{Reply, Server, event};
 
-type Zone = fn(&str) -> Vec<(u16, u16, u16, &'static str)>;
-
-/// A name server that answers until it is dropped: over UDP or, if it is `large`, with the hint to ask over TCP.
-struct NameServer {
-    address: SocketAddr,
-    _tasks: JoinSet<()>,
+async fn start(zone: impl Zone, large: bool) -> NameServer {
+    if large { NameServer::start_large(zone).await } else { NameServer::start(zone).await }
 }
 
-impl NameServer {
-    async fn start(zone: Zone, large: bool) -> Self {
-        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = tcp.local_addr().unwrap();
-        let udp = UdpSocket::bind(address).await.unwrap();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut buffer = [0; 512];
-            loop {
-                let (size, from) = udp.recv_from(&mut buffer).await.unwrap();
-                // Somebody else's answer, which does not count.
-                udp.send_to(&[0; 12], from).await.unwrap();
-                let answer = match large {
-                    true => answer(&buffer[..size], 0x8200, &[]),
-                    false => resolve(&buffer[..size], zone),
-                };
-                udp.send_to(&answer, from).await.unwrap();
-            }
-        });
-        tasks.spawn(async move {
-            loop {
-                let (mut stream, _) = tcp.accept().await.unwrap();
-                let mut query = vec![0; stream.read_u16().await.unwrap().into()];
-                stream.read_exact(&mut query).await.unwrap();
-                let answer = resolve(&query, zone);
-                stream.write_u16(answer.len() as u16).await.unwrap();
-                stream.write_all(&answer).await.unwrap();
-            }
-        });
-        Self { address, _tasks: tasks }
-    }
-}
-
-fn encode(name: &str) -> Vec<u8> {
-    let labels = name.trim_end_matches('.').split('.');
-    let mut bytes: Vec<u8> =
-        labels.flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat()).collect();
-    bytes.push(0);
-    bytes
-}
-
-fn resolve(query: &[u8], zone: Zone) -> Vec<u8> {
-    let mut name = String::new();
-    let mut at = 12;
-    while query[at] != 0 {
-        let label = &query[at + 1..=at + usize::from(query[at])];
-        name.push_str(std::str::from_utf8(label).unwrap());
-        name.push('.');
-        at += label.len() + 1;
-    }
-    let records: Vec<Vec<u8>> = zone(name.trim_end_matches('.'))
-        .into_iter()
-        .map(|(priority, weight, port, target)| {
-            let target = encode(target);
-            let numbers = [0xc00c, 33, 1, 0, 60, target.len() as u16 + 6, priority, weight, port];
-            let mut bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_be_bytes()).collect();
-            bytes.extend(target);
-            bytes
-        })
-        .collect();
-    let flags = if records.is_empty() { 0x8183 } else { 0x8180 };
-    answer(query, flags, &records)
-}
-
-fn answer(query: &[u8], flags: u16, records: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = query.to_vec();
-    bytes[2..4].copy_from_slice(&flags.to_be_bytes());
-    bytes[7] = records.len() as u8;
-    bytes.extend(records.concat());
-    bytes
-}
-
-async fn lookup(zone: Zone, large: bool, service: Option<&str>) -> Result<Vec<String>, String> {
-    let server = NameServer::start(zone, large).await;
-    let lookup = SrvLookup::new("example.com.").server(server.address);
+async fn lookup(
+    zone: impl Zone,
+    large: bool,
+    service: Option<&str>,
+) -> Result<Vec<String>, String> {
+    let server = start(zone, large).await;
+    let lookup = SrvLookup::new("example.com.").server(server.addr());
     let lookup = match service {
         Some(name) => lookup.service_name(name),
         None => lookup,
@@ -105,7 +31,7 @@ async fn lookup(zone: Zone, large: bool, service: Option<&str>) -> Result<Vec<St
 
 #[tokio::test]
 async fn srv_discover() {
-    let both: Zone = |name| match name {
+    let both = |name: &str| match name {
         "_etcd-client-ssl._tcp.example.com" => {
             vec![(2, 0, 2480, "b.example.com"), (1, 0, 2480, "a.example.com.")]
         }
@@ -126,7 +52,7 @@ async fn srv_discover() {
 
 #[tokio::test]
 async fn get_srv_service() {
-    let named: Zone = |name| match name {
+    let named = |name: &str| match name {
         "_etcd-client-prod._tcp.example.com" => vec![(0, 0, 2379, "a.example.com.")],
         _ => vec![],
     };
@@ -138,10 +64,10 @@ async fn get_srv_service() {
 #[tokio::test]
 async fn a_name_server_that_is_silent_is_passed_over() {
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let good = NameServer::start(|_| vec![(0, 0, 1, "a.b.")], false).await;
+    let good = NameServer::start(|_: &str| vec![(0, 0, 1, "a.b.")]).await;
     let lookup = SrvLookup::new("b")
         .server(silent.local_addr().unwrap())
-        .server(good.address)
+        .server(good.addr())
         .timeout(Duration::from_millis(200));
     assert_eq!(lookup.endpoints().await.unwrap().len(), 2);
     let alone = SrvLookup::new("b").server(silent.local_addr().unwrap());

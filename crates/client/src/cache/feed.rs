@@ -1,13 +1,16 @@
 //! The task that fills a cache, and what it shares with the cache's readers.
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::{Notify, watch};
 
+use super::index::Rule;
 use super::log::Log;
 use super::store::{Loading, Store};
 use crate::client::Client;
@@ -38,9 +41,9 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(history: (usize, usize)) -> Self {
+    pub(super) fn new(rules: Vec<Rule>, history: (usize, usize)) -> Self {
         Self {
-            store: RwLock::default(),
+            store: RwLock::new(Store::new(rules)),
             log: Mutex::new(Log::new(history)),
             revision: watch::Sender::new(Ok(Revision::NONE)),
             wanted: Notify::new(),
@@ -54,6 +57,56 @@ impl Shared {
 
     pub(super) fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A key as it was.
+    pub(super) fn get_at(&self, key: &[u8], revision: Revision) -> Result<Option<KeyValue>> {
+        self.at(revision, |store, undone| {
+            let mut about = undone.filter(|event| event.key() == key);
+            // The earliest of them knows what was there before.
+            match about.by_ref().last() {
+                Some(event) => event.previous().cloned(),
+                None => store.get(key),
+            }
+        })
+    }
+
+    /// The keys of a range as they were, in order.
+    pub(super) fn range_at(&self, range: &KeyRange, revision: Revision) -> Result<Vec<KeyValue>> {
+        self.at(revision, |store, undone| {
+            let mut kvs: BTreeMap<Bytes, KeyValue> =
+                store.range(range).map(|kv| (kv.key_bytes(), kv)).collect();
+            for event in undone.filter(|event| range.contains(event.key())) {
+                match event.previous() {
+                    Some(kv) => drop(kvs.insert(kv.key_bytes(), kv.clone())),
+                    None => drop(kvs.remove(event.key())),
+                }
+            }
+            kvs.into_values().collect()
+        })
+    }
+
+    fn at<T>(
+        &self,
+        revision: Revision,
+        read: impl FnOnce(&Store, &mut dyn Iterator<Item = &Event>) -> T,
+    ) -> Result<T> {
+        self.read(|store| {
+            let now = store.revision();
+            if revision > now {
+                let message = format!("the cache is at revision {now}, and {revision} is later");
+                return Err(Error::new(ErrorKind::FutureRevision, message));
+            }
+            let log = self.log();
+            let Some(mut undone) = log.undo(revision) else {
+                let message = format!(
+                    "the cache holds the past from revision {} on, and {revision} is earlier",
+                    log.past()
+                );
+                return Err(Error::new(ErrorKind::Compacted, message));
+            };
+            Ok(read(store, &mut undone))
+        })
     }
 
     pub(super) fn revision(&self) -> Revision {
@@ -90,7 +143,10 @@ impl Shared {
     fn replace(&self, read: Loading, revision: Revision) {
         let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
         let events = store.replace(read, revision);
-        self.log().push(events);
+        let mut log = self.log();
+        log.push(events);
+        log.begin_past(revision);
+        drop(log);
         drop(store);
         self.tell(revision);
     }

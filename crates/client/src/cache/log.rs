@@ -6,6 +6,7 @@ use std::task::Waker;
 
 use crate::request::KeyRange;
 use crate::response::Event;
+use crate::revision::Revision;
 
 /// The number of a change. The first is 0.
 pub(super) type Cursor = u64;
@@ -19,6 +20,8 @@ pub(super) struct Log {
     bytes: usize,
     max_changes: usize,
     max_bytes: usize,
+    /// All that happened after this revision is held: by the changes from this one on.
+    past: (Revision, Cursor),
     waiting: HashMap<u64, Waiting>,
     next_id: u64,
 }
@@ -52,6 +55,7 @@ impl Log {
             bytes: 0,
             max_changes,
             max_bytes,
+            past: (Revision::NONE, 0),
             waiting: HashMap::new(),
             next_id: 0,
         }
@@ -92,10 +96,33 @@ impl Log {
         self.changes.push_back((events.into(), bytes));
         // One that is too large by itself is not held at all: then everybody reads the state.
         while self.changes.len() > self.max_changes || self.bytes > self.max_bytes {
-            let Some((_, bytes)) = self.changes.pop_front() else { break };
+            let Some((events, bytes)) = self.changes.pop_front() else { break };
             self.bytes -= bytes;
             self.first += 1;
+            let last = events.last().map(Event::revision);
+            if let Some(last) = last.filter(|_| self.past.1 < self.first) {
+                self.past = (last, self.first);
+            }
         }
+    }
+
+    /// What happened up to `revision` is not known step by step.
+    pub(super) fn begin_past(&mut self, revision: Revision) {
+        self.past = (revision, self.end());
+    }
+
+    /// The earliest revision that [`undo`](Self::undo) gets to.
+    pub(super) fn past(&self) -> Revision {
+        self.past.0
+    }
+
+    /// What happened after `revision`, the last first; `None` if that is not held any more.
+    pub(super) fn undo(&self, revision: Revision) -> Option<impl Iterator<Item = &Event>> {
+        let known = usize::try_from(self.end() - self.past.1).unwrap_or(usize::MAX);
+        let changes = self.changes.iter().rev().take(known);
+        let events = changes.flat_map(|(events, _)| events.iter().rev());
+        let after = events.take_while(move |event| event.revision() > revision);
+        (revision >= self.past.0).then_some(after)
     }
 
     /// What there is for `range` from `cursor` on: one change at a time.
@@ -189,6 +216,41 @@ mod tests {
         assert_eq!((log.len(), log.end(), log.bytes), (0, 6, 0));
         assert_eq!(log.read(&KeyRange::all(), 5), Found::Lagged);
         assert_eq!(found(log.read(&KeyRange::all(), 6)).1, 6);
+    }
+
+    #[test]
+    fn the_past_is_known_as_far_as_it_is_held() {
+        let at = |revision: i64| Event::put(KeyValue::new("a", "v").with_revisions(1, revision));
+        let undone = |log: &Log, revision: i64| -> Option<Vec<i64>> {
+            let events = log.undo(Revision::new(revision))?;
+            Some(events.map(|event| event.revision().get()).collect())
+        };
+        let mut log = Log::new((3, 100_000));
+        log.begin_past(Revision::new(4));
+        assert_eq!((undone(&log, 3), undone(&log, 4)), (None, Some(vec![])));
+        log.push(vec![at(5), at(6)]);
+        log.push(vec![at(8)]);
+        assert_eq!(undone(&log, 4), Some(vec![8, 6, 5]));
+        assert_eq!(undone(&log, 5), Some(vec![8, 6]));
+        assert_eq!(undone(&log, 7), Some(vec![8]));
+        log.push(vec![at(9)]);
+        log.push(vec![at(10)]);
+        // The first change is not held any more, with all of its revisions.
+        assert_eq!((undone(&log, 5), log.past()), (None, Revision::new(6)));
+        assert_eq!(undone(&log, 6), Some(vec![10, 9, 8]));
+        // A gap: what is held from before it says nothing of the past. Another cluster's revisions may be lower.
+        log.push(vec![at(3)]);
+        log.begin_past(Revision::new(7));
+        assert_eq!((undone(&log, 6), undone(&log, 7)), (None, Some(vec![])));
+        log.push(vec![at(9)]);
+        assert_eq!(undone(&log, 7), Some(vec![9]));
+        for revision in [10, 11, 12] {
+            log.push(vec![at(revision)]);
+        }
+        assert_eq!((undone(&log, 8), undone(&log, 9)), (None, Some(vec![12, 11, 10])));
+        // One that is too large to be held.
+        log.push(vec![at(13); 10_000]);
+        assert_eq!((undone(&log, 12), undone(&log, 13)), (None, Some(vec![])));
     }
 
     /// Who waits for one key is not woken by others, and does not lag behind for them.

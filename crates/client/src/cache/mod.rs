@@ -1,8 +1,10 @@
 //! A range of keys in memory, kept up to date by one watch: reads without a round trip, and any number of local watchers.
 //!
-//! `store.rs` holds the keys and `log.rs` what happened to them, both without I/O; `feed.rs` is the task that fills them.
+//! `store.rs` holds the keys, with an `index.rs` for each way to find them beside their names, and `log.rs` what happened to
+//! them, all without I/O; `feed.rs` is the task that fills them.
 
 mod feed;
+mod index;
 mod log;
 mod store;
 mod subscription;
@@ -13,7 +15,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use self::feed::Shared;
+use self::index::Rule;
+use crate::byte_string::ByteString;
 use crate::client::Client;
 use crate::clock;
 use crate::error::{Error, Result};
@@ -60,19 +66,55 @@ struct Inner<S> {
 pub struct CacheOptions {
     range: KeyRange,
     history: (usize, usize),
+    rules: Vec<Rule>,
 }
 
 impl CacheOptions {
     /// A cache of these keys.
     pub fn new(range: impl Into<KeyRange>) -> Self {
-        Self { range: range.into(), history: (1024, 16 << 20) }
+        Self { range: range.into(), history: (1024, 16 << 20), rules: Vec::new() }
     }
 
-    /// How much of what happened is held for subscriptions that are slow: so many changes, or so many bytes, whichever
-    /// comes first. Default: 1024 changes, 16 MiB. It is held once for all of them.
+    /// How much of what happened is held for subscriptions that are slow, and for [reads of the past](Cache::range_at): so
+    /// many changes, or so many bytes, whichever comes first. Default: 1024 changes, 16 MiB. It is held once for all of
+    /// them.
     #[must_use]
     pub fn history(mut self, changes: usize, bytes: usize) -> Self {
         self.history = (changes.max(1), bytes);
+        self
+    }
+
+    /// Has keys be found by something else than their names: by each of the terms that `terms` gives for a key, with
+    /// [`Cache::indexed`]. It must give the same for the same key and value whenever it is asked, and be quick: it is called
+    /// for every change, while nobody can read.
+    ///
+    /// ```
+    /// use etcdkit::cache::CacheOptions;
+    /// use etcdkit::{KeyRange, KeyValue};
+    ///
+    /// async fn example(client: etcdkit::Client) -> etcdkit::Result<()> {
+    ///     let zone = |kv: &KeyValue| kv.value().split(|byte| *byte == b'@').nth(1).map(<[u8]>::to_vec);
+    ///     let nodes = CacheOptions::new(KeyRange::prefix("/nodes/")).index("zone", zone);
+    ///     let nodes = client.cache(nodes).await?;
+    ///     client.put("/nodes/1", "10.0.0.4@eu").await?;
+    ///     nodes.catch_up().await?;
+    ///     assert_eq!(nodes.indexed("zone", "eu")?.kvs[0].key(), b"/nodes/1");
+    ///     Ok(())
+    /// }
+    /// ```
+    #[must_use]
+    pub fn index<T>(
+        mut self,
+        name: &str,
+        terms: impl Fn(&KeyValue) -> T + Send + Sync + 'static,
+    ) -> Self
+    where
+        T: IntoIterator<Item: Into<ByteString>>,
+    {
+        let terms = move |kv: &KeyValue| -> Vec<Bytes> {
+            terms(kv).into_iter().map(|term| term.into().into_bytes()).collect()
+        };
+        self.rules.push(Rule::new(name, terms));
         self
     }
 }
@@ -104,8 +146,8 @@ impl<S: Service + Clone> Client<S> {
     ///
     /// If the future is dropped, there is no cache.
     pub async fn cache(&self, options: impl Into<CacheOptions>) -> Result<Cache<S>> {
-        let CacheOptions { range, history } = options.into();
-        let shared = Arc::new(Shared::new(history));
+        let CacheOptions { range, history, rules } = options.into();
+        let shared = Arc::new(Shared::new(rules, history));
         let feed = feed::start(self.clone(), range.clone(), Arc::clone(&shared));
         let cache = Cache(Arc::new(Inner { client: self.clone(), range, shared, _feed: feed }));
         cache.0.shared.reached(|revision| revision > Revision::NONE).await?;
@@ -169,6 +211,52 @@ impl<S> Cache<S> {
             kvs: store.range(&range).collect(),
             revision: store.revision(),
         }))
+    }
+
+    /// The keys that have a term in an [index](CacheOptions::index), in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if there is no index of this name.
+    pub fn indexed(&self, name: &str, term: impl AsRef<[u8]>) -> Result<CacheRead> {
+        self.0.shared.read(|store| {
+            let kvs = store.indexed(name, term.as_ref());
+            let kvs = kvs.ok_or_else(|| {
+                Error::invalid(format!("the cache has no index `{name}`: name it in its options"))
+            })?;
+            Ok(CacheRead { kvs, revision: store.revision() })
+        })
+    }
+
+    /// A key as it was at `revision`, from memory, as long as what happened since is [held](CacheOptions::history).
+    ///
+    /// # Errors
+    ///
+    /// As [`range_at`](Self::range_at).
+    pub fn get_at(
+        &self,
+        key: impl AsRef<[u8]>,
+        revision: impl Into<Revision>,
+    ) -> Result<Option<KeyValue>> {
+        let range = self.check(KeyRange::key(key.as_ref()))?;
+        self.0.shared.get_at(range.start(), revision.into())
+    }
+
+    /// Keys as they were at `revision`, from memory, as long as what happened since is [held](CacheOptions::history). It
+    /// costs a look at all of that.
+    ///
+    /// # Errors
+    ///
+    /// [`Compacted`](crate::ErrorKind::Compacted) if that is not held any more, or there was a gap since: ask the cluster.
+    /// [`FutureRevision`](crate::ErrorKind::FutureRevision) if the cache is not there yet: see [`wait_for`](Self::wait_for).
+    /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if it does not hold all of the range.
+    pub fn range_at(
+        &self,
+        range: impl Into<KeyRange>,
+        revision: impl Into<Revision>,
+    ) -> Result<CacheRead> {
+        let (range, revision) = (self.check(range.into())?, revision.into());
+        Ok(CacheRead { kvs: self.0.shared.range_at(&range, revision)?, revision })
     }
 
     /// How many keys there are in a range, from memory.

@@ -7,6 +7,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
+use super::index::{Index, Rule};
 use crate::request::KeyRange;
 use crate::response::{Event, KeyValue};
 use crate::revision::{LeaseId, Revision};
@@ -99,9 +100,14 @@ impl Loading {
 pub(super) struct Store {
     entries: BTreeSet<Entry>,
     revision: Revision,
+    indexes: Vec<Index>,
 }
 
 impl Store {
+    pub(super) fn new(rules: Vec<Rule>) -> Self {
+        Self { indexes: rules.into_iter().map(Index::new).collect(), ..Self::default() }
+    }
+
     pub(super) fn revision(&self) -> Revision {
         self.revision
     }
@@ -127,6 +133,12 @@ impl Store {
         self.entries_of(range).count()
     }
 
+    /// The keys that have a term in an index, in order; `None` if there is no such index.
+    pub(super) fn indexed(&self, name: &str, term: &[u8]) -> Option<Vec<KeyValue>> {
+        let index = self.indexes.iter().find(|index| index.is(name))?;
+        Some(index.find(term).filter_map(|key| self.get(key)).collect())
+    }
+
     fn entries_of(&self, range: &KeyRange) -> impl Iterator<Item = &Entry> + '_ {
         let start = range.start().to_vec();
         let end = match range.end() {
@@ -149,13 +161,19 @@ impl Store {
     pub(super) fn put(&mut self, kv: &KeyValue) -> (KeyValue, Option<KeyValue>) {
         let entry = Entry::new(kv);
         let now = entry.kv();
-        (now, self.entries.replace(entry).map(|before| before.kv()))
+        let before = self.entries.replace(entry).map(|before| before.kv());
+        self.indexes.iter_mut().for_each(|index| index.change(before.as_ref(), Some(&now)));
+        (now, before)
     }
 
     /// Becomes what was read at `revision`: what that changes, by key. If nothing was known before, nobody is told.
     pub(super) fn replace(&mut self, read: Loading, revision: Revision) -> Vec<Event> {
         let first = std::mem::replace(&mut self.revision, revision) == Revision::NONE;
         let before = std::mem::replace(&mut self.entries, read.0);
+        for index in &mut self.indexes {
+            index.clear();
+            self.entries.iter().for_each(|entry| index.change(None, Some(&entry.kv())));
+        }
         if first {
             return Vec::new();
         }
@@ -176,7 +194,9 @@ impl Store {
 
     /// Leaves a key out: as it was.
     pub(super) fn remove(&mut self, key: &[u8]) -> Option<KeyValue> {
-        self.entries.take(key).map(|before| before.kv())
+        let before = self.entries.take(key).map(|before| before.kv());
+        self.indexes.iter_mut().for_each(|index| index.change(before.as_ref(), None));
+        before
     }
 }
 

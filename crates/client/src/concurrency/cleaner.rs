@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::places::{Left, Places};
+use super::served;
 use crate::client::Client;
 use crate::clock;
 use crate::error::ErrorKind;
@@ -69,6 +70,9 @@ async fn delete<S: Service>(client: &Client<S>, left: Left, ttl: Duration) -> By
     if let Some(pending) = left.pending {
         // What it came to does not matter: the key may exist.
         let _ = pending.await;
+    }
+    if left.served {
+        served::settle(client, &left.key).await;
     }
     let mut pause = PAUSE;
     while let Err(error) = client.call(Delete::new(left.key.clone())).await {

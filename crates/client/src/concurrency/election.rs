@@ -7,12 +7,14 @@ use bytes::Bytes;
 use super::guard::{Guard, Loss};
 use super::leaders::Leaders;
 use super::places::Place;
+use super::served::Served;
 use super::session::Session;
 use super::turn::{Line, Turn, directory, gone, lease_key};
 use crate::byte_string::ByteString;
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::request::{Compare, Get, Op, Put, Txn};
+use crate::request::election::Campaign;
+use crate::request::{Compare, Get, Put, Txn};
 use crate::response::{KeyValue, TxnResponse};
 use crate::revision::Revision;
 use crate::service::Service;
@@ -40,6 +42,8 @@ pub struct Election<S = Channel> {
     session: Session<S>,
     directory: Bytes,
     key: Bytes,
+    /// The name of the election, if a server is to wait.
+    served: Option<Bytes>,
 }
 
 /// A leadership, for as long as its key exists; see [`Guard`].
@@ -53,7 +57,24 @@ impl<S: Service + Clone> Election<S> {
     pub fn new(session: &Session<S>, name: impl Into<ByteString>) -> Self {
         let directory = directory(name.into().into_bytes());
         let key = lease_key(&directory, session.lease());
-        Self { session: session.clone(), directory, key }
+        Self { session: session.clone(), directory, key, served: None }
+    }
+
+    /// The same election, in which a server waits in line, by etcd's election service: see the [room](super) and
+    /// [`Mutex::on_server`](super::Mutex::on_server), whose words on names and lost servers hold here too.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use etcdkit::concurrency::Election;
+    ///
+    /// async fn example(client: etcdkit::Client) -> etcdkit::Result<()> {
+    ///     let session = client.session(Duration::from_secs(10)).await?;
+    ///     Election::on_server(&session, "/leader").campaign("node-1").await?.resign().await
+    /// }
+    /// ```
+    pub fn on_server(session: &Session<S>, name: impl Into<ByteString>) -> Self {
+        let name = name.into().into_bytes();
+        Self { served: Some(name.clone()), ..Self::new(session, name) }
     }
 
     /// Waits until elected, for as long as it takes and the session lives; `value` is what a leader has to say.
@@ -69,28 +90,39 @@ impl<S: Service + Clone> Election<S> {
     ///
     /// If the future is dropped, the candidacy is given up.
     pub async fn campaign(&self, value: impl Into<ByteString>) -> Result<Leadership<S>> {
-        let value = value.into();
+        let value = value.into().into_bytes();
+        let campaign = |name: &Bytes| Campaign::new(name, self.session.lease(), &value);
+        let served = self.served.as_ref().map(|name| Served::Campaign(campaign(name)));
+        let line = Line::Leases(self.directory.clone());
         let mut place = Place::enter(&self.session, self.key.clone()).await;
-        let put = Put::new(&self.key, &value).lease(self.session.lease());
+        loop {
+            let mine = self.stand(&mut place, &value).await?;
+            let turn = Turn { place: &place, line: &line, mine, served: served.as_ref() };
+            if turn.come().await? {
+                return Ok(Leadership(Guard::new(place, mine)));
+            }
+        }
+    }
+
+    /// Is a candidate with `value`, since the revision that this returns.
+    async fn stand(&self, place: &mut Place<S>, value: &Bytes) -> Result<Revision> {
+        let put = || Put::new(&self.key, value).lease(self.session.lease());
         let txn = Txn::new()
             .when([Compare::missing(&self.key)])
-            .then([put])
+            .then([put()])
             .or_else([Get::new(&self.key)]);
         let answer = place.run(txn).await?;
-        let (mine, proclaimed) = if answer.succeeded() {
-            (answer.revision(), true)
-        } else {
-            let own = answer.into_responses().into_iter().find_map(crate::OpResponse::into_get);
-            let own = own.and_then(|answer| answer.into_first());
-            let own = own.ok_or_else(|| gone(&self.key))?;
-            (own.create_revision(), own.value() == value.as_ref())
-        };
-        let leadership = Leadership(Guard::new(place, mine));
-        if !proclaimed {
-            leadership.proclaim(value).await?;
+        if answer.succeeded() {
+            return Ok(answer.revision());
         }
-        leadership.turn(&self.directory).await?;
-        Ok(leadership)
+        let own = answer.into_responses().into_iter().find_map(crate::OpResponse::into_get);
+        let own = own.and_then(|answer| answer.into_first()).ok_or_else(|| gone(&self.key))?;
+        let mine = own.create_revision();
+        if own.value() != value {
+            proclaim(self.session.client(), Compare::create_revision(&self.key).eq(mine), put())
+                .await?;
+        }
+        Ok(mine)
     }
 
     /// A leadership that was won before, by its key and revision: for a program that was started anew and whose session
@@ -177,13 +209,14 @@ async fn leader<S: Service>(client: &Client<S>, line: &Line) -> Result<Option<Ke
     }
 }
 
-impl<S: Service + Clone> Leadership<S> {
-    async fn turn(&self, directory: &Bytes) -> Result<()> {
-        let line = Line::Leases(directory.clone());
-        let mine = self.0.fencing_token();
-        Turn { place: self.0.place(), line: &line, mine }.come().await
-    }
+/// Does `put` under the condition that its key is the one that was meant.
+async fn proclaim<S: Service>(client: &Client<S>, held: Compare, put: Put) -> Result<()> {
+    let key = put.key_bytes();
+    let answer = client.call(Txn::new().when([held]).then([put])).await?;
+    if answer.succeeded() { Ok(()) } else { Err(gone(&key)) }
+}
 
+impl<S: Service + Clone> Leadership<S> {
     /// The key and its revision, with all that a lock's guard can do.
     pub fn guard(&self) -> &Guard<S> {
         &self.0
@@ -234,9 +267,7 @@ impl<S: Service + Clone> Leadership<S> {
     /// If the future is dropped, the change may or may not be made.
     pub async fn proclaim(&self, value: impl Into<ByteString>) -> Result<()> {
         let put = Put::new(self.key(), value).lease(self.0.session().lease());
-        let txn = Txn::new().when([self.0.held()]).then([Op::from(put)]);
-        let answer = self.0.session().client().call(txn).await?;
-        if answer.succeeded() { Ok(()) } else { Err(gone(self.key())) }
+        proclaim(self.0.session().client(), self.0.held(), put).await
     }
 
     /// Gives the leadership up, and waits for that. That it was lost before is no error.

@@ -47,10 +47,6 @@ impl<S: Service + Clone> Guard<S> {
         Self { place, revision }
     }
 
-    pub(super) fn place(&self) -> &Place<S> {
-        &self.place
-    }
-
     /// The key that holds the lock.
     #[must_use]
     pub fn key(&self) -> &Bytes {

@@ -17,6 +17,13 @@
 //! [`Guard::fencing_token`], which grows from holder to holder, to whatever is protected, and have it refuse older ones.
 //! [`Guard::lost`] tells early that it is time to stop; it can't tell in time.
 //!
+//! # Who waits
+//!
+//! By default this client does: it watches the key before its own. [`Mutex::on_server`] and [`Election::on_server`] have
+//! the server wait instead, by etcd's own lock and election services: one call in place of a watch, for programs that can
+//! have no watches, or thousands of waiters on one connection. What is held is held in the same way, and both kinds wait
+//! for each other.
+//!
 //! What a session holds, it holds as one: tasks that are to exclude each other need a session each.
 
 mod barrier;
@@ -29,6 +36,7 @@ mod mutex;
 mod places;
 mod queue;
 mod rw_mutex;
+mod served;
 mod session;
 mod stm;
 mod turn;

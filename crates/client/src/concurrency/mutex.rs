@@ -6,10 +6,12 @@ use bytes::Bytes;
 
 use super::guard::Guard;
 use super::places::Place;
+use super::served::Served;
 use super::session::Session;
 use super::turn::{Line, Turn, directory, lease_key, two};
 use crate::byte_string::ByteString;
 use crate::error::{Error, Result};
+use crate::request::lock::Lock;
 use crate::request::{Compare, Get, Op, Put, Txn};
 use crate::response::{KeyValue, TxnResponse};
 use crate::revision::Revision;
@@ -42,6 +44,7 @@ pub struct Mutex<S = Channel> {
     session: Session<S>,
     line: Line,
     key: Bytes,
+    served: Option<Served>,
 }
 
 impl<S: Service + Clone> Mutex<S> {
@@ -49,7 +52,27 @@ impl<S: Service + Clone> Mutex<S> {
     pub fn new(session: &Session<S>, name: impl Into<ByteString>) -> Self {
         let directory = directory(name.into().into_bytes());
         let key = lease_key(&directory, session.lease());
-        Self { session: session.clone(), line: Line::Leases(directory), key }
+        Self { session: session.clone(), line: Line::Leases(directory), key, served: None }
+    }
+
+    /// The same lock, for which a server waits in line, by etcd's lock service: see the [room](super).
+    ///
+    /// The server takes every key under `name` and a slash for one in line, so that `a` waits for `a/b` too. When the
+    /// server that waits is lost, so is the place in line; [`lock`](Self::lock) then lines up anew.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use etcdkit::concurrency::Mutex;
+    ///
+    /// async fn example(client: etcdkit::Client) -> etcdkit::Result<()> {
+    ///     let session = client.session(Duration::from_secs(10)).await?;
+    ///     Mutex::on_server(&session, "/locks/report").lock().await?.unlock().await
+    /// }
+    /// ```
+    pub fn on_server(session: &Session<S>, name: impl Into<ByteString>) -> Self {
+        let name = name.into().into_bytes();
+        let served = Served::Lock(Lock::new(name.clone(), session.lease()));
+        Self { served: Some(served), ..Self::new(session, name) }
     }
 
     /// Waits for the lock, for as long as it takes and the session lives. Compactions, lost connections and other members
@@ -67,11 +90,13 @@ impl<S: Service + Clone> Mutex<S> {
     /// under way is only about to make.
     pub async fn lock(&self) -> Result<Guard<S>> {
         let mut place = Place::enter(&self.session, self.key.clone()).await;
-        let (mine, oldest) = self.line_up(&mut place).await?;
-        if !oldest.is_some_and(|kv| self.is_mine(&kv, mine)) {
-            Turn { place: &place, line: &self.line, mine }.come().await?;
+        loop {
+            let (mine, oldest) = self.line_up(&mut place).await?;
+            let turn = Turn { place: &place, line: &self.line, mine, served: self.served.as_ref() };
+            if oldest.is_some_and(|kv| self.is_mine(&kv, mine)) || turn.come().await? {
+                return Ok(Guard::new(place, mine));
+            }
         }
-        Ok(Guard::new(place, mine))
     }
 
     /// Takes the lock if it is free; `None` if another session holds it, or waits for it.

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -50,6 +51,8 @@ struct Users {
 pub(super) struct Left {
     pub(super) key: Bytes,
     pub(super) pending: Option<Pending>,
+    /// A server was waiting in line with the key, and deletes it when it notices that nobody waits for its answer.
+    pub(super) served: bool,
 }
 
 /// How a session ends.
@@ -106,7 +109,7 @@ impl Places {
     }
 
     /// A user of `key` was dropped.
-    fn abandon(&self, key: &Bytes, pending: Option<Pending>) {
+    fn abandon(&self, key: &Bytes, pending: Option<Pending>, served: bool) {
         let mut state = self.lock();
         let Some(users) = state.places.get_mut(key) else { return };
         users.count = users.count.saturating_sub(1);
@@ -119,7 +122,7 @@ impl Places {
             return;
         }
         users.leaving = true;
-        state.left.push(Left { key: key.clone(), pending });
+        state.left.push(Left { key: key.clone(), pending, served });
         self.work.notify_one();
     }
 
@@ -154,6 +157,8 @@ pub(super) struct Place<S> {
     /// Never locked: a mutex makes it shareable, and a guard with it.
     pending: Mutex<Option<Pending>>,
     maker: bool,
+    /// A server waits in line with the key.
+    served: AtomicBool,
     left: bool,
 }
 
@@ -161,7 +166,14 @@ impl<S: Service + Clone> Place<S> {
     /// A user of `key`; waits if the key is just being deleted.
     pub(super) async fn enter(session: &Session<S>, key: Bytes) -> Self {
         session.places().enter(&key).await;
-        Self { session: session.clone(), key, pending: Mutex::default(), maker: false, left: false }
+        Self {
+            session: session.clone(),
+            key,
+            pending: Mutex::default(),
+            maker: false,
+            served: AtomicBool::new(false),
+            left: false,
+        }
     }
 
     /// Makes a call that may make the key. If the future is dropped, the call goes on, and the key is deleted after it.
@@ -197,6 +209,11 @@ impl<S> Place<S> {
         &self.key
     }
 
+    /// A server waits in line with the key, or does not any more.
+    pub(super) fn set_served(&self, served: bool) {
+        self.served.store(served, Ordering::Relaxed);
+    }
+
     /// The key may exist.
     pub(super) fn made(&mut self) {
         if !std::mem::replace(&mut self.maker, true) {
@@ -216,7 +233,7 @@ impl<S> Drop for Place<S> {
     fn drop(&mut self) {
         if !self.left {
             let pending = self.pending.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-            self.session.places().abandon(&self.key, pending);
+            self.session.places().abandon(&self.key, pending, *self.served.get_mut());
         }
     }
 }
@@ -232,5 +249,5 @@ impl std::fmt::Debug for Places {
 pub(super) fn left(places: &Places, key: &'static str, pending: Option<Pending>) {
     let key = Bytes::from_static(key.as_bytes());
     places.lock().places.insert(key.clone(), Users { count: 1, makers: 1, leaving: false });
-    places.abandon(&key, pending);
+    places.abandon(&key, pending, false);
 }

@@ -86,8 +86,9 @@ impl<S: Service + Clone> RwMutex<S> {
                 continue;
             }
             let mine = answer.revision();
-            Turn { place: &place, line: &line, mine }.come().await?;
-            return Ok(Guard::new(place, mine));
+            if (Turn { place: &place, line: &line, mine, served: None }).come().await? {
+                return Ok(Guard::new(place, mine));
+            }
         }
     }
 }

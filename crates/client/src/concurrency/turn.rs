@@ -8,6 +8,7 @@ use std::io::Write;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::places::Place;
+use super::served::Served;
 use super::waiting;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::{Get, KeyRange, Op, SortOrder, SortTarget, Txn, Watch};
@@ -102,16 +103,19 @@ pub(super) struct Turn<'a, S> {
     pub(super) line: &'a Line,
     /// The revision that the key was made at.
     pub(super) mine: Revision,
+    /// The server's wait, where it is to wait.
+    pub(super) served: Option<&'a Served>,
 }
 
 impl<S: Service + Clone> Turn<'_, S> {
-    /// Waits until no older key is in line, and the own one still is.
-    pub(super) async fn come(&self) -> Result<()> {
+    /// Waits until no older key is in line, and the own one still is. `false` if the server's wait broke: then the place in
+    /// line may be lost, and is to be taken again.
+    pub(super) async fn come(&self) -> Result<bool> {
         // Boxed, as it is long and only who waits needs it.
         self.place.session().alive(Box::pin(self.wait())).await
     }
 
-    async fn wait(&self) -> Result<()> {
+    async fn wait(&self) -> Result<bool> {
         let client = self.place.session().client();
         loop {
             // In one revision: an own key that is gone must not be found to be the first.
@@ -126,8 +130,12 @@ impl<S: Service + Clone> Turn<'_, S> {
                 Some(kv) if !self.line.holds(&kv) => self.search().await?,
                 before => before.map(|kv| (kv, revision)),
             };
-            let Some((before, revision)) = before else { return Ok(()) };
-            self.deleted(&before, revision).await?;
+            let Some((before, revision)) = before else { return Ok(true) };
+            match self.served {
+                None => self.deleted(&before, revision).await?,
+                Some(served) if served.wait(self.place).await? => {}
+                Some(_) => return Ok(false),
+            }
         }
     }
 

@@ -16,6 +16,8 @@ mod liveness;
 mod retry;
 mod secret;
 mod settings;
+#[cfg(feature = "srv")]
+mod srv;
 mod timeouts;
 mod tls;
 #[cfg(feature = "yaml")]
@@ -27,6 +29,9 @@ pub use endpoint::{Address, Endpoint, TlsDecision};
 pub use limits::Limits;
 pub use liveness::Liveness;
 pub use retry::{Reconnect, RetryPolicy};
+#[cfg(feature = "srv")]
+#[cfg_attr(docsrs, doc(cfg(feature = "srv")))]
+pub use srv::{SrvLookup, srv};
 pub use timeouts::Timeouts;
 pub use tls::Tls;
 

@@ -7,6 +7,7 @@ use etcdkit_proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetU
 
 use super::range::{KeyRange, fmt_range, key_range_accessors};
 use crate::byte_string::ByteString;
+use crate::response::KeyValue;
 use crate::revision::{LeaseId, Revision};
 
 /// A condition on a key, or on every key of a range.
@@ -88,6 +89,35 @@ impl Compare {
     /// The key does not exist. Of a range: there is no key in it.
     pub fn missing(range: impl Into<KeyRange>) -> Self {
         Self::version(range).eq(0)
+    }
+
+    /// Whether it holds for a key that is `kv`, as a server decides.
+    pub(crate) fn holds(&self, kv: Option<&KeyValue>) -> bool {
+        let wanted = &self.0;
+        let number = |of: fn(&KeyValue) -> i64| kv.map_or(0, of);
+        let order = match &wanted.target_union {
+            Some(TargetUnion::Version(version)) => number(KeyValue::version).cmp(version),
+            Some(TargetUnion::CreateRevision(revision)) => {
+                number(|kv| kv.create_revision().get()).cmp(revision)
+            }
+            Some(TargetUnion::ModRevision(revision)) => {
+                number(|kv| kv.mod_revision().get()).cmp(revision)
+            }
+            Some(TargetUnion::Lease(lease)) => {
+                number(|kv| kv.lease().map_or(0, LeaseId::get)).cmp(lease)
+            }
+            Some(TargetUnion::Value(value)) => match kv {
+                Some(kv) => kv.value().cmp(value),
+                None => return false,
+            },
+            None => return false,
+        };
+        match wanted.result() {
+            CompareResult::Equal => order.is_eq(),
+            CompareResult::NotEqual => order.is_ne(),
+            CompareResult::Greater => order.is_gt(),
+            CompareResult::Less => order.is_lt(),
+        }
     }
 
     pub(super) fn from_wire(wire: etcdserverpb::Compare) -> Self {

@@ -9,7 +9,7 @@ use etcdkit_proto::method::{self, Method};
 use super::range::{KeyRange, check_key, fmt_range, key_range_accessors, range_constructors};
 use crate::byte_string::ByteString;
 use crate::error::Result;
-use crate::response::GetResponse;
+use crate::response::{GetResponse, KeyValue};
 use crate::revision::Revision;
 use crate::service::{CallOptions, Streaming};
 use crate::transport::{Channel, Transport, Unary};
@@ -233,6 +233,16 @@ impl Get {
             || wire.max_mod_revision != 0
             || wire.min_create_revision != 0
             || wire.max_create_revision != 0
+    }
+
+    /// Whether its limits on revisions let `kv` through.
+    pub(crate) fn admits(&self, kv: &KeyValue) -> bool {
+        let wire = &self.0;
+        let within = |revision: Revision, min: i64, max: i64| {
+            revision.get() >= min && (max == 0 || revision.get() <= max)
+        };
+        within(kv.mod_revision(), wire.min_mod_revision, wire.max_mod_revision)
+            && within(kv.create_revision(), wire.min_create_revision, wire.max_create_revision)
     }
 
     /// The same read, answered only by a member that has asked the others.

@@ -1,9 +1,10 @@
 //! Reads from memory, of keys that this client owns.
 //!
-//! `table.rs` knows, without I/O, which keys are owned; `write.rs` asks owners to give a key back before it is written;
+//! `table.rs` knows, without I/O, which keys are owned, and `memory.rs` what a server would answer of them; `write.rs` asks owners to give a key back before it is written;
 //! `keeper.rs` is the task that answers those who ask.
 
 mod keeper;
+mod memory;
 mod table;
 mod write;
 
@@ -19,14 +20,15 @@ use crate::byte_string::ByteString;
 use crate::client::Client;
 use crate::clock;
 use crate::concurrency::{Session, SessionOptions};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result, ServerError};
 use crate::request::{
     AnyRequest, AnyResponse, Compare, Get, Op, OpResponse, Put, Request, StreamRequest, Txn,
 };
-use crate::response::{GetResponse, KeyValue, ResponseHeader};
+use crate::response::{GetResponse, ResponseHeader, TxnResponse};
 use crate::revision::Revision;
 use crate::service::{CallOptions, Service, Streaming, mismatch};
 use crate::task::Task;
+use crate::transport::Unary;
 
 /// How many keys a layer owns at most.
 const CAPACITY: usize = 10_000;
@@ -41,6 +43,9 @@ const CAPACITY: usize = 10_000;
 /// **All that write these keys have to do so through such a layer with the same prefix** (Go's `leasing` will do), or owners
 /// don't learn of it. Reads are linearizable as far as clocks run at the same speed on owner and server: the owner stops
 /// answering when its lease could have ended.
+///
+/// A transaction is answered from memory too, if its conditions and all that it reads are about keys that are owned, and if
+/// it writes nothing on the way that it goes; all of it shows one moment.
 ///
 /// What it does not read from memory it asks the cluster for: ranges, the past, keys that are attached to a lease, keys
 /// that others asked for within the last two seconds, and anything while there is no session. It owns 10 000 keys at most.
@@ -238,10 +243,7 @@ impl<S: Service + Clone> Leasing<S> {
     async fn get(&self, get: Get, options: &CallOptions) -> Result<GetResponse> {
         let range = get.key_range();
         let key = Bytes::copy_from_slice(range.start());
-        let ours = range.is_single_key()
-            && !key.is_empty()
-            && get.revision().is_none()
-            && !get.is_sorted_or_filtered();
+        let ours = range.is_single_key() && !key.is_empty() && get.revision().is_none();
         if !ours {
             return Box::pin(self.pass(get, options)).await;
         }
@@ -249,7 +251,7 @@ impl<S: Service + Clone> Leasing<S> {
         if session.is_some()
             && let Some(kv) = self.shared.table().read(&key)
         {
-            return Ok(answer(&get, kv, self.shared.header()));
+            return Ok(memory::get(&get, kv, self.shared.header()));
         }
         let taking = match &session {
             Some(_) if !get.is_serializable() => self.shared.table().take(&key, clock::now()),
@@ -259,7 +261,7 @@ impl<S: Service + Clone> Leasing<S> {
             (Some(session), Some(id)) => {
                 let taking = Taking { shared: &self.shared, key, id: Some(id) };
                 // Boxed, so that a read from memory stays small.
-                Box::pin(self.take(get, taking, &session, options)).await
+                Box::pin(self.take_or_pass(get, taking, &session, options)).await
             }
             _ => Box::pin(self.pass(get, options)).await,
         }
@@ -269,6 +271,26 @@ impl<S: Service + Clone> Leasing<S> {
         let answer = self.client.service().call(get, options).await?;
         self.shared.note(answer.header());
         Ok(answer)
+    }
+
+    /// Reads a key, if possible as its owner. That it could not be owned is no reason for a read to fail.
+    async fn take_or_pass(
+        &self,
+        get: Get,
+        taking: Taking<'_, S>,
+        session: &Session<S>,
+        options: &CallOptions,
+    ) -> Result<GetResponse> {
+        match self.take(get.clone(), taking, session, options).await {
+            // A read would have been repeated, and needs no lease.
+            Err(error)
+                if error.kind() == ErrorKind::Unavailable && error.maybe_applied()
+                    || error.server_error() == Some(ServerError::LeaseNotFound) =>
+            {
+                self.pass(get, options).await
+            }
+            done => done,
+        }
     }
 
     /// Reads a key, and becomes its owner if nobody is, and if no lease can end it unseen.
@@ -298,20 +320,26 @@ impl<S: Service + Clone> Leasing<S> {
         if !self.shared.table().taken(&taking.key, id, header.revision, kv.clone()) {
             self.shared.give_up(owner, header.revision);
         }
-        Ok(answer(&get, kv, header))
+        Ok(memory::get(&get, kv, header))
     }
-}
 
-/// What a server answers to a read of one key.
-fn answer(get: &Get, kv: Option<KeyValue>, header: ResponseHeader) -> GetResponse {
-    let count = u64::from(kv.is_some());
-    let kv = kv.filter(|_| !get.is_count_only()).map(|kv| {
-        let lean = KeyValue::new(kv.key_bytes(), "")
-            .with_revisions(kv.create_revision(), kv.mod_revision())
-            .with_version(kv.version());
-        if get.is_keys_only() { lean } else { kv }
-    });
-    GetResponse::new(header, kv).with_count(count)
+    async fn txn(&self, txn: Txn, options: &CallOptions) -> Result<TxnResponse> {
+        txn.check()?;
+        if self.shared.session().is_some()
+            && let Some(answer) = memory::txn(&txn, &self.shared.table(), self.shared.header())
+        {
+            return Ok(answer);
+        }
+        if txn.is_read_only() {
+            let answer = Box::pin(self.client.service().call(txn, options)).await?;
+            self.shared.note(answer.header());
+            return Ok(answer);
+        }
+        match self.change(txn.into(), options).await? {
+            OpResponse::Txn(answer) => Ok(answer),
+            other => Err(odd(&other)),
+        }
+    }
 }
 
 fn with_header(answer: GetResponse, header: ResponseHeader) -> GetResponse {
@@ -334,15 +362,10 @@ impl<S: Service + Clone> Service for Leasing<S> {
                 OpResponse::Delete(answer) => AnyResponse::Delete(answer),
                 other => return Err(odd(&other)),
             },
-            Q::Txn(txn) if !txn.is_read_only() => match self.change(txn.into(), options).await? {
-                OpResponse::Txn(answer) => AnyResponse::Txn(answer),
-                other => return Err(odd(&other)),
-            },
-            Q::Op(Op::Txn(txn)) if txn.is_read_only() => {
-                Box::pin(Q::Op(Op::Txn(txn)).call_on(self.client.service(), options)).await?
-            }
+            Q::Txn(txn) => AnyResponse::Txn(self.txn(txn, options).await?),
+            Q::Op(Op::Txn(txn)) => AnyResponse::Op(OpResponse::Txn(self.txn(txn, options).await?)),
             Q::Op(op) => AnyResponse::Op(self.change(op, options).await?),
-            // What only reads, and what writes no keys that could be owned: the keys of a lease are never taken, and
+            // What writes no keys that could be owned: the keys of a lease are never taken, and
             // those of locks and elections are attached to one.
             request => Box::pin(request.call_on(self.client.service(), options)).await?,
         };

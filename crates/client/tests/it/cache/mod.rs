@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod figures;
+mod past;
 
 use std::time::Duration;
 

@@ -1,18 +1,35 @@
 //! Who leads.
 
-use etcdkit::ErrorKind;
-use etcdkit::concurrency::{Election, Loss};
-use etcdkit::{LossReason, Put, Txn};
+use etcdkit::concurrency::{Election, Loss, Session};
+use etcdkit::{Client, ErrorKind, LossReason, Put, Txn};
+use etcdkit_testkit::etcd::Etcd;
 
 use super::{blocked, count, counted, session, spawn};
 use crate::kv::members::*;
 
+/// The election of a name, for a session.
+type Make = fn(&Session, &str) -> Election;
+
+/// Runs `test` with both ways to wait, by a watch and by a call that the server answers, on every version.
+async fn each_way(name: &str, test: impl AsyncFn(Client, &Etcd, &'static str, Make)) {
+    let ways: [(&str, Make); 2] = [
+        ("client", |session, name| Election::new(session, name)),
+        ("server", |session, name| Election::on_server(session, name)),
+    ];
+    on_every_version(async |client, etcd| {
+        for (way, make) in ways {
+            let name = &*format!("{name}_{way}").leak();
+            test(client.clone(), etcd, name, make).await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_leadership_from_campaign_to_resignation() {
-    on_every_version(async |client, _| {
-        let name = "a_leadership";
+    each_way("a_leadership", async |client, _, name, election| {
         let (one, two) = (session(&client).await, session(&client).await);
-        let (one, two) = (Election::new(&one, name), Election::new(&two, name));
+        let (one, two) = (election(&one, name), election(&two, name));
         assert_eq!(one.leader().await.unwrap(), None);
         let first = one.campaign("one").await.unwrap();
         let leader = two.leader().await.unwrap().unwrap();
@@ -45,12 +62,11 @@ async fn a_leadership_from_campaign_to_resignation() {
 /// Upstream's campaign does not look whether its own key is still there: an expired candidate wins.
 #[tokio::test]
 async fn a_candidate_whose_session_expires_while_it_waits_does_not_win() {
-    on_every_version(async |client, _| {
-        let name = "an_expired_candidate";
+    each_way("an_expired_candidate", async |client, _, name, election| {
         let (one, two) = (session(&client).await, session(&client).await);
-        let first = Election::new(&one, name).campaign("one").await.unwrap();
+        let first = election(&one, name).campaign("one").await.unwrap();
         let lease = two.lease();
-        let waiting = spawn(async move { Election::new(&two, name).campaign("two").await });
+        let waiting = spawn(async move { election(&two, name).campaign("two").await });
         counted(&client, name, 2).await;
         // Both at once: there is nobody before it, and neither is it.
         let (gone, resigned) = tokio::join!(client.revoke(lease), first.resign());
@@ -65,13 +81,12 @@ async fn a_candidate_whose_session_expires_while_it_waits_does_not_win() {
 /// The same when only the key was deleted, and the session lives.
 #[tokio::test]
 async fn a_candidate_whose_key_is_deleted_does_not_win() {
-    on_every_version(async |client, _| {
-        let name = "a_deleted_candidate";
+    each_way("a_deleted_candidate", async |client, _, name, election| {
         let (one, two) = (session(&client).await, session(&client).await);
-        let first = Election::new(&one, name).campaign("one").await.unwrap();
+        let first = election(&one, name).campaign("one").await.unwrap();
         let key = format!("{name}/{:x}", two.lease().get());
         let kept = two.clone();
-        let waiting = spawn(async move { Election::new(&two, name).campaign("two").await });
+        let waiting = spawn(async move { election(&two, name).campaign("two").await });
         counted(&client, name, 2).await;
         client.delete(&*key).await.unwrap();
         first.resign().await.unwrap();
@@ -79,18 +94,17 @@ async fn a_candidate_whose_key_is_deleted_does_not_win() {
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
         assert!(kept.state().is_alive());
         // The session can be a candidate again.
-        Election::new(&kept, name).campaign("again").await.unwrap().resign().await.unwrap();
+        election(&kept, name).campaign("again").await.unwrap().resign().await.unwrap();
     })
     .await;
 }
 
 #[tokio::test]
 async fn a_campaign_that_is_given_up_leaves_no_candidate() {
-    on_every_version(async |client, _| {
-        let name = "a_campaign_given_up";
+    each_way("a_campaign_given_up", async |client, _, name, election| {
         let (one, two) = (session(&client).await, session(&client).await);
-        let first = Election::new(&one, name).campaign("one").await.unwrap();
-        let election = Election::new(&two, name);
+        let first = election(&one, name).campaign("one").await.unwrap();
+        let election = election(&two, name);
         let mut campaign = Box::pin(election.campaign("two"));
         blocked("the second", &mut campaign).await;
         assert_eq!(count(&client, name).await, 2);
@@ -104,11 +118,10 @@ async fn a_campaign_that_is_given_up_leaves_no_candidate() {
 
 #[tokio::test]
 async fn resume_election() {
-    on_every_version(async |client, etcd| {
-        let name = "resume_election";
+    each_way("resume_election", async |client, etcd, name, election| {
         let lease = grant(&client).await;
         let before = client.session(lease).await.unwrap();
-        let leadership = Election::new(&before, name).campaign("candidate1").await.unwrap();
+        let leadership = election(&before, name).campaign("candidate1").await.unwrap();
         let (key, revision) = (leadership.key().clone(), leadership.fencing_token());
         // A program that ends without resigning.
         std::mem::forget(leadership);
@@ -117,7 +130,7 @@ async fn resume_election() {
 
         let anew = connect(etcd).await;
         let session = anew.session(lease).await.unwrap();
-        let election = Election::new(&session, name);
+        let election = election(&session, name);
         let mut observed = election.observe();
         assert_eq!(
             in_time("the leader", observed.next()).await.unwrap().unwrap().value(),
@@ -142,10 +155,10 @@ async fn resume_election() {
 /// The keys of the election `a/b` are under those of `a`.
 #[tokio::test]
 async fn elections_whose_names_begin_alike_are_independent() {
-    on_every_version(async |client, _| {
+    each_way("elections_alike", async |client, _, name, election| {
         let (one, two) = (session(&client).await, session(&client).await);
-        let inner = Election::new(&one, "elections_alike/b").campaign("inner").await.unwrap();
-        let outer = Election::new(&two, "elections_alike");
+        let inner = election(&one, &format!("{name}/b")).campaign("inner").await.unwrap();
+        let outer = election(&two, name);
         assert_eq!(outer.leader().await.unwrap(), None);
         let leads = in_time("the outer", outer.campaign("outer")).await.unwrap();
         assert_eq!(outer.leader().await.unwrap().unwrap().value(), b"outer");

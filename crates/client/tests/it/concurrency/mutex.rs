@@ -3,23 +3,44 @@
 use std::time::Duration;
 
 use etcdkit::concurrency::{Loss, Mutex, Session};
-use etcdkit::{Client, Compact, ErrorKind, Get, LossReason, Put, Txn};
+use etcdkit::{Client, Compact, ErrorKind, Get, LossReason, Put, Revision, Txn};
 use etcdkit_testkit::cluster::Cluster;
-use etcdkit_testkit::etcd::Version;
+use etcdkit_testkit::etcd::{Etcd, Version};
 use etcdkit_testkit::proxy::{Direction, Proxy};
+use etcdkit_testkit::wait::eventually;
 use tokio::task::JoinSet;
 
 use super::{blocked, count, counted, session, spawn};
 use crate::kv::members::*;
 
+/// The lock of a name, for a session.
+type Make = fn(&Session, &str) -> Mutex;
+
+/// Both ways to wait: by a watch, and by a call that the server answers.
+const WAYS: [(&str, Make); 2] = [
+    ("client", |session, name| Mutex::new(session, name)),
+    ("server", |session, name| Mutex::on_server(session, name)),
+];
+
+/// Runs `test` with both ways to wait, on every version, with names of their own.
+async fn each_way(name: &str, test: impl AsyncFn(Client, &Etcd, &'static str, Make)) {
+    on_every_version(async |client, etcd| {
+        for (way, make) in WAYS {
+            let name = &*format!("{name}_{way}").leak();
+            test(client.clone(), etcd, name, make).await;
+        }
+    })
+    .await;
+}
+
 /// Five contenders hold the lock one at a time.
-async fn one_at_a_time(name: &str, clients: &[Client]) {
+async fn one_at_a_time(name: &str, mutex: Make, clients: &[Client]) {
     let mut contenders = JoinSet::new();
     for client in clients.iter().cycle().take(5) {
         let (client, name) = (client.clone(), name.to_owned());
         contenders.spawn(async move {
             let session = session(&client).await;
-            let guard = in_time("the lock", Mutex::new(&session, &*name).lock()).await.unwrap();
+            let guard = in_time("the lock", mutex(&session, &name).lock()).await.unwrap();
             // Somebody else in here would be seen: only one can create the key.
             let busy = format!("{name}-busy");
             let entered =
@@ -41,8 +62,10 @@ async fn one_at_a_time(name: &str, clients: &[Client]) {
 
 #[tokio::test]
 async fn mutex_lock_single_node() {
-    on_every_version(async |client, _| one_at_a_time("mutex_lock_single_node", &[client]).await)
-        .await;
+    each_way("mutex_lock_single_node", async |client, _, name, mutex| {
+        one_at_a_time(name, mutex, &[client]).await;
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -50,18 +73,19 @@ async fn mutex_lock_multi_node() {
     let cluster = Cluster::builder(Version::newest()).start().await;
     let clients =
         [connect(&cluster[0]).await, connect(&cluster[1]).await, connect(&cluster[2]).await];
-    one_at_a_time("mutex_lock_multi_node", &clients).await;
+    for (way, mutex) in WAYS {
+        one_at_a_time(&format!("mutex_lock_multi_node_{way}"), mutex, &clients).await;
+    }
 }
 
 /// Also TestMutexTryLockMultiNode: each try is one transaction of the cluster, whichever member it is sent to.
 #[tokio::test]
 async fn mutex_try_lock_single_node() {
-    on_every_version(async |client, _| {
-        let name = "mutex_try_lock_single_node";
+    each_way("mutex_try_lock_single_node", async |client, _, name, mutex| {
         let mut tries = Vec::new();
         for _ in 0..5 {
             let session = session(&client).await;
-            let tried = Mutex::new(&session, name).try_lock().await.unwrap();
+            let tried = mutex(&session, name).try_lock().await.unwrap();
             tries.push((tried, session));
         }
         assert_eq!(tries.iter().filter(|(guard, _)| guard.is_some()).count(), 1);
@@ -69,7 +93,7 @@ async fn mutex_try_lock_single_node() {
         assert_eq!(count(&client, name).await, 1);
         let (guard, _) = tries.swap_remove(0);
         guard.unwrap().unlock().await.unwrap();
-        let again = Mutex::new(&tries[0].1, name).try_lock().await.unwrap();
+        let again = mutex(&tries[0].1, name).try_lock().await.unwrap();
         assert!(again.is_some());
     })
     .await;
@@ -77,32 +101,30 @@ async fn mutex_try_lock_single_node() {
 
 #[tokio::test]
 async fn mutex_session_relock() {
-    on_every_version(async |client, _| {
-        let name = "mutex_session_relock";
+    each_way("mutex_session_relock", async |client, _, name, mutex| {
         let (one, other) = (session(&client).await, session(&client).await);
-        let first = Mutex::new(&one, name).lock().await.unwrap();
-        let second = in_time("the same again", Mutex::new(&one, name).lock()).await.unwrap();
+        let first = mutex(&one, name).lock().await.unwrap();
+        let second = in_time("the same again", mutex(&one, name).lock()).await.unwrap();
         assert_eq!(first.fencing_token(), second.fencing_token());
         // Giving up one of the two does not free the lock.
         first.unlock().await.unwrap();
         assert!(second.is_held().await.unwrap());
-        assert!(Mutex::new(&other, name).try_lock().await.unwrap().is_none());
+        assert!(mutex(&other, name).try_lock().await.unwrap().is_none());
         second.unlock().await.unwrap();
-        assert!(Mutex::new(&other, name).try_lock().await.unwrap().is_some());
+        assert!(mutex(&other, name).try_lock().await.unwrap().is_some());
     })
     .await;
 }
 
 #[tokio::test]
 async fn mutex_waits_on_current_holder() {
-    on_every_version(async |client, _| {
-        let name = "mutex_waits_on_current_holder";
+    each_way("mutex_waits_on_current_holder", async |client, _, name, mutex| {
         let sessions = [session(&client).await, session(&client).await, session(&client).await];
-        let holder = Mutex::new(&sessions[0], name).lock().await.unwrap();
-        let middle = Mutex::new(&sessions[1], name);
+        let holder = mutex(&sessions[0], name).lock().await.unwrap();
+        let middle = mutex(&sessions[1], name);
         let middle = spawn(async move { middle.lock().await });
         counted(&client, name, 2).await;
-        let last = Mutex::new(&sessions[2], name);
+        let last = mutex(&sessions[2], name);
         let mut last = Box::pin(last.lock());
         blocked("the last", &mut last).await;
         // The one before the last is gone, and the holder is not.
@@ -118,12 +140,11 @@ async fn mutex_waits_on_current_holder() {
 
 #[tokio::test]
 async fn mutex_lock_session_expired() {
-    on_every_version(async |client, _| {
-        let name = "mutex_lock_session_expired";
+    each_way("mutex_lock_session_expired", async |client, _, name, mutex| {
         let (one, two) = (session(&client).await, session(&client).await);
-        let held = Mutex::new(&one, name).lock().await.unwrap();
+        let held = mutex(&one, name).lock().await.unwrap();
         let lease = two.lease();
-        let waiting = spawn(async move { Mutex::new(&two, name).lock().await });
+        let waiting = spawn(async move { mutex(&two, name).lock().await });
         counted(&client, name, 2).await;
         client.revoke(lease).await.unwrap();
         let error = in_time("the waiter", waiting).await.unwrap().unwrap_err();
@@ -169,12 +190,11 @@ async fn a_holder_learns_that_its_session_is_lost() {
 /// A guarded transaction says what became of its own conditions, and is not done by a former holder.
 #[tokio::test]
 async fn guarded_transactions_are_fenced() {
-    on_every_version(async |client, _| {
-        let name = "guarded_transactions";
+    each_way("guarded_transactions", async |client, _, name, mutex| {
         let (one, two) = (session(&client).await, session(&client).await);
         let key = format!("{name}-protected");
         let write = |value: &str| Txn::new().then([Put::new(&key, value)]);
-        let former = Mutex::new(&one, name).lock().await.unwrap();
+        let former = mutex(&one, name).lock().await.unwrap();
         let answer = former.txn(write("1")).await.unwrap();
         assert!(answer.succeeded() && answer.revision() > former.fencing_token());
         let failed =
@@ -184,7 +204,7 @@ async fn guarded_transactions_are_fenced() {
         assert_eq!(answer.responses()[0].as_get().unwrap().count(), 1);
 
         client.revoke(one.lease()).await.unwrap();
-        let present = in_time("the next", Mutex::new(&two, name).lock()).await.unwrap();
+        let present = in_time("the next", mutex(&two, name).lock()).await.unwrap();
         assert!(present.fencing_token() > former.fencing_token());
         fails(former.txn(write("late")).await, ErrorKind::NotFound);
         present.txn(write("2")).await.unwrap();
@@ -196,21 +216,23 @@ async fn guarded_transactions_are_fenced() {
 /// The prefix of one lock's keys holds the keys of the other.
 #[tokio::test]
 async fn locks_whose_names_begin_alike_are_independent() {
-    on_every_version(async |client, _| {
-        let name = "locks_alike";
+    each_way("locks_alike", async |client, _, name, mutex| {
         let (one, two) = (session(&client).await, session(&client).await);
-        let inner = Mutex::new(&one, format!("{name}/b")).lock().await.unwrap();
+        let inner = mutex(&one, &format!("{name}/b")).lock().await.unwrap();
         client.put(format!("{name}/no-lock"), "").await.unwrap();
-        let outer = in_time("the outer lock", Mutex::new(&two, name).lock()).await.unwrap();
-        let others = [Mutex::new(&one, name), Mutex::new(&two, format!("{name}/b"))];
+        let outer = in_time("the outer lock", mutex(&two, name).lock()).await.unwrap();
+        let others = [mutex(&one, name), mutex(&two, &format!("{name}/b"))];
         for other in others {
             assert!(other.try_lock().await.unwrap().is_none());
         }
         outer.unlock().await.unwrap();
-        let tried = Mutex::new(&two, name).try_lock().await.unwrap().expect("it is free");
+        let tried = mutex(&two, name).try_lock().await.unwrap().expect("it is free");
         tried.unlock().await.unwrap();
         inner.unlock().await.unwrap();
-        assert_eq!(keys(&client.get(Get::prefix(name)).await.unwrap()), ["locks_alike/no-lock"]);
+        assert_eq!(
+            keys(&client.get(Get::prefix(name)).await.unwrap()),
+            [format!("{name}/no-lock")]
+        );
     })
     .await;
 }
@@ -219,22 +241,84 @@ async fn locks_whose_names_begin_alike_are_independent() {
 #[tokio::test]
 async fn a_wait_survives_a_compaction() {
     on_own_member(async |client, etcd| {
-        let name = "a_wait_survives_a_compaction";
-        let proxy = Proxy::start(etcd.client_addr()).await;
-        let waiter = crate::kv::lost::eager(&proxy).await;
-        let (one, two) = (session(&client).await, session(&waiter).await);
-        let guard = Mutex::new(&one, name).lock().await.unwrap();
-        let waiting = spawn(async move { Mutex::new(&two, name).lock().await });
-        counted(&client, name, 2).await;
-        // The release and the compaction over it happen while the waiter's watch is cut off.
-        proxy.refuse().await;
-        proxy.reset();
-        guard.unlock().await.unwrap();
-        for value in ["1", "2"] {
-            client.put("other", value).await.unwrap();
+        for (name, mutex) in WAYS {
+            let proxy = Proxy::start(etcd.client_addr()).await;
+            let waiter = crate::kv::lost::eager(&proxy).await;
+            let (one, two) = (session(&client).await, session(&waiter).await);
+            let guard = mutex(&one, name).lock().await.unwrap();
+            let waiting = spawn(async move { mutex(&two, name).lock().await });
+            counted(&client, name, 2).await;
+            // The release and the compaction over it happen while the waiter is cut off.
+            proxy.refuse().await;
+            proxy.reset();
+            guard.unlock().await.unwrap();
+            for value in ["1", "2"] {
+                client.put("other", value).await.unwrap();
+            }
+            client.compact(Compact::new(revision(&client).await)).await.unwrap();
+            proxy.listen_again().await;
+            let guard = in_time("the lock", waiting).await.unwrap().unwrap();
+            assert!(guard.is_held().await.unwrap());
         }
-        client.compact(Compact::new(revision(&client).await)).await.unwrap();
-        proxy.listen_again().await;
+    })
+    .await;
+}
+
+/// A server that loses whom it waits for deletes the key, and would delete a later one of the same session.
+#[tokio::test]
+async fn a_wait_of_the_server_that_was_given_up_takes_no_later_lock_away() {
+    on_every_version(async |client, _| {
+        let name = "a_wait_of_the_server";
+        let (one, two) = (session(&client).await, session(&client).await);
+        let held = Mutex::new(&one, name).lock().await.unwrap();
+        let mutex = Mutex::on_server(&two, name);
+        for _ in 0..5 {
+            let mut waiting = Box::pin(mutex.lock());
+            blocked("the lock", &mut waiting).await;
+            drop(waiting);
+            assert!(mutex.try_lock().await.unwrap().is_none());
+        }
+        let mut waiting = Box::pin(mutex.lock());
+        blocked("the lock", &mut waiting).await;
+        drop(waiting);
+        held.unlock().await.unwrap();
+        let guard = in_time("the lock", mutex.lock()).await.unwrap();
+        blocked("the loss", &mut Box::pin(guard.lost())).await;
+        guard.unlock().await.unwrap();
+    })
+    .await;
+}
+
+/// How many locks a server was asked to wait for.
+const LOCKS: &str = "grpc_server_started_total{grpc_method=\"Lock\",grpc_service=\"v3lockpb.Lock\",grpc_type=\"unary\"}";
+
+/// The member that waits is lost; the next one is asked.
+#[tokio::test]
+async fn a_wait_on_the_server_survives_a_lost_connection() {
+    on_own_member(async |client, etcd| {
+        let name = "a_wait_on_the_server_survives";
+        let proxy = Proxy::start(etcd.client_addr()).await;
+        let through = crate::kv::lost::eager(&proxy).await;
+        let (one, two) = (session(&client).await, session(&through).await);
+        let held = Mutex::new(&one, name).lock().await.unwrap();
+        let key = format!("{name}/{:x}", two.lease().get());
+        let waiting = spawn(async move { Mutex::on_server(&two, name).lock().await });
+        let made_after = async |before: Revision| {
+            eventually("a key in line", DEADLINE, async || {
+                let kv = client.get(&*key).await.unwrap().into_first()?;
+                Some(kv.create_revision()).filter(|made| *made > before)
+            })
+            .await
+        };
+        let first = made_after(Revision::NONE).await;
+        eventually("the server to wait", DEADLINE, async || {
+            etcd.metric(LOCKS).await.filter(|locks| *locks == 1.0)
+        })
+        .await;
+        proxy.reset();
+        // The server takes the key away with the call, and another stands in line.
+        made_after(first).await;
+        held.unlock().await.unwrap();
         let guard = in_time("the lock", waiting).await.unwrap().unwrap();
         assert!(guard.is_held().await.unwrap());
     })
@@ -244,11 +328,10 @@ async fn a_wait_survives_a_compaction() {
 /// A lock, a try and a wait that are given up at any moment leave no key that blocks others.
 #[tokio::test]
 async fn what_is_cancelled_leaves_no_key() {
-    on_every_version(async |client, _| {
-        let name = "what_is_cancelled";
+    each_way("what_is_cancelled", async |client, _, name, mutex| {
         let (one, two) = (session(&client).await, session(&client).await);
-        let held = Mutex::new(&one, name).lock().await.unwrap();
-        let mutex = Mutex::new(&two, name);
+        let held = mutex(&one, name).lock().await.unwrap();
+        let mutex = mutex(&two, name);
         for micros in [0, 50, 200, 500, 1000, 2000, 5000, 50_000] {
             let limit = Duration::from_micros(micros);
             let waited = tokio::time::timeout(limit, mutex.lock()).await;
@@ -271,12 +354,11 @@ async fn what_is_cancelled_leaves_no_key() {
 /// An answer that is lost leaves a key that nobody knows of, unless somebody looks after it.
 #[tokio::test]
 async fn a_lock_whose_answer_was_lost_leaves_no_key() {
-    on_every_version(async |client, etcd| {
-        let name = "a_lock_whose_answer_was_lost";
+    each_way("a_lock_whose_answer_was_lost", async |client, etcd, name, mutex| {
         let proxy = Proxy::start(etcd.client_addr()).await;
         let through = crate::kv::lost::eager(&proxy).await;
         let session: Session = session(&through).await;
-        let mutex = Mutex::new(&session, name);
+        let mutex = mutex(&session, name);
         proxy.drop_direction(Direction::ToClient);
         let waiting = spawn(async move { mutex.lock().await });
         counted(&client, name, 1).await;

@@ -10,6 +10,7 @@ use etcdkit::concurrency::{Isolation, Stm, StmConflict, StmOptions};
 use etcdkit::{Client, Compact, Error, ErrorKind, Get, Put, Result, Revision};
 use tokio::task::JoinSet;
 
+use super::spawn;
 use crate::kv::members::*;
 
 const ALL: [Isolation; 4] = [
@@ -63,6 +64,27 @@ async fn stm_abort() {
             .await;
         assert!(matches!(refused, Err(Refused::Broke)), "{refused:?}");
         assert_eq!(value(&client, "stm_abort").await, None);
+    })
+    .await;
+}
+
+/// Upstream runs the code on a task of its own, where a panic ends the process.
+#[tokio::test]
+async fn a_panic_in_the_code_reaches_its_caller() {
+    on_every_version(async |client, _| {
+        let running = client.clone();
+        let panics = spawn(async move {
+            let outcome = running.stm(StmOptions::new(), |stm| async move {
+                stm.put("stm_panics", "1");
+                if stm.get("stm_panics").await?.is_some() {
+                    panic!("the code of a test");
+                }
+                Ok::<(), Error>(())
+            });
+            outcome.await
+        });
+        assert!(in_time("the panic", panics).await.unwrap_err().is_panic());
+        assert_eq!(value(&client, "stm_panics").await, None);
     })
     .await;
 }

@@ -11,6 +11,8 @@ mod mutual_tls;
 mod options;
 mod reload;
 mod sockets;
+#[cfg(feature = "srv")]
+mod srv;
 mod sync;
 mod tls;
 mod version;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use etcdkit::service::Service;
 use etcdkit::{Client, Delete, Get, Put};
 
-use crate::kv::members::{keys, on_own_member, value};
+use crate::kv::members::{collect, keys, on_own_member, value};
 
 /// What a program does with a client, whatever layers are in it.
 async fn use_it<S: Service + Clone>(client: Client<S>) {
@@ -19,6 +19,9 @@ async fn use_it<S: Service + Clone>(client: Client<S>) {
         assert_eq!(value(&client, "a").await.as_deref(), Some("1"));
         let serializable = client.get(Get::new("a").serializable()).await.expect("a read");
         assert_eq!(serializable.count(), 1);
+        let streamed = client.get_stream(Get::prefix("a")).await.expect("a stream");
+        let (streamed, _) = collect(streamed).await.expect("all pieces");
+        assert_eq!(keys(&streamed), ["a"]);
         client.call(Put::new("a", "2").prev_kv()).await.expect("a write");
         let mut watch = client.watch("a").await.expect("a watch");
         client.put("a", "3").await.expect("a write");

@@ -2,6 +2,9 @@
 //! match.
 #![cfg(test)]
 
+#[cfg(feature = "tonic")]
+mod balanced;
+
 use etcdkit::naming::{Endpoint, EndpointChange, EndpointUpdate, EndpointUpdates, Endpoints};
 use etcdkit::{Compact, ErrorKind};
 use etcdkit_testkit::proxy::Proxy;

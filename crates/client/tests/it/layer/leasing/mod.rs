@@ -1,5 +1,9 @@
 //! Reads from memory, named after the tests of etcd's own client that they match.
 
+mod faults;
+mod txn;
+mod upstream;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
-
-use crate::clock::within;
+use tokio::time::timeout;
 
 const SRV: u16 = 33;
 const INTERNET: u16 = 1;
@@ -77,11 +76,11 @@ pub(super) fn query(id: u16, name: &str) -> Option<Vec<u8>> {
 pub(super) async fn ask(
     servers: &[SocketAddr],
     query: &[u8],
-    timeout: Duration,
+    patience: Duration,
 ) -> Result<Vec<Record>, Failure> {
     let mut failure = Failure::NoRecords;
     for server in servers.iter().cycle().take(servers.len() * ROUNDS) {
-        let answered = within(timeout, ask_one(*server, query)).await;
+        let answered = timeout(patience, ask_one(*server, query)).await;
         match answered.unwrap_or(Err(Failure::Timeout)) {
             Ok(records) => return Ok(records),
             // That is the answer.
