@@ -6,7 +6,6 @@
 
 mod outputs;
 
-use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
@@ -43,8 +42,7 @@ pub(super) struct Hub<T: Transport> {
     inbox: Arc<Inbox>,
     /// The options that all watches of this stream share.
     options: CallOptions,
-    machine: Machine,
-    readers: HashMap<Key, Reader, crate::hash::Numbers>,
+    machine: Machine<Reader>,
     stream: Option<Stream<T>>,
     /// The member of the present stream, or of the last one.
     peer: Option<Peer<T>>,
@@ -81,7 +79,6 @@ impl<T: Transport> Hub<T> {
             inbox,
             options,
             machine: Machine::new(policy, channel.can_authenticate(), clock::rng()),
-            readers: HashMap::default(),
             stream: None,
             peer: None,
             opening: None,
@@ -108,7 +105,7 @@ impl<T: Transport> Hub<T> {
 
     /// Starts what is wanted; the time at which to look again, or `None` if this is the end.
     fn arrange(&mut self) -> Option<Option<Instant>> {
-        if self.readers.is_empty() && self.machine.is_empty() {
+        if self.machine.is_empty() {
             return self.rest();
         }
         self.idle_since = None;
@@ -270,7 +267,7 @@ impl<T: Transport> Hub<T> {
                 }
                 self.machine.read_done(outcome, clock::now());
             }
-            Event::Renewed(Ok(())) => {}
+            Event::Renewed(Ok(())) => self.machine.renewed(),
             Event::Renewed(Err(error)) => self.lost(&error),
             Event::Probed(outcome) => self.probed(outcome),
             Event::Timer => self.tick(),
@@ -281,14 +278,13 @@ impl<T: Transport> Hub<T> {
         let bytes = message.len();
         let Some(stream) = &mut self.stream else { return };
         stream.received();
-        let response = match WatchResponse::decode(message) {
-            Ok(response) => response,
-            Err(error) => {
-                // It would come again.
-                let error = Error::internal("a response can't be decoded").with_source(error);
-                return self.machine.end_all(&error);
-            }
-        };
+        // Room for one event, since most have one: what a vector takes by itself is four times as much.
+        let mut response = WatchResponse { events: Vec::with_capacity(1), ..Default::default() };
+        if let Err(error) = response.merge(message) {
+            // It would come again.
+            let error = Error::internal("a response can't be decoded").with_source(error);
+            return self.machine.end_all(&error);
+        }
         if response.created
             && let Some(channel) = Channel::upgrade(&self.channel)
         {
@@ -303,12 +299,11 @@ impl<T: Transport> Hub<T> {
     fn read_mail(&mut self, mut mail: Mail) {
         // An id that a watch gives back may be what another one waits for.
         let (known, new): (Vec<_>, Vec<_>) =
-            mail.signals().partition(|(key, _)| self.readers.contains_key(key));
+            mail.signals().partition(|(key, _)| self.machine.contains(*key));
         self.heed(known);
         for addition in mail.additions.drain(..) {
             let reader = Reader { queue: addition.queue, when_full: addition.settings.when_full };
-            self.readers.insert(addition.key, reader);
-            self.machine.add(addition.key, addition.create, &addition.settings);
+            self.machine.add(addition.key, addition.create, &addition.settings, reader);
         }
         self.heed(new);
         if mail.closing {
@@ -322,10 +317,7 @@ impl<T: Transport> Hub<T> {
             match signal {
                 Signal::Drained => self.machine.resume(key),
                 Signal::Progress => self.machine.ask_progress(key),
-                Signal::Cancel => {
-                    self.machine.cancel(key);
-                    self.readers.remove(&key);
-                }
+                Signal::Cancel => self.machine.cancel(key),
             }
         }
     }
@@ -345,6 +337,7 @@ impl<T: Transport> Hub<T> {
         tracing::debug!(endpoint = %peer.endpoint(), "watches have a stream");
         self.peer = Some(peer);
         self.stream = Some(Stream::new(sink, source, &channel.config().liveness, now));
+        self.machine.heard(channel.known_revision().get());
         self.machine.opened(server, now);
     }
 
@@ -419,7 +412,7 @@ impl<T: Transport> Hub<T> {
 impl<T: Transport> Drop for Hub<T> {
     /// It ends by itself only when nobody watches: with watches left, its runtime is gone, or it is broken.
     fn drop(&mut self) {
-        for (_, reader) in self.readers.drain() {
+        for reader in self.machine.readers() {
             let message = "the runtime that this client was first used in has ended: make a client per runtime";
             reader.queue.end(Error::new(ErrorKind::Closed, message));
         }
