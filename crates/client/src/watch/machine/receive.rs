@@ -156,11 +156,13 @@ impl<R> Machine<R> {
         } else if id == -1 {
             self.answered += 1;
             let (answered, revision) = (self.answered, header.revision.get());
-            let meant = |(key, watcher): (&Key, &Box<Watcher<R>>)| match watcher.place {
+            let meant = |key: &Key, watcher: &Watcher<R>| match watcher.place {
                 Place::Live(id) if watcher.is_meant(revision, answered) => Some((id, *key)),
                 _ => None,
             };
-            let live: Vec<(i64, Key)> = self.watchers.iter().filter_map(meant).collect();
+            let watchers = self.watchers.iter();
+            let live: Vec<(i64, Key)> =
+                watchers.filter_map(|(key, watcher)| meant(key, watcher)).collect();
             for (id, key) in live {
                 self.progress_of(key, id, header, server, false);
             }
