@@ -34,6 +34,8 @@ pub(super) type Job<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// How long a stream without watches stays open: who watches one key after the other needs no new stream for each.
 const LINGER: Duration = Duration::from_millis(500);
+/// After so many messages in a row the mail is looked at, and requests are sent.
+const AT_ONCE: u32 = 16;
 /// After so many messages in a row other tasks get their turn.
 const BURST: u32 = 128;
 
@@ -51,7 +53,7 @@ pub(super) struct Hub<T: Transport> {
     renewing: Option<Job<Result<()>>>,
     timer: Option<(Instant, Job<()>)>,
     idle_since: Option<Instant>,
-    /// Messages and mail in a row.
+    /// How much came in a row.
     burst: u32,
 }
 
@@ -62,7 +64,9 @@ struct Reader {
 
 enum Event<T: Transport> {
     Mail(Mail),
-    Message(Result<Option<Bytes>, Failure>),
+    /// Messages came, and were taken in already.
+    Received,
+    Ended(Result<(), Failure>),
     Sent,
     Opened(Result<Duplex<T>>),
     Read(Result<Revision>),
@@ -194,20 +198,27 @@ impl<T: Transport> Hub<T> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event<T>> {
-        // Responses come first, but for a while only: the mail is looked at again and again.
-        if self.burst % 16 != 15
+        let mut taken = 0;
+        while taken < AT_ONCE
             && let Some(message) = self.poll_message(cx)
         {
-            return Poll::Ready(message);
+            match message {
+                Ok(Some(message)) => {
+                    self.receive(message);
+                    self.carry_out();
+                    taken += 1;
+                }
+                Ok(None) => return Poll::Ready(Event::Ended(Ok(()))),
+                Err(failure) => return Poll::Ready(Event::Ended(Err(failure))),
+            }
         }
+        self.burst += taken;
         if let Poll::Ready(mail) = self.inbox.poll(cx) {
             self.burst += 1;
             return Poll::Ready(Event::Mail(mail));
         }
-        if self.burst % 16 == 15
-            && let Some(message) = self.poll_message(cx)
-        {
-            return Poll::Ready(message);
+        if taken > 0 {
+            return Poll::Ready(Event::Received);
         }
         self.burst = 0;
         if let Some(stream) = &mut self.stream {
@@ -235,22 +246,21 @@ impl<T: Transport> Hub<T> {
         Poll::Ready(Event::Timer)
     }
 
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Option<Event<T>> {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Option<Result<Option<Bytes>, Failure>> {
         use crate::transport::Source;
         let stream = self.stream.as_mut()?;
         let Poll::Ready(message) = pin!(stream.source.next()).poll(cx) else { return None };
-        self.burst += 1;
-        Some(Event::Message(message))
+        Some(message)
     }
 
     fn take_in(&mut self, event: Event<T>) {
         match event {
-            Event::Message(Ok(Some(message))) => self.receive(message),
-            Event::Message(Ok(None)) => {
+            Event::Received | Event::Sent => {}
+            Event::Ended(Ok(())) => {
                 let ended = Error::new(ErrorKind::Unavailable, "the server ended the stream");
                 self.lost(&ended);
             }
-            Event::Message(Err(failure)) => {
+            Event::Ended(Err(failure)) => {
                 let error = match &self.peer {
                     Some(peer) => peer.error(failure),
                     None => Error::internal("a stream without a member"),
@@ -258,7 +268,6 @@ impl<T: Transport> Hub<T> {
                 self.lost(&error);
             }
             Event::Mail(mail) => self.read_mail(mail),
-            Event::Sent => {}
             Event::Opened(Ok(duplex)) => self.opened(duplex),
             Event::Opened(Err(error)) => self.lost(&error),
             Event::Read(outcome) => {
