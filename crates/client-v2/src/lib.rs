@@ -50,10 +50,9 @@
 //!
 //! # Ways to a member
 //!
-//! TCP, a unix-domain socket (`unix:///path`), or an HTTP proxy: by default the one that the environment names, as for Go's
-//! client, see [`Proxy`]. Proxies that speak TLS or SOCKS themselves are not spoken to, which Go's default transport does:
-//! they are rare in front of etcd, and refused by name. Go also takes a transport of the program's own; here a program
-//! that needs one has it listen on a unix-domain socket.
+//! TCP, a unix-domain socket (`unix:///path`), or a proxy that speaks HTTP, with TLS or without, or SOCKS 5: by default the
+//! one that the environment names, as for Go's client, see [`Proxy`]. Go also takes a transport of the program's own; here
+//! a program that needs one has it listen on a unix-domain socket.
 //!
 //! # Where things are
 //!

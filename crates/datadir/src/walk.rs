@@ -2,11 +2,8 @@
 
 use std::io::{Read, Seek};
 
-use crate::bbolt::{Bbolt, Bucket, Entry, Value};
-use crate::error::{Defect, Error, ErrorKind, Result};
-
-/// What a root with so many names is, is not etcd's.
-const MAX_BUCKETS: usize = 10_000;
+use crate::bbolt::{Bbolt, Entry};
+use crate::error::{ErrorKind, Result};
 
 /// What visits a database. Buckets come in the order of their names, entries in the order of their keys.
 pub(crate) trait Visitor {
@@ -34,7 +31,7 @@ pub(crate) fn walk<R: Read + Seek>(db: &mut Bbolt<R>, visitor: &mut impl Visitor
 }
 
 fn visit<R: Read + Seek>(db: &mut Bbolt<R>, visitor: &mut impl Visitor) -> Result<()> {
-    for (name, bucket) in buckets(db)? {
+    for (name, bucket) in db.buckets()? {
         visitor.bucket(&name)?;
         let mut entries = db.entries(&bucket);
         while let Some(entry) = entries.next_entry()? {
@@ -42,23 +39,4 @@ fn visit<R: Read + Seek>(db: &mut Bbolt<R>, visitor: &mut impl Visitor) -> Resul
         }
     }
     Ok(())
-}
-
-/// The buckets in the root.
-pub(crate) fn buckets<R: Read + Seek>(db: &mut Bbolt<R>) -> Result<Vec<(Vec<u8>, Bucket)>> {
-    let root = db.root();
-    let mut buckets = Vec::new();
-    let mut entries = db.entries(&root);
-    while let Some(entry) = entries.next_entry()? {
-        let Value::Bucket(bucket) = entry.value else {
-            let message = format!("{} in the root is no bucket", entry.key.escape_ascii());
-            return Err(Error::corrupt(Defect::InvalidBucket, message));
-        };
-        if buckets.len() >= MAX_BUCKETS {
-            let message = format!("more than {MAX_BUCKETS} buckets");
-            return Err(Error::new(ErrorKind::LimitExceeded, message));
-        }
-        buckets.push((entry.key.to_vec(), bucket));
-    }
-    Ok(buckets)
 }

@@ -47,7 +47,7 @@ type Sink = dyn Fn(&str) + Send + Sync;
 
 /// A password. `Debug` shows that there is one and never what it is.
 #[derive(Clone)]
-pub(super) struct Secret(pub(super) String);
+pub(crate) struct Secret(pub(crate) String);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

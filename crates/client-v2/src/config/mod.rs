@@ -13,9 +13,9 @@ pub use endpoint::Endpoint;
 pub use proxy::Proxy;
 pub use tls::Tls;
 
-pub(crate) use builder::Config;
+pub(crate) use builder::{Config, Secret};
 pub(crate) use origin::{Origin, Place};
-pub(crate) use proxy::ProxyServer;
+pub(crate) use proxy::{ProxyServer, Speaks};
 pub(crate) use tls::TlsLoader;
 
 /// Which endpoint a client turns to first, after its endpoints were set or [synchronised](crate::Client::sync).

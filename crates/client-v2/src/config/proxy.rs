@@ -1,16 +1,16 @@
-//! Whether an endpoint is reached through an HTTP proxy.
+//! Whether an endpoint is reached through a proxy.
 
-use std::fmt;
+mod server;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderValue, Uri};
+pub(crate) use server::{ProxyServer, Speaks};
 
-use super::builder::{Secret, basic};
 use super::origin::{Origin, Place};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-/// Through which HTTP proxy endpoints are reached.
+/// Through which proxy endpoints are reached.
 ///
 /// The default is what the environment says, in the words that Go's client knows: `HTTP_PROXY` for `http://` endpoints,
 /// `HTTPS_PROXY` for `https://` ones, each also in lower case, and `NO_PROXY` for those that are reached directly: names,
@@ -18,9 +18,10 @@ use crate::error::{Error, Result};
 /// with a port if one is meant, and `*` for all. `localhost` and loopback addresses are reached directly. In a CGI program
 /// `HTTP_PROXY` is left out, since there a request's header can set it.
 ///
-/// A proxy is a URL `http://host:port`, `http://` being understood; a name and a password in it are shown to the proxy alone.
-/// TLS is spoken with the member, through a tunnel that the proxy makes by `CONNECT`. Other kinds of proxies, `https://` and
-/// `socks5://`, are refused when a client would use them. Sockets are always reached directly.
+/// A proxy is a URL `http://host:port`, `http://` being understood, `https://host:port` or `socks5://host:port`; a name and a
+/// password in it are shown to the proxy alone. TLS with the member goes through a tunnel, which HTTP proxies make by
+/// `CONNECT`, and SOCKS proxies for everything; names are looked up by the proxy. The certificate of an `https://` proxy is
+/// checked as those of members are, by [`Tls`](crate::Tls) without its `server_name`. Sockets are always reached directly.
 ///
 /// ```
 /// use etcdkit_v2::{Client, Proxy};
@@ -30,7 +31,7 @@ use crate::error::{Error, Result};
 ///     .proxy(Proxy::new("http://proxy.example.com:3128")?)
 ///     .build()?;
 /// # let _ = client;
-/// assert!(Proxy::new("socks5://proxy.example.com").is_err());
+/// assert!(Proxy::new("gopher://proxy.example.com").is_err());
 /// # Ok::<(), etcdkit_v2::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -48,14 +49,6 @@ enum Direct {
     Listed(String),
 }
 
-/// A proxy.
-#[derive(Debug)]
-pub(crate) struct ProxyServer {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) authorization: Option<HeaderValue>,
-}
-
 impl Proxy {
     /// Every endpoint directly.
     #[must_use]
@@ -67,7 +60,7 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// `url` is no URL of an HTTP proxy.
+    /// `url` is no URL of a proxy.
     pub fn new(url: &str) -> Result<Self> {
         let server = Arc::new(ProxyServer::parse("proxy", url)?);
         Ok(Self {
@@ -109,47 +102,6 @@ impl Proxy {
             return Ok(None);
         }
         if origin.secure { self.secure.clone() } else { self.plain.clone() }.transpose()
-    }
-}
-
-impl ProxyServer {
-    /// `source` is what is to be corrected.
-    fn parse(source: &str, url: &str) -> Result<Self> {
-        // Everything before the last `@` may be a password.
-        let (credentials, rest) = match url.trim().rsplit_once('@') {
-            None => (None, url.trim()),
-            Some((before, rest)) => {
-                (Some(before.split_once("://").unwrap_or(("http", before))), rest)
-            }
-        };
-        let (scheme, authority) = match credentials {
-            Some((scheme, _)) => (scheme, rest),
-            None => rest.split_once("://").unwrap_or(("http", rest)),
-        };
-        let error = |why: &str| {
-            Error::invalid(format!(
-                "{source} `{scheme}://{authority}` can't be used: {why}; write http://host:port"
-            ))
-        };
-        if !scheme.eq_ignore_ascii_case("http") {
-            return Err(error("only HTTP proxies are spoken to"));
-        }
-        let uri: Uri = format!("http://{authority}").parse().map_err(|_| error("it is no URL"))?;
-        let Place::Host { name, port } = Origin::of(&uri).map_err(error)?.place else {
-            return Err(error("it is a socket"));
-        };
-        let authorization = credentials.map(|(_, text)| {
-            let (user, password) = text.split_once(':').unwrap_or((text, ""));
-            let decode = |text| unescape(text).ok_or_else(|| error("its user name is no text"));
-            basic(&decode(user)?, &Secret(decode(password)?))
-        });
-        Ok(Self { host: name, port, authorization: authorization.transpose()? })
-    }
-}
-
-impl fmt::Display for ProxyServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}:{}", self.host, self.port)
     }
 }
 
@@ -209,18 +161,6 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u32) -> bool {
     bits <= width && differ.leading_zeros() >= bits
 }
 
-/// The text that percent signs stand for.
-fn unescape(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
-        let byte = if byte == b'%' { u8::try_from(digit()? * 16 + digit()?).ok()? } else { byte };
-        bytes.push(byte);
-    }
-    String::from_utf8(bytes).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,7 +186,7 @@ mod tests {
         assert_eq!(chosen(&proxy, "http://a:2379").as_deref(), Some("http://p:1"));
         assert_eq!(chosen(&proxy, "https://a:2379").as_deref(), Some("http://q:2"));
         let server = proxy.to(&origin("https://a")).unwrap().unwrap();
-        assert_eq!(server.authorization.as_ref().unwrap(), "Basic dTp3");
+        assert_eq!(server.authorization().unwrap(), "Basic dTp3");
         assert!(!format!("{proxy:?}").contains("dTp3"));
         for url in ["http://localhost:1", "http://127.0.0.1:1", "https://[::1]:1"] {
             assert_eq!(chosen(&proxy, url), None, "{url}");
@@ -297,24 +237,11 @@ mod tests {
     }
 
     #[test]
-    fn other_kinds_of_proxies_are_refused_when_they_are_needed() {
-        for url in ["socks5://p:1", "https://p", "http://", "http://p:99999", "http://u:secret@p:x"]
-        {
-            let error = Proxy::new(url).unwrap_err().to_string();
-            assert!(error.contains("http://host:port") && !error.contains("secret"), "{error}");
-        }
-        let proxy = environment(&[("HTTP_PROXY", "socks5://p:1")]);
+    fn a_variable_that_makes_no_sense_is_told_when_it_is_needed() {
+        let proxy = environment(&[("HTTP_PROXY", "gopher://p:1")]);
         let error = proxy.to(&origin("http://a")).unwrap_err().to_string();
-        assert!(error.contains("HTTP_PROXY `socks5://p:1`"), "{error}");
+        assert!(error.contains("HTTP_PROXY `gopher://p:1`"), "{error}");
         assert_eq!(chosen(&proxy, "http://127.0.0.1"), None);
         assert_eq!(chosen(&proxy, "https://a"), None);
-    }
-
-    #[test]
-    fn credentials_are_unescaped() {
-        assert_eq!(unescape("a%40b%3A").as_deref(), Some("a@b:"));
-        for bad in ["%", "%4", "%zz", "%ff"] {
-            assert_eq!(unescape(bad), None, "{bad}");
-        }
     }
 }

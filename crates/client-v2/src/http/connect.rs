@@ -3,13 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::connection::Connection;
 use super::io::Stream;
-use super::tunnel;
-use crate::config::{Origin, Place, ProxyServer, TlsLoader};
+use super::{socks, tunnel};
+use crate::config::{Origin, Place, ProxyServer, Speaks, TlsLoader};
 use crate::error::Cause;
 
 /// Connects to `origin`, through `proxy` if there is one, resolving names anew.
@@ -23,22 +24,56 @@ pub(super) async fn connect(
         (Place::Host { name, port }, None) => {
             tcp(name, *port).await.map_err(|error| Cause::Connect(plain(&error)))?
         }
-        (Place::Host { .. }, Some(proxy)) => tcp(&proxy.host, proxy.port)
-            .await
-            .map_err(|error| Cause::Connect(format!("the proxy {proxy}: {}", plain(&error))))?,
+        (Place::Host { name, port }, Some(proxy)) => {
+            let mut stream = to_proxy(proxy, tls).await?;
+            match &proxy.speaks {
+                Speaks::Socks { user } => {
+                    socks::open(&mut stream, (name, *port), proxy, user.as_ref()).await?;
+                }
+                Speaks::Http { .. } if origin.secure => {
+                    tunnel::open(&mut stream, &origin.authority(), proxy).await?;
+                }
+                Speaks::Http { .. } => {}
+            }
+            stream
+        }
     };
-    if !origin.secure {
-        return Connection::new(stream).await;
+    if origin.secure {
+        let name = tls.server_name(origin.host()).map_err(unusable)?;
+        stream = secure(stream, name, tls).await?;
     }
-    if let Some(proxy) = proxy {
-        tunnel::open(&mut stream, &origin.authority(), proxy).await?;
+    Connection::new(stream).await
+}
+
+async fn to_proxy(proxy: &ProxyServer, tls: &Arc<TlsLoader>) -> Result<Stream, Cause> {
+    let failed = |text: String| format!("the proxy {proxy}: {text}");
+    let stream = tcp(&proxy.host, proxy.port)
+        .await
+        .map_err(|error| Cause::Connect(failed(plain(&error))))?;
+    if !matches!(proxy.speaks, Speaks::Http { tls: true, .. }) {
+        return Ok(stream);
     }
-    let unusable = |error: crate::error::Error| Cause::Tls(error.to_string());
-    let name = tls.server_name(origin.host()).map_err(unusable)?;
+    let name = TlsLoader::name_of(&proxy.host).map_err(unusable)?;
+    secure(stream, name, tls).await.map_err(|cause| match cause {
+        Cause::Tls(text) => Cause::Tls(failed(text)),
+        Cause::Disconnected(text) => Cause::Disconnected(failed(text)),
+        other => other,
+    })
+}
+
+/// TLS over `stream`, with the server called `name`.
+async fn secure(
+    stream: Stream,
+    name: ServerName<'static>,
+    tls: &Arc<TlsLoader>,
+) -> Result<Stream, Cause> {
     let connector = TlsConnector::from(tls.load_for_connection().await.map_err(unusable)?);
     // Boxed: the handshake's state is large, and the futures above it would all carry it.
-    let stream = Box::pin(connector.connect(name, stream.0)).await.map_err(explain)?;
-    Connection::new(Stream::new(stream)).await
+    Box::pin(connector.connect(name, stream.0)).await.map(Stream::new).map_err(explain)
+}
+
+fn unusable(error: crate::error::Error) -> Cause {
+    Cause::Tls(error.to_string())
 }
 
 async fn tcp(host: &str, port: u16) -> io::Result<Stream> {

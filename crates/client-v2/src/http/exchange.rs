@@ -156,12 +156,12 @@ impl Http {
         let mut request = Request::new(Full::new(outgoing.body.clone()));
         *request.method_mut() = outgoing.method.clone();
         *request.uri_mut() = Uri::from(path);
-        if let Some(proxy) = proxy.filter(|_| !origin.secure) {
+        if let Some(proxy) = proxy.filter(|proxy| proxy.passes_requests() && !origin.secure) {
             // Without a tunnel, a proxy has to be told where the request goes.
             *request.uri_mut() = format!("{origin}{target}")
                 .parse()
                 .map_err(|error: http::uri::InvalidUri| invalid(error.into()))?;
-            if let Some(authorization) = &proxy.authorization {
+            if let Some(authorization) = proxy.authorization() {
                 request.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
             }
         }

@@ -14,6 +14,7 @@ pub(crate) mod encode;
 mod exchange;
 mod io;
 mod pool;
+mod socks;
 mod tunnel;
 
 pub(crate) use exchange::{Answer, Failure, Http, Manner, OnHead, Outgoing};

@@ -18,7 +18,7 @@ pub(super) async fn open(
     let failed = |why: &str| Cause::Connect(format!("the proxy {proxy} {why}"));
     let broke = |error: std::io::Error| failed(&format!("broke off: {error}"));
     let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes();
-    if let Some(authorization) = &proxy.authorization {
+    if let Some(authorization) = proxy.authorization() {
         request.extend_from_slice(b"Proxy-Authorization: ");
         request.extend_from_slice(authorization.as_bytes());
         request.extend_from_slice(b"\r\n");

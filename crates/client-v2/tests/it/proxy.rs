@@ -1,10 +1,12 @@
-//! Ways to a member other than TCP straight to it: HTTP proxies and unix-domain sockets.
+//! Ways to a member other than TCP straight to it: proxies and unix-domain sockets.
 
 use std::process::Stdio;
 
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+use etcdkit_testkit::certs::{ClientAuth, Identity};
 use etcdkit_v2::{Cause, Client, Proxy};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::server::{Reply, SOON, Server, refusing};
@@ -77,16 +79,76 @@ async fn tls_is_spoken_with_the_member_through_a_tunnel() {
     let server = ca.server("127.0.0.1");
     let tls = etcd::Tls::new(server.cert_path(), server.key_path(), ca.cert_path());
     let etcd = Etcd::builder(Version::V3_4).enable_v2().tls(tls).start().await;
-    let (url, _proxy) = tunnels().await;
-    let client = Client::builder()
+    let (tunnels, _tunnels) = tunnels().await;
+    let (terminated, _terminated) = with_tls(&server, &tunnels).await;
+    let (socks, _socks) = socks(None).await;
+    for url in
+        [format!("http://{tunnels}"), format!("https://{terminated}"), format!("socks5://{socks}")]
+    {
+        let client = Client::builder()
+            .endpoints([etcd.client_url()])
+            .tls(Tls::new().ca_file(ca.cert_path()))
+            .proxy(Proxy::new(&url).unwrap())
+            .build()
+            .unwrap();
+        client.keys().set("/k", url.as_str()).await.unwrap();
+        let answer = client.keys().get("/k").await.unwrap();
+        assert_eq!(answer.node().and_then(|node| node.value()), Some(&*url));
+    }
+    // A proxy with a certificate that nobody vouches for is not told where to go.
+    let strangers = Client::builder()
         .endpoints([etcd.client_url()])
-        .tls(Tls::new().ca_file(ca.cert_path()))
-        .proxy(Proxy::new(&url).unwrap())
+        .proxy(Proxy::new(&format!("https://{terminated}")).unwrap())
         .build()
         .unwrap();
-    client.keys().set("/k", "v").await.unwrap();
-    let answer = client.keys().get("/k").await.unwrap();
-    assert_eq!(answer.node().and_then(|node| node.value()), Some("v"));
+    let error = strangers.keys().set("/k", "v").await.unwrap_err();
+    let Cause::Tls(why) = error.attempts()[0].cause() else { panic!("{error:?}") };
+    assert!(why.contains(&format!("the proxy https://{terminated}")), "{why}");
+    assert!(!error.maybe_applied());
+}
+
+/// The member's name is looked up by the proxy, which passes bytes on and sees the password of its own alone.
+#[tokio::test]
+async fn a_socks_proxy_passes_everything_on() {
+    let server = Server::always(Reply::key("v", 7)).await;
+    let member = server.url().trim_start_matches("http://");
+    for user in [None, Some(("me", "p@ss"))] {
+        let (socks, _socks) = socks(user).await;
+        let credentials = if user.is_some() { "me:p%40ss@" } else { "" };
+        let proxy = Proxy::new(&format!("socks5://{credentials}{socks}")).unwrap();
+        let builder = Client::builder().endpoints([format!("http://{member}")]).proxy(proxy);
+        builder.build().unwrap().keys().set("/k", "v").await.unwrap();
+    }
+    for received in server.received() {
+        assert_eq!(received.line(), "PUT /v2/keys/k");
+        assert_eq!(received.header("host"), Some(member));
+        assert_eq!(received.header("proxy-authorization"), None);
+    }
+    assert_eq!(server.received().len(), 2);
+}
+
+#[tokio::test]
+async fn a_socks_proxy_that_fails_says_why() {
+    let (guarded, _guarded) = socks(Some(("me", "right"))).await;
+    let (open, _open) = socks(None).await;
+    let (other, _other) = listening(async |mut stream| {
+        stream.write_all(b"SSH-2.0-test\r\n").await.unwrap();
+        // Until the client has heard enough.
+        stream.read_to_end(&mut Vec::new()).await.ok();
+    })
+    .await;
+    for (url, text) in [
+        (format!("socks5://{guarded}"), "demands a user name and a password"),
+        (format!("socks5://me:wrong@{guarded}"), "does not accept the user name"),
+        (format!("socks5://{open}"), "no connection to etcd.invalid:2379: the host is unreachable"),
+        (format!("socks5://{other}"), "does not speak SOCKS 5"),
+        (refusing().await.replace("http:", "socks5:"), "refused"),
+    ] {
+        let error = through(&url).keys().set("/k", "v").await.unwrap_err();
+        let Cause::Connect(why) = error.attempts()[0].cause() else { panic!("{error:?}") };
+        assert!(why.contains(text) && why.contains("the proxy socks5://"), "{why}");
+        assert!(!why.contains("wrong") && !error.maybe_applied());
+    }
 }
 
 #[tokio::test]
@@ -153,31 +215,95 @@ async fn sockets_are_endpoints() {
     assert!(matches!(error.attempts()[0].cause(), Cause::Connect(_)), "{error:?}");
 }
 
-/// A proxy that makes tunnels, for as long as the tasks are held.
-#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
-async fn tunnels() -> (String, JoinSet<()>) {
-    use tokio::io::AsyncReadExt;
-
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
+/// Has `serve` deal with each connection to an address of its own, for as long as the tasks are held.
+async fn listening<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> (String, JoinSet<()>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let mut open = JoinSet::new();
         loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            open.spawn(async move {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    head.push(stream.read_u8().await.unwrap());
-                }
-                let head = String::from_utf8(head).unwrap();
-                let to = head.strip_prefix("CONNECT ").unwrap().split(' ').next().unwrap();
-                stream.write_all(b"HTTP/1.1 200 OK\r\nVia: test\r\n\r\n").await.unwrap();
-                join(stream, to).await;
-            });
+            let (stream, _) = listener.accept().await.unwrap();
+            open.spawn(serve(stream));
         }
     });
-    (url, tasks)
+    (address, tasks)
+}
+
+/// A proxy that makes tunnels.
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+async fn tunnels() -> (String, JoinSet<()>) {
+    listening(async |mut stream| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        let to = head.strip_prefix("CONNECT ").unwrap().split(' ').next().unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nVia: test\r\n\r\n").await.unwrap();
+        join(stream, to).await;
+    })
+    .await
+}
+
+/// The same as `to`, with TLS.
+#[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
+async fn with_tls(identity: &Identity, to: &str) -> (String, JoinSet<()>) {
+    let config = identity.server_config_with_alpn(ClientAuth::None, &["http/1.1"]);
+    let acceptor = tokio_rustls::TlsAcceptor::from(config);
+    let to = to.to_owned();
+    listening(move |stream| {
+        let (acceptor, to) = (acceptor.clone(), to.clone());
+        async move {
+            // Who does not trust it goes away.
+            if let Ok(stream) = acceptor.accept(stream).await {
+                join(stream, &to).await;
+            }
+        }
+    })
+    .await
+}
+
+/// A SOCKS proxy that knows addresses and no names.
+async fn socks(user: Option<(&'static str, &'static str)>) -> (String, JoinSet<()>) {
+    listening(move |mut stream| async move {
+        let text = async |stream: &mut TcpStream| {
+            let mut text = vec![0; stream.read_u8().await.unwrap().into()];
+            stream.read_exact(&mut text).await.unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        assert_eq!(stream.read_u8().await.unwrap(), 5);
+        let methods = text(&mut stream).await;
+        let method = if user.is_some() { 2 } else { 0 };
+        if !methods.as_bytes().contains(&method) {
+            return stream.write_all(&[5, 0xff]).await.unwrap();
+        }
+        stream.write_all(&[5, method]).await.unwrap();
+        if let Some((name, password)) = user {
+            assert_eq!(stream.read_u8().await.unwrap(), 1);
+            let told = (text(&mut stream).await, text(&mut stream).await);
+            let wrong = u8::from(told != (name.to_owned(), password.to_owned()));
+            stream.write_all(&[1, wrong]).await.unwrap();
+            if wrong == 1 {
+                return;
+            }
+        }
+        let mut request = [0; 4];
+        stream.read_exact(&mut request).await.unwrap();
+        assert_eq!(request[..3], [5, 1, 0]);
+        if request[3] != 1 {
+            return stream.write_all(&[5, 4, 0, 1, 0, 0, 0, 0, 0, 0]).await.unwrap();
+        }
+        let address = std::net::Ipv4Addr::from(stream.read_u32().await.unwrap());
+        let port = stream.read_u16().await.unwrap();
+        // Where it connects from is told as a name, which is as good as any.
+        stream.write_all(b"\x05\x00\x00\x03\x04here\x00\x01").await.unwrap();
+        join(stream, &format!("{address}:{port}")).await;
+    })
+    .await
 }
 
 /// Passes what comes to a socket on to `to`.

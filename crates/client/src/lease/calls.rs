@@ -124,8 +124,8 @@ impl<S: Service> Client<S> {
 
     /// Keeps a lease alive for as long as the returned stream is held.
     ///
-    /// The lease is renewed at about a third of its time to live, over one stream that all leases of this client share,
-    /// whether the returned stream is read or not. It yields renewals, of which a slow reader gets the latest, and at the
+    /// The lease is renewed at about a third of its time to live, over one stream that the leases of this client share
+    /// (those with the same [metadata](crate::CallOptions::metadata)), whether the returned stream is read or not. It yields renewals, of which a slow reader gets the latest, and at the
     /// end one error that says why the lease is lost. Connections that break and members that freeze are left for others
     /// until the lease's time is truly over. The stream's [control](Streaming::control) tells how the lease stands, from
     /// any task.
@@ -155,7 +155,7 @@ impl<S: Service> Client<S> {
     /// # Errors
     ///
     /// The first renewal is answered when this returns: [`NotFound`](crate::ErrorKind::NotFound) if there is no such lease.
-    /// See [`Service::open`] for all streams.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) at one [endpoint](crate::CallOptions::endpoint) by name. See [`Service::open`] for all streams.
     ///
     /// # Cancellation
     ///

@@ -1,4 +1,4 @@
-//! The one task that keeps the leases of a channel alive, and the way to it.
+//! The task that keeps leases alive over one stream, and the way to it.
 //!
 //! It runs while somebody holds a lease, and ends with the last holder or with the channel. Holders send it commands
 //! and never wait for it; what they learn is in their [`Seat`].
@@ -19,6 +19,7 @@ use super::seat::Seat;
 use crate::clock::{self, Instant};
 use crate::error::{Error, ErrorKind, Result, ServerError};
 use crate::hash::Numbers;
+use crate::metadata::Metadata;
 use crate::request::KeepAlive;
 use crate::response::LeaseRenewal;
 use crate::revision::LeaseId;
@@ -27,9 +28,9 @@ use crate::task::{self, Either, Task, race};
 use crate::transport::{Channel, Shared, Transport};
 
 /// What a channel has of this: its task ends with it.
-pub(crate) struct Keeper {
+pub(super) struct Keeper {
     core: Arc<Core>,
-    task: Mutex<Option<Task>>,
+    task: Option<Task>,
 }
 
 /// What holders and the task share.
@@ -74,13 +75,18 @@ impl Core {
 }
 
 impl Keeper {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         let core = Core { inbox: Mutex::default(), wake: Notify::new() };
-        Self { core: Arc::new(core), task: Mutex::new(None) }
+        Self { core: Arc::new(core), task: None }
+    }
+
+    /// Whether somebody holds a lease.
+    pub(super) fn is_running(&self) -> bool {
+        self.core.lock().running
     }
 
     /// Ends the stream of every holder.
-    pub(crate) fn close(&self) {
+    pub(super) fn close(&self) {
         self.core.lock().closed = true;
         self.core.wake.notify_one();
     }
@@ -91,23 +97,26 @@ impl Keeper {
     }
 
     /// Takes a seat; starts the task if it is the first.
-    fn join<T: Transport>(&self, channel: &Channel<T>, seat: Arc<Seat>) -> Result<()> {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn join<T: Transport>(
+        &mut self,
+        channel: &Channel<T>,
+        metadata: &Metadata,
+        id: LeaseId,
+        require_leader: bool,
+    ) -> Arc<Seat> {
+        let seat = Arc::new(Seat::new(id, require_leader, Arc::clone(&self.core)));
         let start = {
             let mut inbox = self.core.lock();
-            if inbox.closed {
-                return Err(Error::closed());
-            }
-            inbox.commands.push(Command::Join(seat));
+            inbox.commands.push(Command::Join(Arc::clone(&seat)));
             !std::mem::replace(&mut inbox.running, true)
         };
         if start {
-            let driver = Driver::new(Arc::clone(&self.core), channel.downgrade());
-            *task = Some(task::spawn(driver.run()));
+            let core = Arc::clone(&self.core);
+            let driver = Driver::new(core, channel.downgrade(), metadata.clone());
+            self.task = Some(task::spawn(driver.run()));
         }
-        drop(task);
         self.core.wake.notify_one();
-        Ok(())
+        seat
     }
 }
 
@@ -118,15 +127,19 @@ pub(crate) async fn keep_alive<T: Transport>(
     options: &CallOptions,
 ) -> Result<Streaming<LeaseRenewal, LeaseControl>> {
     let info = MethodInfo { patience: Patience::Write, ..method::lease::KEEP_ALIVE.info() };
+    if options.endpoint.is_some() {
+        let message =
+            "renewals move from member to member: a lease can't be kept alive at one endpoint";
+        return Err(Error::unsupported(message).with_rpc(info.path));
+    }
     let pool = channel.pool(options)?;
     let (deadline, required) = channel.prepare(&pool, info, false, options).terms();
     drop(pool);
-    let keeper = channel.leases();
     let require_leader = request.requires_leader() || required;
-    let seat = Arc::new(Seat::new(request.lease_id(), require_leader, Arc::clone(&keeper.core)));
+    let joined = channel.leases().join(channel, &options.metadata, &request, require_leader);
+    let seat = joined.map_err(|error| error.with_rpc(info.path))?;
     // From here on the seat is given up if this future is dropped.
     let holder = Holder { seat: Arc::clone(&seat), channel: channel.clone() };
-    keeper.join(channel, Arc::clone(&seat)).map_err(|error| error.with_rpc(info.path))?;
     match clock::until(deadline, seat.first()).await {
         Some(first) => first?,
         None => {
@@ -167,6 +180,8 @@ impl<T: Transport> Drop for Holder<T> {
 pub(super) struct Driver<T: Transport> {
     pub(super) core: Arc<Core>,
     channel: Weak<Shared<T>>,
+    /// What all requests on the stream say beside themselves.
+    metadata: Metadata,
     pub(super) machine: Machine,
     seats: HashMap<LeaseId, Vec<Arc<Seat>>, Numbers>,
     /// Why the last stream broke, or none could be opened.
@@ -189,10 +204,11 @@ pub(super) enum Going {
 }
 
 impl<T: Transport> Driver<T> {
-    fn new(core: Arc<Core>, channel: Weak<Shared<T>>) -> Self {
+    fn new(core: Arc<Core>, channel: Weak<Shared<T>>, metadata: Metadata) -> Self {
         Self {
             core,
             channel,
+            metadata,
             machine: Machine::new(clock::now(), clock::rng()),
             seats: HashMap::default(),
             trouble: None,
@@ -345,7 +361,7 @@ impl<T: Transport> Driver<T> {
             return self.lose_all(LossReason::Closed, None);
         };
         // A member without a leader could only let the leases run out: every stream asks to be told.
-        let options = CallOptions::new().require_leader();
+        let options = CallOptions::new().metadata(self.metadata.clone()).require_leader();
         let opening = channel.duplex(method::lease::KEEP_ALIVE.info(), &options);
         let Some(opened) = self.meanwhile(opening).await else { return };
         match opened {
@@ -403,11 +419,15 @@ impl<T: Transport> Driver<T> {
             let outdated = error.server_error() == Some(ServerError::AuthOldRevision);
             return Ok(if outdated { Fault::Passing } else { Fault::Refused });
         }
-        self.renewed = Some(now);
         let deadline = now + channel.config().timeouts.connect;
         let renewing = channel.renew_token(Some(deadline), token);
         match self.meanwhile(renewing).await {
             Some(Err(refusal)) if refusal.kind() == ErrorKind::Unauthenticated => Err(refusal),
+            Some(Ok(())) => {
+                self.renewed = Some(clock::now());
+                Ok(Fault::Passing)
+            }
+            // Without another token the old one is tried again, and refused again, until there is one.
             _ => Ok(Fault::Passing),
         }
     }

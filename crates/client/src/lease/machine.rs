@@ -1,6 +1,6 @@
 //! When to renew which lease, and when one is lost: without I/O, without a clock.
 //!
-//! All leases of a channel are renewed over one stream. The [`Machine`] is told what happens (a lease joins or leaves, the
+//! Many leases are renewed over one stream. The [`Machine`] is told what happens (a lease joins or leaves, the
 //! stream opens or breaks, an answer comes) and what time it is; it says which leases to ask for now, whether a stream
 //! is wanted, and which leases have run out.
 //!

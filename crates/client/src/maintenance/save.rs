@@ -1,6 +1,7 @@
 //! A snapshot in a file: complete, checked and synced under its name, or not there.
 
 mod draft;
+mod newest;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -49,8 +50,8 @@ pub struct SnapshotProgress {
 pub struct SavedSnapshot {
     /// The endpoint of the member whose backend it is.
     pub endpoint: Endpoint,
-    /// Everything up to this revision is in it: where the member was when it was asked. What happened while it began
-    /// may be in it too.
+    /// The revision of the last change in it. (Where the member was when it was asked, if that is later: a deletion
+    /// that was compacted at once leaves no trace.)
     pub revision: Revision,
     /// The version of the storage's layout. Since etcd 3.6, `None` before.
     pub version: Option<Version>,
@@ -156,7 +157,7 @@ impl<T: Transport> Client<Channel<T>> {
         endpoint: Endpoint,
     ) -> Result<SavedSnapshot, Trouble> {
         let status = self.call(Status::new()).await.map_err(Trouble::There)?;
-        let revision = status.header().revision;
+        let asked = status.header().revision;
         let mut pieces = self.open(Snapshot::new()).await.map_err(Trouble::There)?;
         let (mut received, mut version) = (0, None);
         while let Some(piece) = pieces.next().await {
@@ -165,6 +166,8 @@ impl<T: Transport> Client<Channel<T>> {
             if piece.is_digest() {
                 let Ok(sha256) = <[u8; 32]>::try_from(&**piece.bytes()) else { break };
                 draft.flush().await.map_err(Trouble::Here)?;
+                let newest = draft.newest_revision().await.map_err(Trouble::Here)?;
+                let revision = newest.map_or(asked, |newest| newest.max(asked));
                 let bytes = received + piece.bytes().len() as u64;
                 return Ok(SavedSnapshot { endpoint, revision, version, bytes, sha256 });
             }

@@ -301,9 +301,9 @@ about_one_lease!(KeepAliveOnce);
 
 /// Renews a lease for as long as the stream that it opens is held.
 ///
-/// All leases of a client share one stream to the server. What is peculiar to the call that opens one, such as
-/// [`CallOptions::metadata`](crate::CallOptions::metadata) and [`endpoint`](crate::CallOptions::endpoint), is therefore
-/// not sent along; what is set for the whole client is. See [`Client::keep_alive`](crate::Client::keep_alive).
+/// The leases of a client share one stream to the server, one for each set of
+/// [`CallOptions::metadata`](crate::CallOptions::metadata). The stream moves from member to member, so an
+/// [`endpoint`](crate::CallOptions::endpoint) is refused. See [`Client::keep_alive`](crate::Client::keep_alive).
 ///
 /// ```
 /// use etcdkit::{KeepAlive, LeaseId};

@@ -76,7 +76,7 @@ pub use op::{Op, OpResponse};
 pub use put::Put;
 pub use range::{KeyRange, prefix_end};
 pub use txn::Txn;
-pub(crate) use watch::WatchSettings;
+pub(crate) use watch::{FIRST_OWN_ID, WatchSettings};
 pub use watch::{Watch, WhenFull};
 
 use std::fmt::Debug;

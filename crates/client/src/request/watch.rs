@@ -28,6 +28,9 @@ pub struct Watch {
     settings: WatchSettings,
 }
 
+/// Ids from here on are of the client's own choice.
+pub(crate) const FIRST_OWN_ID: i64 = 1 << 62;
+
 /// What the client makes of a watch, and the server does not see.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct WatchSettings {
@@ -136,7 +139,7 @@ impl Watch {
     /// Has the watch go by `id` at the server, and in [`WatchResponse::watch_id`](crate::WatchResponse::watch_id).
     /// Default: an id of the client's choice.
     ///
-    /// Ids are positive, and no two watches of a client that share a stream may have the same.
+    /// Ids are positive and below 2⁶², and no two watches of a client that share a stream may have the same.
     #[must_use]
     pub fn watch_id(mut self, id: i64) -> Self {
         self.wire.watch_id = id;
@@ -220,8 +223,8 @@ impl Watch {
                 "revisions start at 1: leave `from_revision` out to watch from now on",
             ));
         }
-        if wire.watch_id < 0 {
-            return Err(Error::invalid("a watch id is positive"));
+        if !(0..FIRST_OWN_ID).contains(&wire.watch_id) {
+            return Err(Error::invalid("a watch id is positive and below 2⁶²"));
         }
         Ok(())
     }
@@ -302,6 +305,7 @@ mod tests {
             Watch::new("a").from_revision(0),
             Watch::new("a").from_revision(-3),
             Watch::new("a").watch_id(-1),
+            Watch::new("a").watch_id(FIRST_OWN_ID),
         ];
         for watch in table {
             let error = watch.check().unwrap_err();

@@ -21,7 +21,7 @@ use super::traits::Transport;
 use crate::clock;
 use crate::config::{Balance, Config, Endpoint, Endpoints, RetryPolicy};
 use crate::error::{Attempt, Error, Result};
-use crate::lease::Keeper;
+use crate::lease::Keepers;
 use crate::request::{Request, StreamRequest};
 use crate::response::ResponseHeader;
 use crate::revision::Revision;
@@ -90,7 +90,7 @@ pub(crate) struct Shared<T: Transport> {
     /// Where long-lived streams go.
     streams: Pool<T>,
     /// Keeps leases alive.
-    leases: Keeper,
+    leases: Keepers,
     /// Where calls go that name their endpoint; the last used last.
     visited: Mutex<Vec<(Endpoint, Arc<Pool<T>>)>>,
     /// The synchronisation of endpoints, once started.
@@ -136,7 +136,7 @@ impl<T: Transport> Channel<T> {
                 budget,
                 calls,
                 streams,
-                leases: Keeper::new(),
+                leases: Keepers::default(),
                 visited: Mutex::new(Vec::new()),
                 sync: OnceLock::new(),
                 endpoints: Mutex::new(endpoints),
@@ -177,7 +177,7 @@ impl<T: Transport> Channel<T> {
     }
 
     /// What keeps leases alive over the streams of this channel.
-    pub(crate) fn leases(&self) -> &Keeper {
+    pub(crate) fn leases(&self) -> &Keepers {
         &self.shared.leases
     }
 

@@ -18,11 +18,30 @@ pub(super) enum Consequence {
     Leave,
 }
 
-/// Of a stream that broke or could not be opened.
-pub(super) fn of_stream(error: &Error, can_renew: bool) -> Consequence {
+/// How often the server refused a token, each token counted once: that none could be had meanwhile is not its fault.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    count: u8,
+    /// The token that was refused last.
+    token: u64,
+}
+
+impl Refusals {
+    /// The token was refused; how many were refused so far.
+    pub(super) fn note(&mut self, token: u64) -> u8 {
+        if self.count == 0 || self.token != token {
+            self.count = self.count.saturating_add(1);
+            self.token = token;
+        }
+        self.count
+    }
+}
+
+/// Of a stream that broke or could not be opened. `can_renew` is asked if its token was refused.
+pub(super) fn of_stream(error: &Error, mut can_renew: impl FnMut() -> bool) -> Consequence {
     use ServerError as S;
     match error.server_error() {
-        Some(S::InvalidAuthToken | S::AuthOldRevision) if can_renew => return Consequence::Renew,
+        Some(S::InvalidAuthToken | S::AuthOldRevision) if can_renew() => return Consequence::Renew,
         Some(S::NoLeader | S::NotSupportedForLearner) => return Consequence::Leave,
         Some(S::TooManyRequests | S::NotCapable) => return Consequence::Again,
         _ => {}
@@ -157,6 +176,13 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_is_refused_again_is_counted_once() {
+        let mut refusals = Refusals::default();
+        let counts = [7, 7, 8, 8, 9].map(|token| refusals.note(token));
+        assert_eq!(counts, [1, 1, 2, 2, 3]);
+    }
+
+    #[test]
     fn streams_break_and_are_refused() {
         use Consequence as C;
         let status = |code, text: &'static str| Error::from_status(code, text);
@@ -169,7 +195,7 @@ mod tests {
             (Error::closed(), C::Final),
         ];
         for (error, consequence) in table {
-            assert_eq!(of_stream(&error, true), consequence, "{error}");
+            assert_eq!(of_stream(&error, || true), consequence, "{error}");
         }
     }
 }

@@ -6,7 +6,6 @@
 
 mod outputs;
 
-use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
@@ -35,6 +34,8 @@ pub(super) type Job<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// How long a stream without watches stays open: who watches one key after the other needs no new stream for each.
 const LINGER: Duration = Duration::from_millis(500);
+/// After so many messages in a row the mail is looked at, and requests are sent.
+const AT_ONCE: u32 = 16;
 /// After so many messages in a row other tasks get their turn.
 const BURST: u32 = 128;
 
@@ -43,8 +44,7 @@ pub(super) struct Hub<T: Transport> {
     inbox: Arc<Inbox>,
     /// The options that all watches of this stream share.
     options: CallOptions,
-    machine: Machine,
-    readers: HashMap<Key, Reader, crate::hash::Numbers>,
+    machine: Machine<Reader>,
     stream: Option<Stream<T>>,
     /// The member of the present stream, or of the last one.
     peer: Option<Peer<T>>,
@@ -53,7 +53,7 @@ pub(super) struct Hub<T: Transport> {
     renewing: Option<Job<Result<()>>>,
     timer: Option<(Instant, Job<()>)>,
     idle_since: Option<Instant>,
-    /// Messages and mail in a row.
+    /// How much came in a row.
     burst: u32,
 }
 
@@ -64,7 +64,9 @@ struct Reader {
 
 enum Event<T: Transport> {
     Mail(Mail),
-    Message(Result<Option<Bytes>, Failure>),
+    /// Messages came, and were taken in already.
+    Received,
+    Ended(Result<(), Failure>),
     Sent,
     Opened(Result<Duplex<T>>),
     Read(Result<Revision>),
@@ -81,7 +83,6 @@ impl<T: Transport> Hub<T> {
             inbox,
             options,
             machine: Machine::new(policy, channel.can_authenticate(), clock::rng()),
-            readers: HashMap::default(),
             stream: None,
             peer: None,
             opening: None,
@@ -108,7 +109,7 @@ impl<T: Transport> Hub<T> {
 
     /// Starts what is wanted; the time at which to look again, or `None` if this is the end.
     fn arrange(&mut self) -> Option<Option<Instant>> {
-        if self.readers.is_empty() && self.machine.is_empty() {
+        if self.machine.is_empty() {
             return self.rest();
         }
         self.idle_since = None;
@@ -197,20 +198,27 @@ impl<T: Transport> Hub<T> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event<T>> {
-        // Responses come first, but for a while only: the mail is looked at again and again.
-        if self.burst % 16 != 15
+        let mut taken = 0;
+        while taken < AT_ONCE
             && let Some(message) = self.poll_message(cx)
         {
-            return Poll::Ready(message);
+            match message {
+                Ok(Some(message)) => {
+                    self.receive(message);
+                    self.carry_out();
+                    taken += 1;
+                }
+                Ok(None) => return Poll::Ready(Event::Ended(Ok(()))),
+                Err(failure) => return Poll::Ready(Event::Ended(Err(failure))),
+            }
         }
+        self.burst += taken;
         if let Poll::Ready(mail) = self.inbox.poll(cx) {
             self.burst += 1;
             return Poll::Ready(Event::Mail(mail));
         }
-        if self.burst % 16 == 15
-            && let Some(message) = self.poll_message(cx)
-        {
-            return Poll::Ready(message);
+        if taken > 0 {
+            return Poll::Ready(Event::Received);
         }
         self.burst = 0;
         if let Some(stream) = &mut self.stream {
@@ -238,22 +246,21 @@ impl<T: Transport> Hub<T> {
         Poll::Ready(Event::Timer)
     }
 
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Option<Event<T>> {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Option<Result<Option<Bytes>, Failure>> {
         use crate::transport::Source;
         let stream = self.stream.as_mut()?;
         let Poll::Ready(message) = pin!(stream.source.next()).poll(cx) else { return None };
-        self.burst += 1;
-        Some(Event::Message(message))
+        Some(message)
     }
 
     fn take_in(&mut self, event: Event<T>) {
         match event {
-            Event::Message(Ok(Some(message))) => self.receive(message),
-            Event::Message(Ok(None)) => {
+            Event::Received | Event::Sent => {}
+            Event::Ended(Ok(())) => {
                 let ended = Error::new(ErrorKind::Unavailable, "the server ended the stream");
                 self.lost(&ended);
             }
-            Event::Message(Err(failure)) => {
+            Event::Ended(Err(failure)) => {
                 let error = match &self.peer {
                     Some(peer) => peer.error(failure),
                     None => Error::internal("a stream without a member"),
@@ -261,7 +268,6 @@ impl<T: Transport> Hub<T> {
                 self.lost(&error);
             }
             Event::Mail(mail) => self.read_mail(mail),
-            Event::Sent => {}
             Event::Opened(Ok(duplex)) => self.opened(duplex),
             Event::Opened(Err(error)) => self.lost(&error),
             Event::Read(outcome) => {
@@ -270,7 +276,7 @@ impl<T: Transport> Hub<T> {
                 }
                 self.machine.read_done(outcome, clock::now());
             }
-            Event::Renewed(Ok(())) => {}
+            Event::Renewed(Ok(())) => self.machine.renewed(),
             Event::Renewed(Err(error)) => self.lost(&error),
             Event::Probed(outcome) => self.probed(outcome),
             Event::Timer => self.tick(),
@@ -281,14 +287,13 @@ impl<T: Transport> Hub<T> {
         let bytes = message.len();
         let Some(stream) = &mut self.stream else { return };
         stream.received();
-        let response = match WatchResponse::decode(message) {
-            Ok(response) => response,
-            Err(error) => {
-                // It would come again.
-                let error = Error::internal("a response can't be decoded").with_source(error);
-                return self.machine.end_all(&error);
-            }
-        };
+        // Room for one event, since most have one: what a vector takes by itself is four times as much.
+        let mut response = WatchResponse { events: Vec::with_capacity(1), ..Default::default() };
+        if let Err(error) = response.merge(message) {
+            // It would come again.
+            let error = Error::internal("a response can't be decoded").with_source(error);
+            return self.machine.end_all(&error);
+        }
         if response.created
             && let Some(channel) = Channel::upgrade(&self.channel)
         {
@@ -303,12 +308,11 @@ impl<T: Transport> Hub<T> {
     fn read_mail(&mut self, mut mail: Mail) {
         // An id that a watch gives back may be what another one waits for.
         let (known, new): (Vec<_>, Vec<_>) =
-            mail.signals().partition(|(key, _)| self.readers.contains_key(key));
+            mail.signals().partition(|(key, _)| self.machine.contains(*key));
         self.heed(known);
         for addition in mail.additions.drain(..) {
             let reader = Reader { queue: addition.queue, when_full: addition.settings.when_full };
-            self.readers.insert(addition.key, reader);
-            self.machine.add(addition.key, addition.create, &addition.settings);
+            self.machine.add(addition.key, addition.create, &addition.settings, reader);
         }
         self.heed(new);
         if mail.closing {
@@ -322,10 +326,7 @@ impl<T: Transport> Hub<T> {
             match signal {
                 Signal::Drained => self.machine.resume(key),
                 Signal::Progress => self.machine.ask_progress(key),
-                Signal::Cancel => {
-                    self.machine.cancel(key);
-                    self.readers.remove(&key);
-                }
+                Signal::Cancel => self.machine.cancel(key),
             }
         }
     }
@@ -345,6 +346,7 @@ impl<T: Transport> Hub<T> {
         tracing::debug!(endpoint = %peer.endpoint(), "watches have a stream");
         self.peer = Some(peer);
         self.stream = Some(Stream::new(sink, source, &channel.config().liveness, now));
+        self.machine.heard(channel.known_revision().get());
         self.machine.opened(server, now);
     }
 
@@ -419,7 +421,7 @@ impl<T: Transport> Hub<T> {
 impl<T: Transport> Drop for Hub<T> {
     /// It ends by itself only when nobody watches: with watches left, its runtime is gone, or it is broken.
     fn drop(&mut self) {
-        for (_, reader) in self.readers.drain() {
+        for reader in self.machine.readers() {
             let message = "the runtime that this client was first used in has ended: make a client per runtime";
             reader.queue.end(Error::new(ErrorKind::Closed, message));
         }

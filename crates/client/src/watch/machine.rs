@@ -16,32 +16,46 @@ use etcdkit_proto::etcdserverpb::{
     watch_request::RequestUnion,
 };
 
-use super::failure::{self, Consequence};
+use super::failure::{self, Consequence, Refusals};
 use super::watcher::{Place, Watcher};
 use crate::clock::Instant;
 use crate::config::RetryPolicy;
 use crate::error::{Error, ErrorKind};
-use crate::request::WatchSettings;
+use crate::request::{FIRST_OWN_ID, WatchSettings};
 use crate::response::WatchResponse;
 use crate::revision::Revision;
 
 /// A watch, as long as it lives. Never used again.
 pub(super) type Key = u64;
 
-/// Ids of the client's own choice begin here, so that they don't meet those that callers choose.
-const FIRST_ID: i64 = 1 << 40;
+/// Bits of an id of the client's own choice that say which watch it is; above them is which of its creations on a stream.
+const KEY_BITS: u32 = 40;
+const TURN_BITS: u32 = 62 - KEY_BITS;
+
+/// The id for the `turn`th creation of a watch. None comes twice on a stream, and callers choose lower ones.
+fn own_id(key: Key, turn: u32) -> i64 {
+    let turn = i64::from(turn & ((1 << TURN_BITS) - 1));
+    FIRST_OWN_ID | turn << KEY_BITS | key.cast_signed()
+}
+
+/// The watch that an id belongs to, if it is one of the client's own choice.
+fn key_of(id: i64) -> Option<Key> {
+    (id >= FIRST_OWN_ID).then_some(id.cast_unsigned() & ((1 << KEY_BITS) - 1))
+}
 /// Chosen ids that one stream remembers, since an id must not come twice on a stream: what was sent for the first watch
 /// would be taken for the second's. Watches beyond get ids of the client's choice.
 const CHOSEN: usize = 4096;
 
 /// A stream that served watches for so long was a success: the pauses begin anew.
 const LASTING: Duration = Duration::from_secs(1);
+/// So many tokens in a row may be refused to a stream before it is the end.
+const TOKENS: u8 = 2;
 /// Streams that break soon after they served something are opened anew after 8 times the shortest pause.
 const PATIENT: u32 = 3;
 
 /// What the hub is to do.
 #[derive(Debug)]
-pub(super) enum Output {
+pub(super) enum Output<R> {
     Send(WatchRequest),
     /// The watch begins with this revision.
     Started(Key, Revision),
@@ -49,7 +63,8 @@ pub(super) enum Output {
     Deliver(Key, WatchResponse, usize),
     /// Everything up to this revision is known, without a response.
     Moved(Key, Revision),
-    End(Key, Error),
+    /// The watch of this reader is over.
+    End(R, Error),
     /// The token that the stream was opened with is to be replaced, and the stream with it.
     Renew,
     /// The stream is to be opened on another member.
@@ -78,19 +93,20 @@ enum Phase {
     Leaving,
 }
 
+/// `R` is whoever reads a watch: it is kept here, beside what is looked at for each response anyway.
 #[derive(Debug)]
-pub(super) struct Machine {
-    watchers: HashMap<Key, Watcher, crate::hash::Numbers>,
+pub(super) struct Machine<R> {
+    /// Boxed, because the table is up to half empty.
+    watchers: HashMap<Key, Box<Watcher<R>>, crate::hash::Numbers>,
     phase: Phase,
-    /// Watches by their id on this stream.
-    ids: HashMap<i64, Key, crate::hash::Numbers>,
+    /// Watches by those of their ids on this stream that callers chose, or a proxy.
+    foreign_ids: HashMap<i64, Key, crate::hash::Numbers>,
     /// Creations without an answer, in the order in which they were sent: answers come in the same.
     creating: VecDeque<(i64, Key)>,
     /// Ids that were cancelled and whose end was not confirmed.
     ending: HashSet<i64>,
     /// Ids of callers' choice that this stream has seen.
     chosen: HashSet<i64>,
-    next_id: i64,
     unsent: VecDeque<Key>,
     unread: Vec<Key>,
     reading: Vec<Key>,
@@ -114,21 +130,23 @@ pub(super) struct Machine {
     failures: u32,
     read_failures: u32,
     can_renew: bool,
+    /// How many tokens were fetched, which tells one from the next; and those that were refused in a row.
+    tokens: u64,
+    refusals: Refusals,
     policy: RetryPolicy,
     random: fastrand::Rng,
-    out: VecDeque<Output>,
+    out: VecDeque<Output<R>>,
 }
 
-impl Machine {
+impl<R> Machine<R> {
     pub(super) fn new(policy: RetryPolicy, can_renew: bool, random: fastrand::Rng) -> Self {
         Self {
             watchers: HashMap::default(),
             phase: Phase::Closed { retry_at: None },
-            ids: HashMap::default(),
+            foreign_ids: HashMap::default(),
             creating: VecDeque::new(),
             ending: HashSet::new(),
             chosen: HashSet::new(),
-            next_id: FIRST_ID,
             unsent: VecDeque::new(),
             unread: Vec::new(),
             reading: Vec::new(),
@@ -145,6 +163,8 @@ impl Machine {
             failures: 0,
             read_failures: 0,
             can_renew,
+            tokens: 0,
+            refusals: Refusals::default(),
             policy,
             random,
             out: VecDeque::new(),
@@ -152,7 +172,7 @@ impl Machine {
     }
 
     /// What is to be done next.
-    pub(super) fn output(&mut self) -> Option<Output> {
+    pub(super) fn output(&mut self) -> Option<Output<R>> {
         self.out.pop_front()
     }
 
@@ -160,9 +180,30 @@ impl Machine {
         self.watchers.is_empty()
     }
 
+    pub(super) fn contains(&self, key: Key) -> bool {
+        self.watchers.contains_key(&key)
+    }
+
+    /// Who reads a watch.
+    pub(super) fn reader(&self, key: Key) -> Option<&R> {
+        self.watchers.get(&key).map(|watcher| &watcher.reader)
+    }
+
+    /// Who reads the watches that there are.
+    pub(super) fn readers(&self) -> impl Iterator<Item = &R> {
+        self.watchers.values().map(|watcher| &watcher.reader)
+    }
+
     /// Whether some watch is served now.
     pub(super) fn has_live(&self) -> bool {
-        !self.ids.is_empty()
+        self.watchers.values().any(|watcher| matches!(watcher.place, Place::Live(_)))
+    }
+
+    /// The watch that the server has under this id.
+    fn live(&mut self, id: i64) -> Option<(Key, &mut Watcher<R>)> {
+        let key = self.foreign_ids.get(&id).copied().or_else(|| key_of(id))?;
+        let watcher = self.watchers.get_mut(&key)?;
+        (watcher.place == Place::Live(id)).then_some((key, &mut **watcher))
     }
 
     /// The highest revision that some member has shown.
@@ -192,32 +233,38 @@ impl Machine {
         key: Key,
         create: wire::WatchCreateRequest,
         settings: &WatchSettings,
+        reader: R,
     ) {
         let chosen = create.watch_id;
         if chosen != 0 && self.watchers.values().any(|watcher| watcher.chosen_id() == chosen) {
             let message = format!("another watch of this client has the id {chosen}");
-            self.out.push_back(Output::End(key, Error::invalid(message)));
+            self.out.push_back(Output::End(reader, Error::invalid(message)));
             return;
         }
-        let watcher = Watcher::new(create, settings);
+        let watcher = Watcher::new(create, settings, reader);
         if watcher.place == Place::Unread {
             self.unread.push(key);
         } else {
             self.out.push_back(Output::Started(key, Revision::new(watcher.next)));
             self.unsent.push_back(key);
         }
-        self.watchers.insert(key, watcher);
+        self.watchers.insert(key, Box::new(watcher));
         self.create_unsent();
     }
 
     /// Nobody wants it any more.
     pub(super) fn cancel(&mut self, key: Key) {
-        let Some(watcher) = self.watchers.remove(&key) else { return };
+        self.remove(key);
+    }
+
+    fn remove(&mut self, key: Key) -> Option<R> {
+        let watcher = self.watchers.remove(&key)?;
         if let Place::Live(id) = watcher.place {
             self.end_on_server(id);
         }
         // A creation without an answer stays in its place, and is cancelled when the server has confirmed it.
         self.forget_empty_lists();
+        Some(watcher.reader)
     }
 
     /// Its buffer is full.
@@ -281,6 +328,11 @@ impl Machine {
         }
     }
 
+    /// There is another token.
+    pub(super) fn renewed(&mut self) {
+        self.tokens += 1;
+    }
+
     /// Whether the machine has given the stream up and waits for it to be gone.
     pub(super) fn is_leaving(&self) -> bool {
         matches!(self.phase, Phase::Leaving)
@@ -289,6 +341,11 @@ impl Machine {
     /// The member has come to this revision.
     pub(super) fn observed(&mut self, revision: i64) {
         self.shown = self.shown.max(revision);
+        self.known = self.known.max(revision);
+    }
+
+    /// The cluster has shown this revision elsewhere than on this stream.
+    pub(super) fn heard(&mut self, revision: i64) {
         self.known = self.known.max(revision);
     }
 
@@ -310,7 +367,8 @@ impl Machine {
     /// The stream broke, or could not be opened.
     pub(super) fn lost(&mut self, error: &Error, now: Instant) {
         self.left(error, now);
-        match failure::of_stream(error, self.can_renew && self.attempts <= 2) {
+        let (can_renew, token, refusals) = (self.can_renew, self.tokens, &mut self.refusals);
+        match failure::of_stream(error, || can_renew && refusals.note(token) <= TOKENS) {
             Consequence::Final => self.end_all(error),
             Consequence::Again => {}
             Consequence::Renew => self.out.push_back(Output::Renew),
@@ -327,6 +385,7 @@ impl Machine {
     pub(super) fn left(&mut self, error: &Error, now: Instant) {
         if std::mem::take(&mut self.confirmed) {
             self.attempts = 0;
+            self.refusals = Refusals::default();
             let lasted = self.opened_at.is_some_and(|since| now >= since + LASTING);
             self.failures = if lasted { 0 } else { self.failures.min(PATIENT) };
         }
@@ -343,7 +402,7 @@ impl Machine {
 
     /// Everything on the stream is to be created again.
     fn reset(&mut self) {
-        self.ids.clear();
+        self.foreign_ids.clear();
         self.creating.clear();
         self.ending.clear();
         self.chosen.clear();
@@ -362,7 +421,7 @@ impl Machine {
         }
     }
 
-    fn end_where(&mut self, error: &Error, which: impl Fn(&Watcher) -> bool) {
+    fn end_where(&mut self, error: &Error, which: impl Fn(&Watcher<R>) -> bool) {
         let mut keys: Vec<Key> = self
             .watchers
             .iter()
@@ -381,9 +440,8 @@ impl Machine {
     }
 
     fn end(&mut self, key: Key, error: Error) {
-        if self.watchers.contains_key(&key) {
-            self.cancel(key);
-            self.out.push_back(Output::End(key, error));
+        if let Some(reader) = self.remove(key) {
+            self.out.push_back(Output::End(reader, error));
         }
     }
 
@@ -397,8 +455,8 @@ impl Machine {
             let id = if chosen != 0 && self.chosen.len() < CHOSEN && self.chosen.insert(chosen) {
                 chosen
             } else {
-                self.next_id += 1;
-                self.next_id
+                watcher.turn = watcher.turn.wrapping_add(1);
+                own_id(key, watcher.turn)
             };
             watcher.place = Place::Creating;
             let request = watcher.request(id);
@@ -408,7 +466,7 @@ impl Machine {
     }
 
     fn end_on_server(&mut self, id: i64) {
-        self.ids.remove(&id);
+        self.foreign_ids.remove(&id);
         if self.ending.insert(id) {
             self.send(RequestUnion::Cancel(WatchCancelRequest { watch_id: id }));
         }

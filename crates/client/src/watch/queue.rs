@@ -96,6 +96,10 @@ impl Queue {
         let bookmark = response.events().last().map_or(last, crate::response::Event::revision);
         state.bytes += bytes;
         self.backlog.added(bytes);
+        if state.items.capacity() == 0 {
+            // Most readers are fast, and watches are many: a ring of four, as would be made else, is never used.
+            state.items.reserve_exact(1);
+        }
         state.items.push_back(Item { response, bytes, bookmark });
         let full = state.bytes >= self.max_bytes || state.items.len() >= self.max_responses;
         wake(state);

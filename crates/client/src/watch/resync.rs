@@ -43,8 +43,8 @@ pub enum Resync {
 /// Whoever applies each item to a map of the range has, after each, the state of the range at one revision. Nothing is
 /// yielded twice, but steps between are left out where the watch had a gap: then an item says what changed over it.
 ///
-/// It ends only with an error that reading again would not mend, such as a permission that is missing or a client that
-/// is closed. In memory it keeps the keys of the range with the revision of their last change, but no values: it is
+/// It ends only with an error that reading again would not mend, such as a permission that is missing, endpoints that
+/// lead to another cluster, or a client that is closed. In memory it keeps the keys of the range with the revision of their last change, but no values: it is
 /// bounded by the size of the range. `only_puts`, `only_deletes`, a start revision and the buffer's policy of the
 /// [`Watch`] don't count here; its buffer's size does.
 ///
@@ -98,10 +98,20 @@ enum Phase {
 }
 
 /// What reading and beginning to watch came to.
-type Read = Result<(Vec<KeyValue>, Revision, Streaming<WatchResponse, WatchControl>)>;
+type Read = Result<Begun>;
+
+struct Begun {
+    kvs: Vec<KeyValue>,
+    revision: Revision,
+    stream: Streaming<WatchResponse, WatchControl>,
+    /// The history went back while it was read.
+    void: bool,
+}
 
 /// Between two attempts to read, and for a gap that follows a gap.
 const PAUSE: Duration = Duration::from_millis(100);
+/// A history that went back is told to the reads that saw the longer one; a cluster that is another one is told to all.
+const TURNS: u32 = 3;
 
 impl<S: Service + Clone> ResyncWatch<S> {
     pub(super) fn new(client: Client<S>, watch: Watch) -> Self {
@@ -140,10 +150,11 @@ impl<S: Service + Clone> ResyncWatch<S> {
                 Phase::Reading(read) => {
                     let Poll::Ready(read) = read.as_mut().poll(cx) else { return Poll::Pending };
                     match read {
-                        Ok((kvs, revision, stream)) => {
+                        Ok(begun) => {
                             self.resyncs += 1;
-                            self.phase = Phase::Watching(stream);
-                            return Poll::Ready(Some(Ok(self.compare(kvs, revision))));
+                            self.void |= begun.void;
+                            self.phase = Phase::Watching(begun.stream);
+                            return Poll::Ready(Some(Ok(self.compare(begun.kvs, begun.revision))));
                         }
                         Err(error) => return Poll::Ready(Some(Err(self.fail(error)))),
                     }
@@ -182,13 +193,15 @@ impl<S: Service + Clone> ResyncWatch<S> {
             if again {
                 clock::sleep(PAUSE).await;
             }
+            let mut turns = 0;
             loop {
                 let error = match begin(&client, &watch).await {
-                    Ok(begun) => return Ok(begun),
+                    Ok(begun) => return Ok(Begun { void: turns > 0, ..begun }),
                     Err(error) => error,
                 };
+                turns += u32::from(error.kind() == ErrorKind::ClusterChanged);
                 // What was read may be compacted before it is watched, and a member may be out of reach for a while.
-                if !is_gap(&error) && !error.is_retryable() {
+                if turns > TURNS || !is_gap(&error) && !error.is_retryable() {
                     return Err(error);
                 }
                 clock::sleep(PAUSE).await;
@@ -233,7 +246,7 @@ async fn begin<S: Service>(client: &Client<S>, watch: &Watch) -> Read {
     let watch =
         watch.clone().every_kind().from_revision(revision.next()).when_full(WhenFull::Discard);
     let stream = client.watch(watch).await?;
-    Ok((answer.into_kvs(), revision, stream))
+    Ok(Begun { kvs: answer.into_kvs(), revision, stream, void: false })
 }
 
 /// Whether reading the range again mends it.

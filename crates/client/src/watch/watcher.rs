@@ -6,6 +6,7 @@ use etcdkit_proto::etcdserverpb::WatchCreateRequest;
 use etcdkit_proto::etcdserverpb::watch_create_request::FilterType;
 use etcdkit_proto::mvccpb::{self, event::EventType};
 
+use super::failure::Refusals;
 use crate::error::{Error, ErrorKind};
 use crate::request::KeyRange;
 
@@ -27,12 +28,16 @@ pub(super) enum Place {
 }
 
 #[derive(Debug)]
-pub(super) struct Watcher {
+pub(super) struct Watcher<R> {
+    /// Who reads it.
+    pub(super) reader: R,
     /// The request, except for start and id.
     create: WatchCreateRequest,
     pub(super) place: Place,
     /// The revision that it goes on with; 0 as long as it is not known.
     pub(super) next: i64,
+    /// How often its creation was sent.
+    pub(super) turn: u32,
     /// The creation was answered once.
     pub(super) announced: bool,
     pub(super) created_notify: bool,
@@ -40,8 +45,8 @@ pub(super) struct Watcher {
     pub(super) progress_wanted: bool,
     /// What the member had come to when it created the watch, and how many requests for progress went before.
     pub(super) created: (i64, u64),
-    /// How often the server refused its token in a row.
-    pub(super) refused: u8,
+    /// Tokens that the server refused it in a row.
+    pub(super) refusals: Refusals,
     pub(super) end_without_leader: bool,
     /// Attempts in a row after which it gives up; 0 is never.
     pub(super) max_attempts: u32,
@@ -64,21 +69,24 @@ pub(super) enum Taken {
     Nothing,
 }
 
-impl Watcher {
+impl<R> Watcher<R> {
     pub(super) fn new(
         create: WatchCreateRequest,
         settings: &crate::request::WatchSettings,
+        reader: R,
     ) -> Self {
         let next = create.start_revision;
         Self {
+            reader,
             create,
             place: if next == 0 { Place::Unread } else { Place::Unsent },
             next,
+            turn: 0,
             announced: false,
             created_notify: settings.created_notify,
             progress_wanted: false,
             created: (0, 0),
-            refused: 0,
+            refusals: Refusals::default(),
             end_without_leader: settings.end_without_leader,
             max_attempts: settings.max_attempts,
             held: None,

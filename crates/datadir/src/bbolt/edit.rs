@@ -35,25 +35,14 @@ impl<F: Read + Write + Seek> Editor<F> {
         let meta = *db.meta();
         let page_size = meta.page_size as usize;
         let sink = PageSink::new(Vec::new(), page_size, meta.high_water);
-        let root = db.root();
-        let mut buckets = Entries::new();
-        let mut held = 0;
-        let mut entries = db.entries(&root);
-        while let Some(entry) = entries.next_entry()? {
-            let Value::Bucket(bucket) = entry.value else {
-                let message = format!("{} in the root is no bucket", entry.key.escape_ascii());
-                return Err(Error::corrupt(Defect::InvalidBucket, message));
-            };
+        let root = db.buckets()?.into_iter().map(|(name, bucket)| {
             let mut value = bucket.root.to_le_bytes().to_vec();
             value.extend_from_slice(&bucket.sequence.to_le_bytes());
             value.extend_from_slice(bucket.inline.as_deref().unwrap_or_default());
-            held += entry.key.len() + value.len();
-            if held > MAX_ENTRIES {
-                return Err(Error::new(ErrorKind::LimitExceeded, "too many buckets"));
-            }
-            buckets.insert(entry.key.to_vec(), value);
-        }
-        Ok(Self { db, sink, root: buckets, fill: page_size * 9 / 10 })
+            (name, value)
+        });
+        let root = root.collect();
+        Ok(Self { db, sink, root, fill: page_size * 9 / 10 })
     }
 
     /// All entries of a small bucket; none if it does not exist.

@@ -11,6 +11,10 @@ use super::page::{BUCKET_HEADER, HEADER, Header, u64_at};
 use super::source::PageSource;
 use crate::error::{Defect, Error, ErrorKind, Result};
 
+/// What the root may hold: many times what etcd's does.
+const MAX_BUCKETS: usize = 10_000;
+const MAX_ROOT: usize = 16 << 20;
+
 /// A bbolt database, read from anything that can be read and sought.
 ///
 /// The caller sees to it that nobody writes the file meanwhile: a running etcd holds a lock on its own, and a copy
@@ -191,6 +195,27 @@ impl<R: Read + Seek> Bbolt<R> {
     /// Iterates over a bucket's entries in key order.
     pub fn entries(&mut self, bucket: &Bucket) -> Cursor<'_, R> {
         Cursor::new(self, bucket)
+    }
+
+    /// The buckets in the root, in the order of their names.
+    pub(crate) fn buckets(&mut self) -> Result<Vec<(Vec<u8>, Bucket)>> {
+        let root = self.root();
+        let (mut buckets, mut held) = (Vec::new(), 0);
+        let mut entries = self.entries(&root);
+        while let Some(entry) = entries.next_entry()? {
+            let Value::Bucket(bucket) = entry.value else {
+                let message = format!("{} in the root is no bucket", entry.key.escape_ascii());
+                return Err(Error::corrupt(Defect::InvalidBucket, message));
+            };
+            held += entry.key.len() + bucket.inline.as_ref().map_or(0, |page| page.len());
+            if held > MAX_ROOT || buckets.len() >= MAX_BUCKETS {
+                let message =
+                    format!("more than {MAX_BUCKETS} buckets, or {MAX_ROOT} bytes of them");
+                return Err(Error::new(ErrorKind::LimitExceeded, message));
+            }
+            buckets.push((entry.key.to_vec(), bucket));
+        }
+        Ok(buckets)
     }
 
     /// From here on each page that a cursor loads is noted, and one that is loaded twice is an error.

@@ -93,6 +93,21 @@ async fn restored_clusters_of_three_start_in_the_same_and_newer_versions() {
     }
 }
 
+/// TestSnapshotV3RestoreMultiMemberAdd.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_cluster_takes_a_new_member() {
+    for version in Version::available() {
+        let sample = Sample::make(version, State::Plain).await;
+        let mut cluster = Cluster::builder(version).start().await;
+        restart_from(&sample, cluster.members(), version).await;
+        cluster.wait_leader().await;
+        let added = cluster.add_learner().await;
+        cluster.promote(added).await;
+        assert_eq!(keys(&cluster[added], ""), sample.keys, "{}", sample.is());
+        assert_eq!(hash_kv(&cluster[added], None).await, sample.hash_kv, "{}", sample.is());
+    }
+}
+
 /// All of a restored directory's content, for comparison: the buckets without what is ours by intent, the log's bytes,
 /// and what the snap file says of its members.
 fn content(data_dir: &Path) -> (view::Buckets, Vec<u8>, String) {

@@ -1,9 +1,11 @@
 //! Status and keys of databases in all states, against the tools of all versions.
 
 use etcdkit_datadir::bbolt::Writer;
-use etcdkit_datadir::schema::{Backend, Version as Number, bucket};
+use etcdkit_datadir::schema::{Backend, Revision, RevisionKey, Version as Number, bucket};
 use etcdkit_datadir::{ErrorKind, HashKv, Status, snapshot};
+use etcdkit_proto::mvccpb::KeyValue;
 use etcdkit_testkit::etcd::{Etcd, Version};
+use prost::Message;
 
 use crate::scenario::{Sample, State, put_many};
 use crate::{official, scenario, view};
@@ -102,6 +104,48 @@ fn check(sample: &Sample) {
         assert!(auth.revision > 1, "{what}");
     }
     assert_eq!(backend.alarms().expect("a bucket").count(), 0, "{what}");
+}
+
+/// TestSnapshotStatus: ten keys of a hundred bytes, byte for byte the same on every machine.
+#[test]
+fn a_database_of_known_content_has_a_known_hash() {
+    const HASH: u32 = 0xD0B0_E5BB;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("db");
+    let file = std::fs::File::create_new(&path).expect("an empty folder");
+    let mut writer = Writer::new(file).expect("writable");
+    for name in bucket::ALL {
+        writer.begin_bucket(name.as_bytes()).expect("in order");
+        if name == bucket::KEY {
+            for number in 0..10_u8 {
+                let revision = Revision { main: i64::from(number) + 2, sub: 0 };
+                let kv = KeyValue {
+                    key: vec![b'0' + number].into(),
+                    create_revision: revision.main,
+                    mod_revision: revision.main,
+                    version: 1,
+                    value: vec![0; 100].into(),
+                    lease: 0,
+                };
+                let key = RevisionKey { revision, tombstone: false }.encode();
+                writer.put(&key, &kv.encode_to_vec()).expect("in order");
+            }
+        }
+        writer.end_bucket().expect("begun");
+    }
+    drop(writer.finish().expect("writable"));
+    let mut backend = Backend::open_path(&path).expect("a database");
+    let status = Status::of(&mut backend).expect("sound");
+    assert_eq!((status.hash, status.revision, status.live_keys), (HASH, 11, 10));
+    for tool in Version::available() {
+        let official = official::status(tool, &path);
+        assert_eq!(official["hash"], HASH, "{tool}");
+        assert_eq!(
+            (&official["revision"], &official["totalKey"]),
+            (&11.into(), &10.into()),
+            "{tool}"
+        );
+    }
 }
 
 #[test]

@@ -48,7 +48,11 @@ impl TlsLoader {
 
     /// The name that the certificate of the server at `host` has to be for.
     pub(crate) fn server_name(&self, host: &str) -> Result<ServerName<'static>> {
-        let name = self.tls.server_name.as_deref().unwrap_or(host);
+        Self::name_of(self.tls.server_name.as_deref().unwrap_or(host))
+    }
+
+    /// `name` as a certificate has it.
+    pub(crate) fn name_of(name: &str) -> Result<ServerName<'static>> {
         ServerName::try_from(name.to_owned()).map_err(|_| {
             Error::invalid(format!(
                 "`{name}` is no name that a certificate can be for: set `Tls::server_name` to one \

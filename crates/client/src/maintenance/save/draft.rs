@@ -7,7 +7,9 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::CHUNK;
+use super::newest::newest_revision;
 use crate::error::{Error, ErrorKind, Result};
+use crate::revision::Revision;
 
 /// A file beside the one that it is to become. Dropping it removes it.
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl Draft {
             name.push(".part");
             let path = PathBuf::from(name);
             let mut options = OpenOptions::new();
-            options.write(true).create_new(true);
+            options.read(true).write(true).create_new(true);
             #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
             match options.open(&path) {
@@ -78,6 +80,11 @@ impl Draft {
             })
             .await?;
         Ok(())
+    }
+
+    /// The last revision in what was written, if it is etcd's backend and holds any.
+    pub(super) async fn newest_revision(&mut self) -> Result<Option<Revision>> {
+        self.on_file(|file| Ok(newest_revision(file).map(Revision::new))).await
     }
 
     /// Forgets what was written.

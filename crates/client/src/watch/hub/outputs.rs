@@ -15,26 +15,24 @@ impl<T: Transport> Hub<T> {
         while let Some(output) = self.machine.output() {
             match output {
                 Output::Deliver(key, response, bytes) => {
-                    let Some(reader) = self.readers.get(&key) else { continue };
+                    let Some(reader) = self.machine.reader(key) else { continue };
                     if reader.queue.push(response, bytes) {
                         self.full(key);
                     }
                 }
                 Output::Send(request) => self.send(&request),
                 Output::Started(key, at) => {
-                    if let Some(reader) = self.readers.get(&key) {
+                    if let Some(reader) = self.machine.reader(key) {
                         reader.queue.started(at);
                     }
                 }
                 Output::Moved(key, revision) => {
-                    if let Some(reader) = self.readers.get(&key) {
+                    if let Some(reader) = self.machine.reader(key) {
                         reader.queue.moved(revision);
                     }
                 }
-                Output::End(key, error) => {
-                    if let Some(reader) = self.readers.remove(&key) {
-                        reader.queue.end(error.with_rpc(method::watch::WATCH.path()));
-                    }
+                Output::End(reader, error) => {
+                    reader.queue.end(error.with_rpc(method::watch::WATCH.path()));
                 }
                 Output::Renew => self.renew(),
                 Output::Leave(error) => self.go_elsewhere(&error),
@@ -43,7 +41,7 @@ impl<T: Transport> Hub<T> {
     }
 
     fn full(&mut self, key: Key) {
-        let Some(reader) = self.readers.get(&key) else { return };
+        let Some(reader) = self.machine.reader(key) else { return };
         let lagged = || {
             Error::new(ErrorKind::Lagged, "the watch was read too slowly for its buffer")
                 .with_rpc(method::watch::WATCH.path())
@@ -59,7 +57,6 @@ impl<T: Transport> Hub<T> {
             WhenFull::Discard => reader.queue.discard(lagged()),
         }
         self.machine.cancel(key);
-        self.readers.remove(&key);
     }
 
     fn send(&mut self, request: &WatchRequest) {

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind};
 use crate::revision::Revision;
 use crate::watch::watcher::{Place, Watcher};
 
-impl Machine {
+impl<R> Machine<R> {
     /// Whether a read is wanted, and from when on.
     pub(in crate::watch) fn wants_read(&self) -> Option<Option<Instant>> {
         let wanted = self.read_mark.is_none() && (self.verify || !self.unread.is_empty());
@@ -29,7 +29,7 @@ impl Machine {
             Some(first) => watchers.get(first),
             None => watchers.values().next(),
         };
-        let key = of.map(Watcher::first_key);
+        let key = of.map(|watcher| watcher.first_key());
         self.verify = false;
         self.read_retry_at = None;
         self.read_mark = key.as_ref().map(|_| self.known);
@@ -82,6 +82,8 @@ impl Machine {
             }
         }
         if error.is_retryable() {
+            // Whoever has to know whether the history went back has to know it still.
+            self.verify |= reading.is_empty();
             self.read_failures = self.read_failures.saturating_add(1);
             let pause = self.policy.pause(self.read_failures - 1, self.random.f64());
             self.read_retry_at = Some(now + pause);
@@ -98,7 +100,7 @@ impl Machine {
         );
         self.known = revision;
         self.shown = self.shown.min(revision);
-        let past = |watcher: &Watcher| {
+        let past = |watcher: &Watcher<R>| {
             watcher.next > revision.saturating_add(1) && watcher.next <= mark.saturating_add(1)
         };
         self.end_where(&error, past);

@@ -3,13 +3,14 @@
 use etcdkit_proto::etcdserverpb as wire;
 use etcdkit_proto::mvccpb;
 
-use super::{FIRST_ID, Key, Machine, Output, Phase, Server};
+use super::{Key, Machine, Output, Phase, Server};
 use crate::error::ErrorKind;
+use crate::request::FIRST_OWN_ID;
 use crate::response::{Event, ResponseHeader, WatchResponse};
-use crate::watch::failure::{self, Consequence};
+use crate::watch::failure::{self, Consequence, Refusals};
 use crate::watch::watcher::{Place, Taken, Watcher};
 
-impl Machine {
+impl<R> Machine<R> {
     /// Takes in a response that keeps `bytes` in memory.
     pub(in crate::watch) fn receive(&mut self, response: wire::WatchResponse, bytes: usize) {
         let Phase::Open(server) = self.phase else { return };
@@ -36,7 +37,9 @@ impl Machine {
         // In order, unless something between that knows better (a proxy chooses its own ids) answers out of it.
         let index = match self.creating.front() {
             Some((id, _)) if *id == response.watch_id => Some(0),
-            _ if response.watch_id < FIRST_ID && !self.chosen.contains(&response.watch_id) => None,
+            _ if response.watch_id < FIRST_OWN_ID && !self.chosen.contains(&response.watch_id) => {
+                None
+            }
             _ => self.creating.iter().position(|(id, _)| *id == response.watch_id),
         };
         let Some((_, key)) = self.creating.remove(index.unwrap_or(0)) else { return };
@@ -52,7 +55,7 @@ impl Machine {
         }
         self.confirmed = true;
         watcher.place = Place::Live(id);
-        watcher.refused = 0;
+        watcher.refusals = Refusals::default();
         watcher.created = (header.revision.get(), self.asked);
         // An answer that came before this one was not for it.
         let asks = watcher.progress_wanted;
@@ -63,7 +66,9 @@ impl Machine {
                 WatchResponse::created(header).with_watch_id(if chosen == 0 { id } else { chosen });
             self.out.push_back(Output::Deliver(key, response, 0));
         }
-        self.ids.insert(id, key);
+        if super::key_of(id) != Some(key) {
+            self.foreign_ids.insert(id, key);
+        }
         if asks {
             self.request_progress();
         }
@@ -75,10 +80,11 @@ impl Machine {
     fn refuse(&mut self, key: Key, response: &wire::WatchResponse, server: Server) {
         let Some(watcher) = self.watchers.get_mut(&key) else { return };
         let error = failure::of_response(response);
-        let renewable = self.can_renew && watcher.refused < failure::renewals(&error);
+        let (can_renew, token) = (self.can_renew, self.tokens);
+        let mut renewable =
+            || can_renew && watcher.refusals.note(token) <= failure::renewals(&error);
         match failure::of_watch(&error, server.denial_is_ambiguous) {
-            Consequence::Renew if renewable => {
-                watcher.refused += 1;
+            Consequence::Renew if renewable() => {
                 watcher.place = Place::Unsent;
                 self.unsent.push_back(key);
                 self.give_up_stream(Output::Renew);
@@ -94,7 +100,7 @@ impl Machine {
         }
     }
 
-    fn give_up_stream(&mut self, how: Output) {
+    fn give_up_stream(&mut self, how: Output<R>) {
         self.phase = Phase::Leaving;
         self.out.push_back(how);
     }
@@ -104,12 +110,11 @@ impl Machine {
         if self.ending.remove(&id) {
             return;
         }
-        let Some(key) = self.ids.remove(&id) else { return };
-        if let Some(watcher) = self.watchers.get_mut(&key) {
-            watcher.forget_held();
-            // Gone on the server; nothing is left to cancel there.
-            watcher.place = Place::Unsent;
-        }
+        let Some((key, watcher)) = self.live(id) else { return };
+        watcher.forget_held();
+        // Gone on the server; nothing is left to cancel there.
+        watcher.place = Place::Unsent;
+        self.foreign_ids.remove(&id);
         self.refuse(key, response, server);
     }
 
@@ -121,7 +126,7 @@ impl Machine {
         server: Server,
     ) {
         let id = response.watch_id;
-        let Some(key) = self.ids.get(&id).copied() else {
+        let Some((key, watcher)) = self.live(id) else {
             // Of a watch that was cancelled, or of one that nobody made.
             let expected = self.creating.iter().any(|(creating, _)| *creating == id);
             if !expected {
@@ -129,7 +134,6 @@ impl Machine {
             }
             return;
         };
-        let Some(watcher) = self.watchers.get_mut(&key) else { return };
         match watcher.take(response.events, bytes, response.fragment, server.repeats) {
             Ok(Taken::Nothing) => {}
             Ok(Taken::Events(events, bytes)) => {
@@ -142,9 +146,9 @@ impl Machine {
     }
 
     fn take_progress(&mut self, id: i64, header: ResponseHeader, bytes: usize, server: Server) {
-        if let Some(key) = self.ids.get(&id).copied() {
+        if let Some((key, watcher)) = self.live(id) {
             // The end of a revision that came in pieces.
-            if self.watchers.get(&key).is_some_and(Watcher::is_holding) {
+            if watcher.is_holding() {
                 let last = wire::WatchResponse { watch_id: id, ..wire::WatchResponse::default() };
                 self.take_events(last, header, bytes, server);
             }
@@ -152,14 +156,13 @@ impl Machine {
         } else if id == -1 {
             self.answered += 1;
             let (answered, revision) = (self.answered, header.revision.get());
-            let meant =
-                |key| self.watchers.get(key).is_some_and(|it| it.is_meant(revision, answered));
-            let live: Vec<(i64, Key)> = self
-                .ids
-                .iter()
-                .filter(|(_, key)| meant(*key))
-                .map(|(id, key)| (*id, *key))
-                .collect();
+            let meant = |key: &Key, watcher: &Watcher<R>| match watcher.place {
+                Place::Live(id) if watcher.is_meant(revision, answered) => Some((id, *key)),
+                _ => None,
+            };
+            let watchers = self.watchers.iter();
+            let live: Vec<(i64, Key)> =
+                watchers.filter_map(|(key, watcher)| meant(key, watcher)).collect();
             for (id, key) in live {
                 self.progress_of(key, id, header, server, false);
             }

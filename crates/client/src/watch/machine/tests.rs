@@ -212,7 +212,8 @@ struct Reader {
 }
 
 struct Run {
-    machine: Machine,
+    /// Readers are known by their watches.
+    machine: Machine<Key>,
     model: Model,
     readers: BTreeMap<Key, Reader>,
     now: Instant,
@@ -282,7 +283,7 @@ impl Run {
                         cancelled: false,
                     },
                 );
-                self.machine.add(self.next_key, create, &settings);
+                self.machine.add(self.next_key, create, &settings, self.next_key);
                 self.next_key += 1;
             }
             Step::Cancel(number) => {
@@ -370,6 +371,7 @@ impl Run {
                     assert!(reader.start.replace(at.get()).is_none());
                 }
                 Output::Deliver(key, response, _) => {
+                    assert_eq!(self.machine.reader(key), Some(&key), "for nobody");
                     let reader = self.readers.get_mut(&key).unwrap();
                     assert!(reader.end.is_none() && !reader.cancelled, "after the end");
                     for event in response.events() {
@@ -394,6 +396,7 @@ impl Run {
                 Output::Renew => {
                     self.model.refuse_tokens = false;
                     self.model.disconnect();
+                    self.machine.renewed();
                     if self.machine.is_leaving() {
                         self.machine.closed();
                     }
@@ -490,17 +493,21 @@ fn event(key: &'static str, revision: i64) -> mvccpb::Event {
 }
 
 /// A machine with one watch of `a`..`c` from revision 5 on, which the server has under the id that is returned.
-fn watching(server: Server, watch: Watch) -> (Machine, i64) {
+fn watching(server: Server, watch: Watch) -> (Machine<Key>, i64) {
     let random = fastrand::Rng::with_seed(7);
     let mut machine = Machine::new(RetryPolicy::default(), true, random);
     let settings = watch.settings();
-    machine.add(1, watch.into_wire(), &settings);
+    machine.add(1, watch.into_wire(), &settings, 1);
     machine.opening();
     machine.opened(server, clock::now());
-    let id = FIRST_ID + 1;
+    let id = own_id(1, 1);
     machine.receive(Wire { created: true, watch_id: id, ..Wire::default() }, 0);
     while machine.output().is_some() {}
     (machine, id)
+}
+
+fn at(revision: i64) -> Option<wire::ResponseHeader> {
+    Some(wire::ResponseHeader { revision, ..wire::ResponseHeader::default() })
 }
 
 fn range() -> Watch {
@@ -508,7 +515,7 @@ fn range() -> Watch {
 }
 
 /// The end that the one watch comes to.
-fn end_of(machine: &mut Machine) -> Option<Error> {
+fn end_of(machine: &mut Machine<Key>) -> Option<Error> {
     let mut end = None;
     while let Some(output) = machine.output() {
         if let Output::End(_, error) = output {
@@ -587,8 +594,8 @@ fn progress_that_was_asked_for_before_a_watch_says_nothing_about_it() {
     machine.opened(TRUSTED, clock::now());
     machine.request_progress();
     let settings = range().settings();
-    machine.add(1, range().into_wire(), &settings);
-    let id = FIRST_ID + 1;
+    machine.add(1, range().into_wire(), &settings, 1);
+    let id = own_id(1, 1);
     let created = Wire { created: true, watch_id: id, header: at(20), ..Wire::default() };
     machine.receive(created, 0);
     machine.ask_progress(1);
@@ -609,19 +616,59 @@ fn progress_that_was_asked_for_before_a_watch_says_nothing_about_it() {
 #[test]
 fn a_history_that_goes_back_ends_what_saw_more() {
     let (mut machine, id) = watching(TRUSTED, range());
-    let header = Some(wire::ResponseHeader { revision: 20, ..wire::ResponseHeader::default() });
     let events = vec![event("a", 20)];
-    machine.receive(Wire { watch_id: id, header, events, ..Wire::default() }, 0);
+    machine.receive(Wire { watch_id: id, header: at(20), events, ..Wire::default() }, 0);
     machine.lost(&Error::new(ErrorKind::Unavailable, "broke"), clock::now());
     machine.opening();
     machine.opened(TRUSTED, clock::now());
-    let header = Some(wire::ResponseHeader { revision: 9, ..wire::ResponseHeader::default() });
-    let created = Wire { created: true, watch_id: id + 1, header, ..Wire::default() };
+    let id = own_id(1, 2);
+    let created = Wire { created: true, watch_id: id, header: at(9), ..Wire::default() };
     machine.receive(created, 0);
     assert!(machine.wants_read().is_some(), "the member is behind: or is it the history?");
     assert!(machine.begin_read().is_some());
     machine.read_done(Ok(Revision::new(9)), clock::now());
     assert_eq!(end_of(&mut machine).unwrap().kind(), ErrorKind::ClusterChanged);
+}
+
+/// The watch has seen nothing yet, but other calls have: it waited for ever for a revision that had been before.
+#[test]
+fn a_history_that_went_back_before_the_first_stream_is_noticed() {
+    let mut machine = Machine::new(RetryPolicy::default(), true, fastrand::Rng::with_seed(7));
+    machine.add(1, range().into_wire(), &range().settings(), 1);
+    machine.opening();
+    machine.heard(4);
+    machine.opened(TRUSTED, clock::now());
+    let created = Wire { created: true, watch_id: own_id(1, 1), header: at(2), ..Wire::default() };
+    machine.receive(created, 0);
+    assert!(machine.begin_read().is_some());
+    machine.read_done(Ok(Revision::new(2)), clock::now());
+    assert_eq!(end_of(&mut machine).unwrap().kind(), ErrorKind::ClusterChanged);
+}
+
+/// A read that was to tell whether the history went back, and failed, was forgotten.
+#[test]
+fn a_failed_read_is_made_again() {
+    let (mut machine, id) = watching(TRUSTED, range());
+    machine.receive(
+        Wire { header: at(9), events: vec![event("a", 9)], watch_id: id, ..Wire::default() },
+        10,
+    );
+    machine.lost(&Error::new(ErrorKind::Unavailable, "broke"), clock::now());
+    machine.opening();
+    machine.opened(TRUSTED, clock::now());
+    let id = own_id(1, 2);
+    machine.receive(Wire { header: at(5), created: true, watch_id: id, ..Wire::default() }, 0);
+    for failures in 0..3 {
+        assert!(machine.wants_read().is_some(), "after {failures} failures");
+        assert!(machine.begin_read().is_some());
+        let busy = Error::new(ErrorKind::Unavailable, "nobody is there");
+        machine.read_done(Err(busy), clock::now());
+        assert!(end_of(&mut machine).is_none());
+    }
+    assert!(machine.begin_read().is_some());
+    machine.read_done(Ok(Revision::new(5)), clock::now());
+    assert_eq!(end_of(&mut machine).unwrap().kind(), ErrorKind::ClusterChanged);
+    assert!(machine.wants_read().is_none());
 }
 
 #[test]
@@ -669,7 +716,7 @@ fn what_was_dropped_is_asked_for_again() {
     for key in [1, 3] {
         for (key, watch) in [(key, range()), (key + 1, Watch::new("a"))] {
             let settings = watch.settings();
-            machine.add(key, watch.into_wire(), &settings);
+            machine.add(key, watch.into_wire(), &settings, key);
         }
         assert!(machine.wants_stream().is_some() && machine.wants_read().is_some(), "{key}");
         machine.opening();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcdkit::{ErrorKind, ServerError};
+use etcdkit::{ErrorKind, Get, Put, ServerError};
 use etcdkit_testkit::certs::TestCa;
 use etcdkit_testkit::etcd::{Etcd, Version};
 
@@ -25,6 +25,26 @@ async fn on_jwt_member(ttl: &str, test: impl AsyncFn(etcdkit::Client, Etcd)) {
         let etcd = users::quick(Etcd::builder(version)).auth_token(kind).start().await;
         test(connect(&etcd).await, etcd).await;
     }
+}
+
+/// TestAuthPrefixPerm, TestV3AuthWithLeaseRevokeWithRootJWT: what a JWT says of its user is what the user may do.
+#[tokio::test]
+async fn auth_prefix_perm_and_leases_with_jwt() {
+    on_jwt_member("10m", async |anonymous, etcd| {
+        users::set_up(&anonymous).await;
+        let (root, alice) = (login(&etcd, "root").await, login(&etcd, "alice").await);
+        for key in ["alice/", "alice/zzz"] {
+            alice.put(key, "1").await.unwrap();
+        }
+        refused(alice.put("alice", "1").await, ServerError::PermissionDenied);
+        refused(alice.get(Get::prefix("alice")).await, ServerError::PermissionDenied);
+        let lease = grant(&root).await;
+        root.call(Put::new("others/key", "1").lease(lease)).await.unwrap();
+        refused(alice.revoke(lease).await, ServerError::PermissionDenied);
+        root.revoke(lease).await.unwrap();
+        assert!(value(&root, "others/key").await.is_none());
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -31,6 +31,8 @@ async fn learners_that_never_start() {
         let text = client.member_promote(own).await.unwrap_err().to_string();
         assert!(text.contains("can only promote a learner member"), "{text}");
 
+        // TestMemberRemove: nobody votes without the last one.
+        refused(client.member_remove(own).await, ServerError::MemberNotEnoughStarted);
         client.member_remove(id).await.unwrap();
         let id = client.member_add(learner(2)).await.unwrap().member().id;
 

@@ -100,11 +100,13 @@ async fn lease_leases() {
     .await;
 }
 
+/// TestLeaseGrantTimeToLiveExpired, TestLeaseGrantKeepAliveOnce: one renewal only puts the end off.
 #[tokio::test]
 async fn lease_expires_with_its_keys() {
     on_every_version(async |client, _| {
         let lease = granted(&client, 2).await;
         client.call(Put::new("lease_expires", "bar").lease(lease)).await.unwrap();
+        client.keep_alive_once(lease).await.unwrap();
         in_time("the key to go", async {
             while value(&client, "lease_expires").await.is_some() {
                 pass(seconds(1)).await;

@@ -3,6 +3,7 @@ use std::time::Duration;
 use etcdkit::{KeepAlive, LossReason};
 use etcdkit_testkit::cluster::Cluster;
 use etcdkit_testkit::etcd::Version;
+use etcdkit_testkit::wait::eventually;
 
 use super::{granted, now, pass, seconds};
 use crate::kv::members::*;
@@ -35,7 +36,7 @@ async fn lease_renew_lost_quorum() {
     }
 }
 
-/// The leader is lost: only what asked for it ends.
+/// The leader is lost: only what asked for it ends, and that is renewed no more.
 #[tokio::test]
 async fn lease_with_require_leader() {
     for version in Version::available() {
@@ -43,17 +44,28 @@ async fn lease_with_require_leader() {
         let cluster = of_three(version).await;
         let client = connect(&cluster[0]).await;
         let (one, other) = (granted(&client, 60).await, granted(&client, 60).await);
+        let short = granted(&client, 10).await;
+        let alone = client.keep_alive(KeepAlive::new(short).require_leader()).await.unwrap();
         let demanding = client.keep_alive(KeepAlive::new(one).require_leader()).await.unwrap();
         let patient = client.keep_alive(one).await.unwrap();
         let third = client.keep_alive(other).await.unwrap();
         tokio::join!(cluster[1].kill(), cluster[2].kill());
         let reason = in_time("the end", demanding.control().lost()).await;
         assert_eq!(reason, LossReason::NoLeader);
+        assert_eq!(in_time("the end", alone.control().lost()).await, LossReason::NoLeader);
         assert!(patient.control().state().is_alive());
         // One of the holders that are left goes: that harms no other.
         patient.control().cancel();
         assert!(third.control().state().is_alive());
         cluster.start_all().await;
+        eventually("the lease to run out", DEADLINE, async || {
+            let left = client.time_to_live(short).await.ok()?;
+            left.remaining().is_none().then_some(())
+        })
+        .await;
+        // The one that is held still is there.
+        assert!(third.control().state().is_alive());
+        assert!(client.time_to_live(other).await.unwrap().remaining().is_some());
     }
 }
 

@@ -2,12 +2,14 @@
 //!
 //! * `calls.rs`: granting, ending, asking, listing; lost answers.
 //! * `keep_alive.rs`: renewals, and each reason for which they end. `faults.rs`: members that restart, quorums that are
-//!   lost. `users.rs`: with authentication. `soak.rs`: none is lost while a quorum is within reach.
+//!   lost. `users.rs`: with authentication. `scripted.rs`: servers that answer as a test says. `soak.rs`: none is lost
+//!   while a quorum is within reach.
 #![cfg(test)]
 
 mod calls;
 mod faults;
 mod keep_alive;
+mod scripted;
 mod soak;
 mod users;
 

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use etcdkit::proto::etcdserverpb::{ResponseHeader, StatusResponse};
 use etcdkit::proto::method;
-use etcdkit::{Client, ErrorKind, ServerError};
+use etcdkit::{Client, ErrorKind, MemberId, ServerError};
 use etcdkit_testkit::cluster::Cluster;
 use etcdkit_testkit::etcd::Version;
 use etcdkit_testkit::peer::{Answer, EtcdLike};
+use etcdkit_testkit::wait::eventually;
 use prost::Message;
 
 use crate::kv::members::*;
@@ -41,6 +42,15 @@ async fn maintenance_move_leader() {
         let one = tolerant().endpoints([cluster[other].client_url()]).connect().await.unwrap();
         one.move_leader(id(other).await).await.unwrap();
         assert_eq!(cluster.wait_leader().await, other);
+
+        // TestWaitLeader_MemberStop: who is left is led by another one, and says so.
+        let stopped = MemberId::from(id(other).await);
+        cluster[other].stop().await;
+        eventually("another leader", DEADLINE, async || {
+            let leader = follower.status().await.ok()?.leader()?;
+            (leader != stopped).then_some(())
+        })
+        .await;
     }
 }
 

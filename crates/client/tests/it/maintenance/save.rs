@@ -61,6 +61,34 @@ async fn save_snapshot() {
     }
 }
 
+/// What is written between the question where the member is and the copy is in the copy, and so is its revision.
+#[tokio::test]
+async fn the_revision_is_that_of_the_last_change_in_the_file() {
+    for version in etcd::Version::available() {
+        let _named = Named::new(version);
+        let etcd = etcd::Etcd::builder(version).start().await;
+        let client = connect(&etcd).await;
+        let mut last = client.put("key", "0").await.unwrap().revision();
+        for puts in [0, 1, 1000] {
+            for number in 0..puts {
+                last = client.put(format!("{number}"), "x".repeat(200)).await.unwrap().revision();
+            }
+            let mut pieces = client.snapshot().await.unwrap();
+            let mut messages = Vec::new();
+            while let Some(piece) = pieces.next().await {
+                let piece = piece.unwrap();
+                messages.push((piece.bytes().to_vec(), piece.remaining()));
+            }
+            // A peer that says nothing of where it is.
+            let silent = peer(messages).await;
+            let path = target(&etcd).with_file_name(format!("{puts}.db"));
+            let silent = etcdkit::Client::connect([silent.endpoint()]).await.unwrap();
+            let saved = silent.save_snapshot(&path).await.unwrap();
+            assert_eq!(saved.revision, last, "{puts} puts");
+        }
+    }
+}
+
 /// A connection that breaks in the middle: the next endpoint is asked, and nothing of the first is in the file.
 #[tokio::test]
 async fn a_snapshot_that_breaks_off_begins_anew_elsewhere() {

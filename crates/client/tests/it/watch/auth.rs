@@ -118,3 +118,20 @@ async fn users_change_while_watches_begin() {
     })
     .await;
 }
+
+/// TestAuthGracefulDisable: a watch that began with a token goes on when authentication is turned off.
+#[tokio::test]
+async fn auth_graceful_disable() {
+    on_own_member_with(users::quick, async |anonymous, etcd| {
+        users::set_up(&anonymous).await;
+        let alice = users::login(&etcd, "alice").await;
+        let mut stream = watch(&alice, Watch::prefix("alice/")).await;
+        users::login(&etcd, "root").await.auth_disable().await.unwrap();
+        anonymous.put("alice/a", "1").await.unwrap();
+        assert_eq!(shown(&events(&mut stream, 1).await), ["alice/a=1"]);
+        etcd.restart().await;
+        anonymous.put("alice/a", "2").await.unwrap();
+        assert_eq!(shown(&events(&mut stream, 1).await), ["alice/a=2"]);
+    })
+    .await;
+}

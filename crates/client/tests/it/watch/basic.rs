@@ -1,10 +1,12 @@
 //! What a watch sees: from now, from before, from later; one key, a range, all.
 
-use etcdkit::{Delete, ErrorKind, EventKind, Op, Put, Revision, Txn, Watch};
+use etcdkit::service::CallOptions;
+use etcdkit::{Delete, ErrorKind, EventKind, Metadata, Op, Put, Revision, Txn, Watch};
 
 use super::*;
 use crate::kv::members::{fails, on_every_version, on_own_member, revision};
 
+/// TestWatchMultiWatcher, TestV3WatchMultipleWatchersSynced.
 #[tokio::test]
 async fn watch_multi_watcher() {
     on_every_version(async |client, _| {
@@ -28,6 +30,60 @@ async fn watch_multi_watcher() {
         silent(&mut prefix).await;
     })
     .await;
+}
+
+#[tokio::test]
+async fn v3_watch_multiple_watchers_unsynced() {
+    on_every_version(async |client, _| {
+        let from = revision(&client).await.next();
+        for key in ["many/foo", "many/other", "many/foo"] {
+            client.put(key, "bar").await.unwrap();
+        }
+        let mut exact = Vec::new();
+        for _ in 0..3 {
+            exact.push(watch(&client, Watch::new("many/foo").from_revision(from)).await);
+        }
+        let mut prefix = watch(&client, Watch::prefix("many/").from_revision(from)).await;
+        for stream in &mut exact {
+            assert_eq!(shown(&events(stream, 2).await), ["many/foo=bar"; 2]);
+        }
+        let all = shown(&events(&mut prefix, 3).await);
+        assert_eq!(all, ["many/foo=bar", "many/other=bar", "many/foo=bar"]);
+    })
+    .await;
+}
+
+/// Five streams to the server, told apart by metadata: each gets the event.
+async fn multiple_streams(synced: bool, key: &str) {
+    on_every_version(async |client, _| {
+        let from = revision(&client).await.next();
+        let open = async || {
+            let mut streams = Vec::new();
+            for number in 0..5 {
+                let metadata = Metadata::new().with("number", number.to_string()).unwrap();
+                let client = client.with_options(CallOptions::new().metadata(metadata));
+                streams.push(watch(&client, Watch::new(key).from_revision(from)).await);
+            }
+            streams
+        };
+        let before = if synced { open().await } else { Vec::new() };
+        client.put(key, "bar").await.unwrap();
+        let mut streams = if synced { before } else { open().await };
+        for stream in &mut streams {
+            assert_eq!(shown(&events(stream, 1).await), [format!("{key}=bar")]);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn v3_watch_multiple_streams_synced() {
+    multiple_streams(true, "streams-synced").await;
+}
+
+#[tokio::test]
+async fn v3_watch_multiple_streams_unsynced() {
+    multiple_streams(false, "streams-unsynced").await;
 }
 
 #[tokio::test]

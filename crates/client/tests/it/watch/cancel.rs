@@ -21,12 +21,17 @@ pub(super) async fn wait_watchers(etcd: &Etcd, expected: f64) {
     assert!(found.is_ok(), "{last:?} watchers, and {expected} should be");
 }
 
-#[tokio::test]
-async fn watch_cancel_running() {
+/// What had come before the cancellation is delivered, and nothing of after.
+async fn cancelled_after_one(request: Watch, old: bool) {
     on_own_member(async |client, etcd| {
-        let mut stream = watch(&client, "a").await;
-        client.put("a", "1").await.unwrap();
-        super::cancel::wait_watchers(&etcd, 1.0).await;
+        if old {
+            client.put("a", "1").await.unwrap();
+        }
+        let mut stream = watch(&client, request.clone()).await;
+        if !old {
+            client.put("a", "1").await.unwrap();
+        }
+        wait_watchers(&etcd, 1.0).await;
         let control = stream.control().clone();
         eventually("the event", DEADLINE, async || {
             (control.state().buffered_responses == 1).then_some(())
@@ -38,6 +43,17 @@ async fn watch_cancel_running() {
         wait_watchers(&etcd, 0.0).await;
     })
     .await;
+}
+
+/// TestWatchCancelRunning, TestV3WatchCancelSynced.
+#[tokio::test]
+async fn watch_cancel_running() {
+    cancelled_after_one(Watch::new("a"), false).await;
+}
+
+#[tokio::test]
+async fn v3_watch_cancel_unsynced() {
+    cancelled_after_one(Watch::new("a").from_revision(1), true).await;
 }
 
 #[tokio::test]
@@ -148,6 +164,24 @@ async fn watch_err_conn_closed() {
         assert_eq!(shown(&ends_with(&mut streams[0], ErrorKind::Closed).await), ["foo=1"]);
         ends_with(&mut streams[1], ErrorKind::Closed).await;
         assert!(control.state().ended);
+    })
+    .await;
+}
+
+/// TestWatchCancelAndCloseClient, TestWatchClose: the first reason counts, and is told once.
+#[tokio::test]
+async fn watch_cancel_and_close_client() {
+    on_own_member(async |client, etcd| {
+        let mut streams = Vec::new();
+        for _ in 0..10 {
+            streams.push(watch(&client, "a").await);
+        }
+        streams.iter().for_each(|stream| stream.control().cancel());
+        in_time("closing", client.close()).await;
+        for stream in &mut streams {
+            assert!(ends_with(stream, ErrorKind::Cancelled).await.is_empty());
+        }
+        wait_watchers(&etcd, 0.0).await;
     })
     .await;
 }

@@ -28,6 +28,8 @@ async fn progress(stream: &mut Watching) -> WatchResponse {
     response
 }
 
+/// TestConfigurableWatchProgressNotifyInterval, TestWatchWithProgressNotify2, TestWatchWithProgressNotify: who asked for
+/// notifications gets them, beside events; who did not, gets none.
 #[tokio::test]
 async fn configurable_watch_progress_notify_interval() {
     for version in configurable() {
@@ -66,9 +68,9 @@ async fn watch_request_progress() {
     .await;
 }
 
-/// The answer comes after all that it vouches for. Older servers promise it and don't keep it.
-#[tokio::test]
-async fn v3_watch_progress_waits_for_sync() {
+/// The answer comes after all that it vouches for, also where that is nothing. Older servers promise it and don't keep
+/// it.
+async fn progress_waits_for_sync(watched: &str, expected: usize) {
     for version in configurable().filter(|version| version.at_least(3, 6)) {
         let etcd = Etcd::builder(version).start().await;
         let client = connect(&etcd).await;
@@ -76,7 +78,7 @@ async fn v3_watch_progress_waits_for_sync() {
             client.put("a", number.to_string()).await.unwrap();
         }
         let last = revision(&client).await;
-        let mut stream = watch(&client, Watch::new("a").from_revision(2)).await;
+        let mut stream = watch(&client, Watch::new(watched).from_revision(2)).await;
         stream.control().request_progress();
         let mut seen = 0;
         loop {
@@ -87,8 +89,18 @@ async fn v3_watch_progress_waits_for_sync() {
             }
             seen += response.events().len();
         }
-        assert_eq!(seen, 1001);
+        assert_eq!(seen, expected);
     }
+}
+
+#[tokio::test]
+async fn v3_watch_progress_waits_for_sync() {
+    progress_waits_for_sync("a", 1001).await;
+}
+
+#[tokio::test]
+async fn v3_watch_progress_waits_for_sync_no_events() {
+    progress_waits_for_sync("b", 0).await;
 }
 
 /// A watch to which nothing happens keeps up: a compaction and a lost connection don't end it.

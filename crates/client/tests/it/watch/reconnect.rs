@@ -208,3 +208,55 @@ async fn watch_stress_resume_close() {
     })
     .await;
 }
+
+/// Watches come and go while connections break: none is lost to another's end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watch_overlap_drop_conn_context_cancel() {
+    through_proxy(async |client, proxy, direct, etcd| {
+        let (turn, mut turns) = tokio::sync::mpsc::channel(1);
+        let tasks: Vec<_> = (0..8)
+            .map(|task| {
+                let (client, direct, turn) = (client.clone(), direct.clone(), turn.clone());
+                spawn(async move {
+                    for round in 0..5 {
+                        let key = format!("{task}/{round}");
+                        let mut stream = watch(&client, key.as_str()).await;
+                        let other = watch(&client, Watch::new("other").from_revision(1)).await;
+                        turn.send(()).await.unwrap();
+                        direct.put(key.as_str(), "1").await.unwrap();
+                        drop(other);
+                        assert_eq!(shown(&events(&mut stream, 1).await), [format!("{key}=1")]);
+                    }
+                })
+            })
+            .collect();
+        drop(turn);
+        while turns.recv().await.is_some() {
+            proxy.reset();
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+        super::cancel::wait_watchers(etcd, 0.0).await;
+    })
+    .await;
+}
+
+/// Answers to reads, however large, are not in the way of events.
+#[tokio::test]
+async fn watches_have_a_connection_of_their_own() {
+    through_proxy(async |client, proxy, _, _| {
+        client.put("a", "1").await.unwrap();
+        assert_eq!(proxy.connections(), 1);
+        let mut streams = Vec::new();
+        for _ in 0..10 {
+            streams.push(watch(&client, "a").await);
+        }
+        client.put("a", "2").await.unwrap();
+        for stream in &mut streams {
+            assert_eq!(shown(&events(stream, 1).await), ["a=2"]);
+        }
+        assert_eq!(proxy.connections(), 2, "one for calls, one for streams");
+    })
+    .await;
+}

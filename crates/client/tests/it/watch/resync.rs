@@ -143,3 +143,44 @@ async fn it_ends_with_the_client() {
     })
     .await;
 }
+
+/// A member that lost all its data: the same cluster with another history, whose revisions are taken for nobody's.
+#[tokio::test]
+async fn a_history_that_went_back_is_read_again() {
+    on_own_member(async |client, etcd| {
+        let direct = connect(&etcd).await;
+        for key in ["r/same-revision", "r/gone"] {
+            direct.put(key, "before").await.unwrap();
+        }
+        let mut stream = client.watch_resync(Watch::prefix("r/"));
+        let mut copy = Copied::new();
+        apply(&mut stream, &mut copy).await;
+
+        etcd.kill().await;
+        std::fs::remove_dir_all(etcd.data_dir()).unwrap();
+        etcd.start().await;
+        let direct = connect(&etcd).await;
+        direct.put("r/same-revision", "after").await.unwrap();
+        while copy != store(&direct).await {
+            apply(&mut stream, &mut copy).await;
+        }
+        direct.put("r/new", "1").await.unwrap();
+        assert!(matches!(apply(&mut stream, &mut copy).await, Resync::Events(_)));
+        assert_eq!(copy, store(&direct).await);
+    })
+    .await;
+}
+
+/// Another cluster is no gap: the reader is told, rather than left waiting for ever.
+#[tokio::test]
+async fn endpoints_that_lead_to_another_cluster_end_it() {
+    let (etcd, other) = (Etcd::start_newest().await, Etcd::start_newest().await);
+    let client = connect(&etcd).await;
+    let mut stream = client.watch_resync(Watch::prefix("r/"));
+    let mut copy = Copied::new();
+    apply(&mut stream, &mut copy).await;
+    client.set_endpoints([other.client_url()]).await.unwrap();
+    let error = in_time("the end", stream.next()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ClusterChanged, "{error}");
+    assert!(stream.next().await.is_none());
+}

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use etcdkit::proto::etcdserverpb::{
-    ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse as Wire,
+    AuthenticateResponse, ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse as Wire,
     watch_request::RequestUnion,
 };
 use etcdkit::proto::mvccpb;
@@ -256,4 +257,62 @@ async fn pieces_of_two_watches_that_mix() {
     let mut q = watch(&client, Watch::prefix("q").from_revision(1)).await;
     assert_eq!(shown(next(&mut q).await.events()), ["q1=v", "q2=v"]);
     assert_eq!(shown(next(&mut p).await.events()), ["p1=v", "p2=v", "p3=v"]);
+}
+
+/// The token is refused under an open stream, and for a while there is no other: the watch waits for one.
+#[tokio::test]
+async fn a_token_that_cannot_be_replaced_for_a_while() {
+    const FAILURES: usize = 12;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let mut peer = Peer::bind().await;
+    peer.run(move |mut conn| {
+        let asked = Arc::clone(&asked);
+        async move {
+            conn.handshake(&[]).await?;
+            loop {
+                let request = conn.next_headers().await?;
+                let stream = request.stream_id;
+                match request.path.as_str() {
+                    "/grpc.health.v1.Health/Check" => conn.respond(stream, SERVING).await?,
+                    "/etcdserverpb.Maintenance/Status" => conn.respond(stream, STATUS).await?,
+                    "/etcdserverpb.Auth/Authenticate" => {
+                        let number = asked.fetch_add(1, Ordering::SeqCst);
+                        if (1..=FAILURES).contains(&number) {
+                            let busy = "etcdserver: request timed out";
+                            conn.respond_status(stream, 14, busy).await?;
+                            continue;
+                        }
+                        let token = format!("t{number}");
+                        let answer = AuthenticateResponse { header: header(1), token };
+                        conn.respond(stream, &answer.encode_to_vec()).await?;
+                    }
+                    _ => {
+                        let first = request.header("token") == Some("t0");
+                        let refusal = ServerError::InvalidAuthToken.message();
+                        if first && asked.load(Ordering::SeqCst) > 1 {
+                            conn.respond_status(stream, 16, refusal).await?;
+                            continue;
+                        }
+                        conn.start_response(stream).await?;
+                        let mut server = Server { conn, stream };
+                        let create = server.create().await?;
+                        server.say(created(create.watch_id)).await?;
+                        server.say(put(create.watch_id, "a", 1 + create.start_revision)).await?;
+                        conn = server.conn;
+                        if first {
+                            conn.finish_response(stream, 16, refusal).await?;
+                        }
+                    }
+                }
+            }
+        }
+    });
+    let timeouts = etcdkit::config::Timeouts::new().connect(Duration::from_millis(300));
+    let builder = Client::builder().endpoints([peer.endpoint()]).timeouts(timeouts);
+    let client = builder.user("alice", "pw").build().unwrap();
+    let mut stream = watch(&client, from_1("a")).await;
+    let seen = events(&mut stream, 2).await;
+    assert_eq!(seen.iter().map(|event| event.revision().get()).collect::<Vec<_>>(), [2, 4]);
+    assert_eq!(counted.load(Ordering::SeqCst), FAILURES + 2);
 }
