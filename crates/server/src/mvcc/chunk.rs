@@ -12,56 +12,19 @@ const KEYS: usize = 128;
 /// Bytes of keys in a full chunk. A longer key fills one alone.
 const BYTES: usize = 64 * 1024;
 
-/// Keys that room is made for at once: a chunk has little to spare, and is moved eight times before it is full.
-const GROWTH: usize = 16;
+/// Keys that room is made for at once: a chunk has little to spare, and is moved four times before it is full.
+const GROWTH: usize = 32;
 
-/// A key's end in the chunk, and its revisions. Between two deletions lies what etcd calls a generation.
-#[derive(Debug)]
+/// A key's end in the chunk, and its newest revision.
+#[derive(Clone, Copy, Debug)]
 struct Entry {
     newest: Stamp,
     end: u32,
-    #[expect(
-        clippy::box_collection,
-        reason = "most keys have one revision: a pointer is a third of an empty list"
-    )]
-    /// The oldest first.
-    older: Option<Box<Vec<Stamp>>>,
 }
 
-impl Entry {
-    fn push(&mut self, stamp: Stamp) {
-        let before = std::mem::replace(&mut self.newest, stamp);
-        self.older.get_or_insert_default().push(before);
-    }
-
-    /// The newest revision up to one, be it a deletion or not.
-    fn at(&self, revision: i64) -> Option<Stamp> {
-        if self.newest.main <= revision {
-            return Some(self.newest);
-        }
-        let older = self.older.as_deref()?;
-        let after = older.partition_point(|stamp| stamp.main <= revision);
-        older.get(after.checked_sub(1)?).copied()
-    }
-
-    /// Forgets what is superseded at `revision`, and deletions before it. Tells whether nothing is left.
-    fn compact(&mut self, revision: i64) -> bool {
-        let Some(floor) = self.at(revision) else { return false };
-        let gone = floor.is_tombstone() && floor.main < revision;
-        if floor == self.newest {
-            self.older = None;
-            return gone;
-        }
-        if let Some(older) = &mut self.older {
-            older.retain(|stamp| stamp.main > revision || *stamp == floor && !gone);
-            older.shrink_to_fit();
-            if older.is_empty() {
-                self.older = None;
-            }
-        }
-        false
-    }
-}
+/// The revisions of a key before the newest, the oldest first. Between two deletions lies what etcd calls a generation. Most
+/// keys have none: a pointer is a third of an empty list.
+type Older = Option<Box<Vec<Stamp>>>;
 
 /// Keys in their order.
 #[derive(Debug, Default)]
@@ -69,6 +32,8 @@ pub(super) struct Chunk {
     entries: Vec<Entry>,
     /// The keys, one behind the other.
     bytes: Vec<u8>,
+    /// In the order of the keys; nothing at all while no key has more than one revision.
+    older: Vec<Older>,
 }
 
 impl Chunk {
@@ -78,7 +43,12 @@ impl Chunk {
 
     /// The revision of a key that a reader at `revision` sees, be it a deletion or not.
     pub(super) fn at(&self, key: &[u8], revision: i64) -> Option<Stamp> {
-        self.entries.get(self.find(key).ok()?)?.at(revision)
+        self.seen(self.find(key).ok()?, revision)
+    }
+
+    fn seen(&self, at: usize, revision: i64) -> Option<Stamp> {
+        let older = self.older.get(at).and_then(Option::as_deref);
+        seen(self.entries.get(at)?.newest, older, revision)
     }
 
     /// The keys within the bounds, with the revision that a reader at `revision` sees.
@@ -99,7 +69,7 @@ impl Chunk {
             Bound::Excluded(key) => position(key),
             Bound::Unbounded => self.entries.len(),
         };
-        (from..to).filter_map(move |at| Some((self.key(at), self.entries.get(at)?.at(revision)?)))
+        (from..to).filter_map(move |at| Some((self.key(at), self.seen(at, revision)?)))
     }
 
     /// Adds the newest revision of a key.
@@ -109,15 +79,19 @@ impl Chunk {
     /// If the key is not there and there is no room for it: the place where it would be.
     pub(super) fn push(&mut self, key: &[u8], stamp: Stamp) -> Result<(), usize> {
         match self.find(key) {
-            Ok(at) => {
-                if let Some(entry) = self.entries.get_mut(at) {
-                    entry.push(stamp);
-                }
-            }
+            Ok(at) => self.push_at(at, stamp),
             Err(at) if self.has_room(1, key.len()) => self.insert(at, key, stamp),
             Err(at) => return Err(at),
         }
         Ok(())
+    }
+
+    fn push_at(&mut self, at: usize, stamp: Stamp) {
+        self.older.resize_with(self.entries.len(), Older::default);
+        if let (Some(entry), Some(older)) = (self.entries.get_mut(at), self.older.get_mut(at)) {
+            let before = std::mem::replace(&mut entry.newest, stamp);
+            older.get_or_insert_default().push(before);
+        }
     }
 
     fn has_room(&self, keys: usize, bytes: usize) -> bool {
@@ -137,9 +111,12 @@ impl Chunk {
         if let Some(moved) = self.bytes.get_mut(start..) {
             moved.rotate_right(key.len());
         }
-        self.entries.insert(at, Entry { newest, end: offset(start), older: None });
+        self.entries.insert(at, Entry { newest, end: offset(start) });
         for entry in self.entries.iter_mut().skip(at) {
             entry.end += offset(key.len());
+        }
+        if !self.older.is_empty() {
+            self.older.insert(at, None);
         }
     }
 
@@ -156,8 +133,11 @@ impl Chunk {
             self.key(at).into()
         };
         let start = self.start(at);
-        let mut rest =
-            Self { entries: self.entries.split_off(at), bytes: self.bytes.split_off(start) };
+        let mut rest = Self {
+            entries: self.entries.split_off(at),
+            bytes: self.bytes.split_off(start),
+            older: self.older.split_off(at.min(self.older.len())),
+        };
         for entry in &mut rest.entries {
             entry.end -= offset(start);
         }
@@ -167,12 +147,16 @@ impl Chunk {
 
     /// Compacts every key.
     pub(super) fn compact(&mut self, revision: i64) {
-        let Self { entries, bytes } = self;
+        let Self { entries, bytes, older } = self;
+        let mut olders = older.iter_mut();
+        let mut gone = Vec::new();
         let (mut start, mut kept) = (0, 0);
         entries.retain_mut(|entry| {
             let key = start..entry.end as usize;
             start = key.end;
-            if entry.compact(revision) {
+            let is_gone = compact(entry.newest, olders.next(), revision);
+            gone.push(is_gone);
+            if is_gone {
                 return false;
             }
             let length = key.len();
@@ -181,6 +165,12 @@ impl Chunk {
             entry.end = offset(kept);
             true
         });
+        if older.iter().all(Option::is_none) {
+            *older = Vec::new();
+        } else {
+            let mut gone = gone.into_iter();
+            older.retain(|_| gone.next() == Some(false));
+        }
         if kept < start {
             bytes.truncate(kept);
             self.shrink();
@@ -197,16 +187,22 @@ impl Chunk {
         if !self.has_room(next.entries.len(), next.bytes.len()) {
             return;
         }
+        if !self.older.is_empty() || !next.older.is_empty() {
+            self.older.resize_with(self.entries.len(), Older::default);
+            next.older.resize_with(next.entries.len(), Older::default);
+            self.older.append(&mut next.older);
+        }
         let start = offset(self.bytes.len());
         self.bytes.append(&mut next.bytes);
-        self.entries
-            .extend(next.entries.drain(..).map(|entry| Entry { end: start + entry.end, ..entry }));
+        let moved = next.entries.drain(..).map(|entry| Entry { end: start + entry.end, ..entry });
+        self.entries.extend(moved);
         self.shrink();
     }
 
     fn shrink(&mut self) {
         self.entries.shrink_to_fit();
         self.bytes.shrink_to_fit();
+        self.older.shrink_to_fit();
     }
 
     /// Where a key is, or would be.
@@ -238,4 +234,34 @@ impl Chunk {
 /// A place in the bytes. A chunk holds 64 KiB, or one longer key, which requests limit to 2 GiB.
 fn offset(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// The newest revision of a key up to one, be it a deletion or not.
+fn seen(newest: Stamp, older: Option<&Vec<Stamp>>, revision: i64) -> Option<Stamp> {
+    if newest.main <= revision {
+        return Some(newest);
+    }
+    let older = older?;
+    let after = older.partition_point(|stamp| stamp.main <= revision);
+    older.get(after.checked_sub(1)?).copied()
+}
+
+/// Forgets of a key what is superseded at `revision`, and deletions before it. Tells whether nothing is left.
+fn compact(newest: Stamp, slot: Option<&mut Older>, revision: i64) -> bool {
+    let older = slot.as_ref().and_then(|older| older.as_deref());
+    let Some(floor) = seen(newest, older, revision) else { return false };
+    let gone = floor.is_tombstone() && floor.main < revision;
+    let Some(slot) = slot else { return gone };
+    if floor == newest {
+        *slot = None;
+        return gone;
+    }
+    if let Some(older) = slot {
+        older.retain(|stamp| stamp.main > revision || *stamp == floor && !gone);
+        older.shrink_to_fit();
+        if older.is_empty() {
+            *slot = None;
+        }
+    }
+    false
 }
