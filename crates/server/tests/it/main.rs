@@ -4,6 +4,7 @@
 //! the same requests to both. `durable/` is about what outlives the process, `reflection.rs`
 //! about what it tells of itself, `testing.rs` about what the server offers to tests of others.
 
+mod acceptance;
 mod differential;
 mod durable;
 mod http;

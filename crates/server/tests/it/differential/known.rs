@@ -68,9 +68,10 @@ fn root_has_permissions(call: &Call, ours: &Outcome, theirs: &Outcome) -> bool {
         && theirs.is_ok()
 }
 
-/// Up to 3.6, puts of a transaction are looked at before its ranges: of several faults another one is named.
+/// Up to 3.6, puts of a transaction are looked at before its ranges, and requests before tokens: of several faults another
+/// one is named.
 fn another_fault_is_named(call: &Call, ours: &Outcome, theirs: &Outcome) -> bool {
-    call.path == kv::TXN.path() && ours.is_err() && theirs.is_err()
+    [kv::RANGE.path(), kv::TXN.path()].contains(&call.path) && ours.is_err() && theirs.is_err()
 }
 
 /// A text without the numbers behind a name.
