@@ -42,6 +42,10 @@ impl Guarded {
             let grant =
                 AuthUserGrantRoleRequest { user: "root".to_owned(), role: "root".to_owned() };
             peer.call(auth::USER_GRANT_ROLE, &grant, "").await.expect("root is root");
+            let role = AuthRoleAddRequest { name: "r".to_owned() };
+            peer.call(auth::ROLE_ADD, &role, "").await.expect("a role is added");
+            let grant = AuthUserGrantRoleRequest { user: "u".to_owned(), role: "r".to_owned() };
+            peer.call(auth::USER_GRANT_ROLE, &grant, "").await.expect("the user has the role");
             peer.call(auth::ENABLE, &AuthEnableRequest {}, "").await.expect("it matters who asks");
             let mut tokens = Vec::new();
             for name in ["root", "u"] {
@@ -56,17 +60,9 @@ impl Guarded {
         Self { runtime, _server: server, peer, root, user }
     }
 
-    /// A role without permissions, which the user has.
-    async fn clean_role(&self) {
-        let role = || "r".to_owned();
-        let _ = self
-            .peer
-            .call(auth::ROLE_DELETE, &AuthRoleDeleteRequest { role: role() }, &self.root)
-            .await;
-        let add = AuthRoleAddRequest { name: role() };
-        self.peer.call(auth::ROLE_ADD, &add, &self.root).await.expect("there is no such role");
-        let grant = AuthUserGrantRoleRequest { user: "u".to_owned(), role: role() };
-        self.peer.call(auth::USER_GRANT_ROLE, &grant, &self.root).await.expect("there is one now");
+    async fn revoke(&self, key: Bytes, range_end: Bytes) -> bool {
+        let revoke = AuthRoleRevokePermissionRequest { role: "r".to_owned(), key, range_end };
+        self.peer.call(auth::ROLE_REVOKE_PERMISSION, &revoke, &self.root).await.is_some()
     }
 }
 
@@ -109,7 +105,6 @@ fuzz_target!(|data: &[u8]| {
 });
 
 async fn run(guarded: &Guarded, data: &[u8]) {
-    guarded.clean_role().await;
     let Guarded { peer, root, user, .. } = guarded;
     let mut granted: BTreeMap<(Bytes, Bytes), i32> = BTreeMap::new();
     for step in data.chunks_exact(3).take(100) {
@@ -117,6 +112,10 @@ async fn run(guarded: &Guarded, data: &[u8]) {
         match step[0] % 8 {
             0..3 => {
                 let perm_type = i32::from(step[0] % 3);
+                // What is granted twice is changed or granted besides, depending on its place among others: as in etcd.
+                if granted.remove(&(begin.clone(), end.clone())).is_some() {
+                    assert!(guarded.revoke(begin.clone(), end.clone()).await);
+                }
                 let perm = Permission { perm_type, key: begin.clone(), range_end: end.clone() };
                 let grant =
                     AuthRoleGrantPermissionRequest { name: "r".to_owned(), perm: Some(perm) };
@@ -125,13 +124,8 @@ async fn run(guarded: &Guarded, data: &[u8]) {
                 }
             }
             3 => {
-                let revoke = AuthRoleRevokePermissionRequest {
-                    role: "r".to_owned(),
-                    key: begin.clone(),
-                    range_end: end.clone(),
-                };
-                let revoked = peer.call(auth::ROLE_REVOKE_PERMISSION, &revoke, root).await;
-                assert_eq!(revoked.is_some(), granted.remove(&(begin, end)).is_some());
+                let revoked = guarded.revoke(begin.clone(), end.clone()).await;
+                assert_eq!(revoked, granted.remove(&(begin, end)).is_some());
             }
             write => {
                 let asked = span(&begin, &end);
@@ -164,5 +158,9 @@ async fn run(guarded: &Guarded, data: &[u8]) {
                 assert_eq!(may, cover(&spans, &asked), "{begin:?} to {end:?} with {spans:?}");
             }
         }
+    }
+    // The next run begins without permissions.
+    for (key, end) in granted.into_keys() {
+        assert!(guarded.revoke(key, end).await);
     }
 }
