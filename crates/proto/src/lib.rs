@@ -35,8 +35,8 @@ pub mod method;
 pub use code::Code;
 pub use error::{Applied, ServerError, VersionLine};
 pub use generated::{
-    authpb, etcdserverpb, grpc_health_v1, leasepb, membershippb, mvccpb, raftpb, snappb,
-    v3electionpb, v3lockpb, walpb,
+    authpb, etcdserverpb, grpc_health_v1, grpc_reflection_v1, leasepb, membershippb, mvccpb,
+    raftpb, snappb, v3electionpb, v3lockpb, walpb,
 };
 pub use header::HasHeader;
 

@@ -21,7 +21,10 @@ use crate::ServerError;
 
 mod table;
 
-pub use table::{ALL, auth, cluster, election, health, kv, lease, lock, maintenance, watch};
+pub use table::{
+    ALL, auth, cluster, election, health, kv, lease, lock, maintenance, reflection,
+    reflection_v1alpha, watch,
+};
 
 /// Which side of a call sends a stream of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

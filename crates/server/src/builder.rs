@@ -169,9 +169,10 @@ impl ServerBuilder {
         self
     }
 
-    /// Names that the JSON gateway is asked by, besides `localhost` and addresses of the loopback: what the `Host` header of a
-    /// request may say, and the `Origin` of a page that makes one. `*` is any. None by default: the gateway is for this
-    /// machine alone, and a page in its browser is kept out whatever name it gives this machine.
+    /// Names that the JSON gateway is asked by, besides `localhost` and addresses of the loopback, which only those can use
+    /// who are on this machine: what the `Host` header of a request may say, and the `Origin` of a page that makes one. `*`
+    /// is any. None by default: the gateway is for this machine alone, and a page in its browser is kept out whatever name
+    /// it gives this machine.
     pub fn gateway_hosts<H: Into<String>>(mut self, hosts: impl IntoIterator<Item = H>) -> Self {
         self.config.gateway_hosts = hosts.into_iter().map(Into::into).collect();
         self
@@ -216,7 +217,7 @@ impl ServerBuilder {
         let durable = storage.is_durable();
         if durable {
             state.keep_journal();
-            state.save_member();
+            state.save_members();
         }
         let node = Arc::new(Node::new(state, clock, durable));
         Ok(Server::new(node, listeners, urls, storage))

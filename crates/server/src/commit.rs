@@ -11,7 +11,10 @@ use etcdkit_proto::etcdserverpb::AlarmType;
 use etcdkit_proto::{Code, ServerError};
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::clock::stopwatch;
+use crate::histogram::Histogram;
 use crate::node::Node;
+use crate::state::State;
 use crate::status::{Result, Status};
 use crate::storage::{Storage, StorageError};
 use crate::task;
@@ -29,7 +32,8 @@ pub(crate) struct Commits {
     defragment: Mutex<Vec<oneshot::Sender<Result<()>>>>,
     pub(crate) size: AtomicU64,
     pub(crate) syncs: AtomicU64,
-    pub(crate) batches: AtomicU64,
+    /// How long batches took until they were durable.
+    pub(crate) batches: Histogram,
 }
 
 /// How far the storage is.
@@ -82,7 +86,7 @@ impl Commits {
             defragment: Mutex::default(),
             size: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
-            batches: AtomicU64::new(0),
+            batches: Histogram::default(),
         }
     }
 
@@ -162,10 +166,13 @@ impl Node {
             let (batch, revision) = state.take_batch();
             (batch, revision, state.index)
         };
+        let time = stopwatch();
         let outcome = if batch.is_empty() { Ok(()) } else { storage.commit(&batch) };
         let index = match outcome {
             Ok(()) => {
-                self.commits().batches.fetch_add(u64::from(!batch.is_empty()), Ordering::Relaxed);
+                if !batch.is_empty() {
+                    self.commits().batches.observe(time());
+                }
                 self.state_mut().publish(revision);
                 self.commits().progress.send_modify(|progress| progress.index = index);
                 index
@@ -191,11 +198,12 @@ impl Node {
     /// The disk is full: the state becomes again what is on it, and what was applied since then is answered by that. Nobody
     /// saw any of it. The alarm is raised, and stored if there is room for as much.
     ///
-    /// Everybody waits while the storage is read.
+    /// Nobody waits while the storage is read: who writes meanwhile loses that too.
     fn go_back(&self, storage: &mut dyn Storage) -> Result<u64, StorageError> {
+        let stored = State::of_storage(Arc::clone(&self.config), storage, self.now())?;
         let mut state = self.state_mut();
         let lost = state.index;
-        state.go_back(storage, self.now())?;
+        let before = state.go_back(stored, self.now());
         state.raise(AlarmType::NoSpace);
         let (alarm, _) = state.take_batch();
         match storage.commit(&alarm) {
@@ -204,6 +212,7 @@ impl Node {
             Err(error) => return Err(error),
         }
         drop(state);
+        drop(before);
         self.commits().progress.send_modify(|progress| progress.lose(lost));
         self.leases_changed.notify_one();
         self.compacted.notify_one();

@@ -105,7 +105,8 @@ impl Faults {
         self.change(path, |call| call.delay = time);
     }
 
-    /// The member knows no leader: calls fail with "etcdserver: no leader", and so do streams that asked for one.
+    /// The member knows no leader: calls fail with "etcdserver: no leader", and so do streams that asked for one. What a
+    /// member answers by itself goes on, unless the call asked for a leader: serializable reads, its status, its hashes.
     pub fn lose_leader(&self) {
         self.inner.any.store(true, Ordering::Relaxed);
         self.inner.leaderless.send_replace(true);

@@ -1,6 +1,7 @@
 //! What a connection speaks: its first bytes say so.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,8 +16,31 @@ use crate::node::Node;
 /// With which every HTTP/2 connection begins.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// What is known of the other end of a connection, whatever it says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Peer {
+    /// The name in the certificate that it proved to have.
+    pub(crate) common_name: Option<Arc<str>>,
+    /// Whether it certainly is on this machine.
+    pub(crate) is_local: bool,
+}
+
+impl Peer {
+    /// Somebody on this machine.
+    pub(crate) const fn local() -> Self {
+        Self { common_name: None, is_local: true }
+    }
+
+    /// Whoever is at `remote`, and came to `local`.
+    pub(crate) fn at(remote: IpAddr, local: Option<IpAddr>) -> Self {
+        let remote = remote.to_canonical();
+        let same = local.is_some_and(|local| local.to_canonical() == remote);
+        Self { common_name: None, is_local: same || remote.is_loopback() }
+    }
+}
+
 /// Serves a connection until it ends.
-pub(crate) async fn serve<T>(mut io: T, node: Arc<Node>, common_name: Option<Arc<str>>)
+pub(crate) async fn serve<T>(mut io: T, node: Arc<Node>, peer: Peer)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -28,10 +52,11 @@ where
         }
         let compared = first.len().min(PREFACE.len());
         if first.get(..compared) != PREFACE.get(..compared) {
-            return http::serve(Rewound { first: first.freeze(), io }, node).await;
+            let io = Rewound { first: first.freeze(), io };
+            return http::serve(io, node, peer.is_local).await;
         }
     }
-    grpc::serve(Rewound { first: first.freeze(), io }, node, common_name).await;
+    grpc::serve(Rewound { first: first.freeze(), io }, node, peer.common_name).await;
 }
 
 /// A stream of which some bytes were looked at already.
@@ -84,5 +109,27 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Rewound<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_from_an_address_of_this_machine_is_on_it() {
+        for (remote, local, expected) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "10.0.0.5", true),
+            ("::1", "::1", true),
+            ("::ffff:127.0.0.1", "::ffff:127.0.0.1", true),
+            ("10.0.0.5", "10.0.0.5", true),
+            ("10.0.0.6", "10.0.0.5", false),
+            ("2001:db8::1", "2001:db8::2", false),
+        ] {
+            let (remote, local): (IpAddr, IpAddr) =
+                (remote.parse().unwrap(), local.parse().unwrap());
+            assert_eq!(Peer::at(remote, Some(local)).is_local, expected, "{remote} to {local}");
+        }
     }
 }

@@ -68,6 +68,7 @@ mod error;
 mod fault;
 mod front;
 mod grpc;
+mod histogram;
 mod http;
 mod identity;
 mod lease;

@@ -9,10 +9,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::clock;
 use crate::error::Error;
+use crate::front::{self, Peer};
 use crate::node::Node;
 use crate::task::{Task, spawn, spawn_into};
-use crate::{clock, front};
 
 /// How long accepting rests when the process has no more file descriptors.
 const REST: std::time::Duration = std::time::Duration::from_millis(50);
@@ -46,22 +47,22 @@ impl Wrapping {
     }
 
     #[cfg(feature = "tls")]
-    async fn serve<T: Io>(&self, io: T, node: Arc<Node>) {
+    async fn serve<T: Io>(&self, io: T, node: Arc<Node>, mut peer: Peer) {
         let Some(acceptor) = &self.acceptor else {
-            return front::serve(io, node, None).await;
+            return front::serve(io, node, peer).await;
         };
         let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(io)).await;
         let Ok(Ok(stream)) = shaken else { return };
         let certificates = stream.get_ref().1.peer_certificates();
-        let name = certificates
+        peer.common_name = certificates
             .and_then(|certificates| certificates.first())
             .and_then(|certificate| crate::tls::common_name(certificate));
-        front::serve(stream, node, name).await;
+        front::serve(stream, node, peer).await;
     }
 
     #[cfg(not(feature = "tls"))]
-    async fn serve<T: Io>(&self, io: T, node: Arc<Node>) {
-        front::serve(io, node, None).await;
+    async fn serve<T: Io>(&self, io: T, node: Arc<Node>, peer: Peer) {
+        front::serve(io, node, peer).await;
     }
 }
 
@@ -151,25 +152,26 @@ impl Listener {
     async fn accept(&self, node: &Arc<Node>, connections: &mut JoinSet<()>) -> io::Result<()> {
         match &self.socket {
             Socket::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
+                let (stream, remote) = listener.accept().await?;
                 // A connection that is gone already shows it when it is read.
                 let _ = stream.set_nodelay(true);
-                self.spawn(stream, node, connections);
+                let local = stream.local_addr().ok().map(|address| address.ip());
+                self.spawn(stream, Peer::at(remote.ip(), local), node, connections);
             }
             #[cfg(unix)]
             Socket::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                self.spawn(stream, node, connections);
+                self.spawn(stream, Peer::local(), node, connections);
             }
         }
         Ok(())
     }
 
-    fn spawn<T: Io>(&self, stream: T, node: &Arc<Node>, connections: &mut JoinSet<()>) {
+    fn spawn<T: Io>(&self, stream: T, peer: Peer, node: &Arc<Node>, connections: &mut JoinSet<()>) {
         let node = Arc::clone(node);
         let wrapping = self.wrapping.clone();
         spawn_into(connections, async move {
-            node.while_connected(wrapping.serve(stream, Arc::clone(&node))).await;
+            node.while_connected(wrapping.serve(stream, Arc::clone(&node), peer)).await;
         });
     }
 }

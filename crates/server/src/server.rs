@@ -14,11 +14,12 @@ use crate::clock::Clock;
 use crate::config::AutoCompaction;
 use crate::error::Error;
 use crate::fault::Faults;
+use crate::front::{self, Peer};
 use crate::listen::Listener;
 use crate::node::Node;
+use crate::state::State;
 use crate::storage::Storage;
 use crate::task::{Task, spawn, spawn_into};
-use crate::{front, state::State};
 
 /// How much one side of an in-process connection may write before the other reads.
 const BUFFER: usize = 256 * 1024;
@@ -100,7 +101,7 @@ impl Server {
     #[must_use]
     pub fn connect(&self) -> DuplexStream {
         let (ours, theirs) = tokio::io::duplex(BUFFER);
-        self.serve_connection(ours);
+        serve(&self.node, &self.connections, ours, Peer::local());
         theirs
     }
 
@@ -133,17 +134,18 @@ impl Server {
                 return Err(io::Error::new(io::ErrorKind::ConnectionRefused, text));
             };
             let (ours, theirs) = tokio::io::duplex(BUFFER);
-            serve(&node, &connections, ours);
+            serve(&node, &connections, ours, Peer::local());
             Ok(theirs)
         }
     }
 
-    /// Serves a connection that somebody else accepted, until it ends.
+    /// Serves a connection that somebody else accepted, until it ends. Where it comes from nobody knows: the JSON gateway is
+    /// for those who ask by a name that [`ServerBuilder::gateway_hosts`] allows.
     pub fn serve_connection<T>(&self, io: T)
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        serve(&self.node, &self.connections, io);
+        serve(&self.node, &self.connections, io, Peer::default());
     }
 
     /// What can be made to go wrong.
@@ -219,14 +221,14 @@ impl fmt::Debug for Server {
     }
 }
 
-fn serve<T>(node: &Arc<Node>, connections: &Mutex<JoinSet<()>>, io: T)
+fn serve<T>(node: &Arc<Node>, connections: &Mutex<JoinSet<()>>, io: T, peer: Peer)
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let node = Arc::clone(node);
     let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
     spawn_into(&mut connections, async move {
-        node.while_connected(front::serve(io, Arc::clone(&node), None)).await;
+        node.while_connected(front::serve(io, Arc::clone(&node), peer)).await;
     });
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct State {
     pub(crate) tokens: Tokens,
     pub(crate) alarms: BTreeSet<Alarm>,
     pub(crate) member: Member,
+    /// A member without a vote that was added. Nobody waits for it.
+    pub(crate) learner: Option<Member>,
     /// The version that the cluster was told to go down to.
     pub(crate) downgrade: Option<String>,
     pub(crate) hub: Hub,
@@ -111,6 +113,7 @@ impl State {
             auth: Auth::default(),
             alarms: BTreeSet::new(),
             member,
+            learner: None,
             downgrade: None,
             journal: Journal::default(),
             compactions: VecDeque::new(),

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use etcdkit_datadir::schema::{ConfState, Downgrade, Member as SavedMember, RevisionKey};
 use etcdkit_proto::authpb::{Role, User};
-use etcdkit_proto::etcdserverpb::AlarmMember;
+use etcdkit_proto::etcdserverpb::{AlarmMember, Member};
 use etcdkit_proto::leasepb::Lease;
 use prost::Message;
 
-use crate::config::{CLUSTER_VERSION, STORAGE_VERSION};
+use crate::config::{CLUSTER_VERSION, Config, STORAGE_VERSION};
 use crate::lease::Now;
 use crate::mvcc::Compaction;
 use crate::state::{State, revision_bytes};
@@ -41,10 +41,11 @@ impl State {
         for lease in self.lessor.saved() {
             add(Bucket::Lease, &lease.id.to_be_bytes(), lease.encode_to_vec());
         }
-        let member = self.saved_member();
-        add(Bucket::Members, format!("{:x}", member.id).as_bytes(), member.encode().into_bytes());
-        let voters = format!(r#"{{"voters":[{}],"auto_leave":false}}"#, member.id);
-        add(Bucket::Meta, b"confState", voters.into_bytes());
+        for member in self.saved_members() {
+            let id = format!("{:x}", member.id);
+            add(Bucket::Members, id.as_bytes(), member.encode().into_bytes());
+        }
+        add(Bucket::Meta, b"confState", self.conf_state().into_bytes());
         add(Bucket::Meta, b"consistent_index", self.index.to_be_bytes().to_vec());
         if self.store.compacted() >= 0 {
             let finished =
@@ -103,8 +104,16 @@ impl State {
                     .map_err(|error| StorageError::Corrupt(format!("{error}")))?;
                 self.downgrade = saved.enabled.then_some(saved.target_version);
             }
-            // Who this member is, its settings say.
-            Bucket::Cluster | Bucket::Members | Bucket::MembersRemoved => {}
+            Bucket::Members => {
+                let saved = SavedMember::decode(value)
+                    .map_err(|error| StorageError::Corrupt(format!("{error}")))?;
+                // Who this member is, its settings say.
+                if saved.is_learner {
+                    let SavedMember { id, peer_urls, is_learner, .. } = saved;
+                    self.learner = Some(Member { id, peer_urls, is_learner, ..Member::default() });
+                }
+            }
+            Bucket::Cluster | Bucket::MembersRemoved => {}
         }
         Ok(())
     }
@@ -126,12 +135,21 @@ impl State {
         self.publish(now);
     }
 
-    /// Becomes what a storage holds, which is behind. Connections, watchers and tokens stay, leases go on where they are,
-    /// and what counts requests does not go back.
-    pub(crate) fn go_back(&mut self, storage: &mut dyn Storage, now: Now) -> Result<()> {
-        let mut state = Self::new(Arc::clone(&self.config), 0);
+    /// A state that holds what a storage does, and nothing else.
+    pub(crate) fn of_storage(
+        config: Arc<Config>,
+        storage: &mut dyn Storage,
+        now: Now,
+    ) -> Result<Self> {
+        let mut state = Self::new(config, 0);
         storage.load(&mut |bucket, key, value| state.import(bucket, key, value, now))?;
         state.imported();
+        Ok(state)
+    }
+
+    /// Becomes what a storage holds, which is behind, and returns what it was. Connections, watchers and tokens stay, leases
+    /// go on where they are, and what counts requests does not go back.
+    pub(crate) fn go_back(&mut self, mut state: Self, now: Now) -> Self {
         // Those that were ended and are back are ended again soon, but not at once: there is still no room.
         state.lessor.go_on_from(&self.lessor, now + RETRY);
         state.index = self.index + 1;
@@ -143,21 +161,34 @@ impl State {
         mem::swap(&mut state.hashes, &mut self.hashes);
         mem::swap(&mut state.copies, &mut self.copies);
         mem::swap(&mut state.member, &mut self.member);
-        *self = state;
+        let before = mem::replace(self, state);
         if journals {
             self.keep_journal();
         }
-        Ok(())
+        before
     }
 
-    /// This member as the bucket `members` has it.
-    pub(crate) fn saved_member(&self) -> SavedMember {
-        let mut member = SavedMember::default();
-        member.id = self.member.id;
-        member.name.clone_from(&self.member.name);
-        member.peer_urls.clone_from(&self.member.peer_urls);
-        member.client_urls.clone_from(&self.member.client_urls);
-        member
+    /// The members as the bucket `members` has them.
+    pub(crate) fn saved_members(&self) -> impl Iterator<Item = SavedMember> + use<> {
+        let saved = [Some(&self.member), self.learner.as_ref()].map(|member| {
+            let member = member?;
+            let mut saved = SavedMember::default();
+            saved.id = member.id;
+            saved.name.clone_from(&member.name);
+            saved.peer_urls.clone_from(&member.peer_urls);
+            saved.client_urls.clone_from(&member.client_urls);
+            saved.is_learner = member.is_learner;
+            Some(saved)
+        });
+        saved.into_iter().flatten()
+    }
+
+    /// Who votes, and who does not, as the bucket `meta` has it.
+    fn conf_state(&self) -> String {
+        let voter = self.member.id;
+        let learner = self.learner.as_ref().map(|member| format!(r#""learners":[{}],"#, member.id));
+        let learner = learner.unwrap_or_default();
+        format!(r#"{{"voters":[{voter}],{learner}"auto_leave":false}}"#)
     }
 }
 
@@ -188,8 +219,8 @@ mod tests {
     use std::time::Duration;
 
     use etcdkit_proto::etcdserverpb::{
-        AlarmType, AuthRoleAddRequest, CompactionRequest, LeaseGrantRequest, PutRequest,
-        RangeRequest,
+        AlarmType, AuthRoleAddRequest, CompactionRequest, LeaseGrantRequest, MemberAddRequest,
+        PutRequest, RangeRequest,
     };
 
     use super::*;
@@ -220,6 +251,9 @@ mod tests {
         state.user_add(None, "root", Some("hash".to_owned())).unwrap();
         state.role_add(None, &AuthRoleAddRequest { name: "r".to_owned() }).unwrap();
         state.raise(AlarmType::NoSpace);
+        let learner = ["http://10.0.0.9:2380".to_owned()].to_vec();
+        let add = MemberAddRequest { peer_urls: learner, is_learner: true };
+        state.member_add(None, &add, now).unwrap();
         let revision = state.store.revision();
         state.publish(revision);
 

@@ -1,5 +1,6 @@
-//! `cargo xtask codegen`: turns `crates/proto/proto/*.proto` into `crates/proto/src/generated/`, and into the
-//! [table](schema) that the embedded server's gateway translates by.
+//! `cargo xtask codegen`: turns `crates/proto/proto/*.proto` into `crates/proto/src/generated/`, into the
+//! [table](schema) that the embedded server's gateway translates by, and into the [descriptors](reflection) that it hands
+//! out.
 //!
 //! protox compiles the files to descriptors, [`model`] lowers those to what Rust needs to know, and
 //! [`message`], [`oneof`] and [`enumeration`] write it down; rustfmt gives it its form. The output
@@ -16,6 +17,7 @@ mod message;
 mod model;
 mod names;
 mod oneof;
+mod reflection;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -30,10 +32,12 @@ use prost_types::FileDescriptorSet;
 pub(crate) fn run(check: bool) -> Result<(), String> {
     let proto = workspace().join("crates/proto");
     let descriptors = files::compile(&proto.join("proto"))?;
-    let table = BTreeMap::from([("mod.rs".to_owned(), schema::emit(&descriptors)?)]);
+    let alone = |source: String| BTreeMap::from([("mod.rs".to_owned(), source)]);
+    let server = workspace().join("crates/server/src");
     for (target, generated) in [
         (proto.join("src/generated"), generate(&descriptors)?),
-        (workspace().join("crates/server/src/http/gateway/schema"), table),
+        (server.join("http/gateway/schema"), alone(schema::emit(&descriptors)?)),
+        (server.join("service/reflection/descriptors"), alone(reflection::emit(&descriptors)?)),
     ] {
         if check {
             files::compare(&target, &generated)?;

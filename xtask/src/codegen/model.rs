@@ -227,6 +227,7 @@ impl Lowering<'_> {
         }
         let kind = match field.r#type() {
             Type::Bool => Kind::Scalar("bool", "bool"),
+            Type::Int32 => Kind::Scalar("int32", "i32"),
             Type::Int64 => Kind::Scalar("int64", "i64"),
             Type::Uint64 => Kind::Scalar("uint64", "u64"),
             Type::Uint32 => Kind::Scalar("uint32", "u32"),

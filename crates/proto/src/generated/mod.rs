@@ -5,6 +5,7 @@
 pub mod authpb;
 pub mod etcdserverpb;
 pub mod grpc_health_v1;
+pub mod grpc_reflection_v1;
 pub mod leasepb;
 pub mod membershippb;
 pub mod mvccpb;

@@ -8,6 +8,7 @@ use super::{Class, Method, MethodInfo, Patience, Shape};
 use crate::ServerError;
 use crate::etcdserverpb::*;
 use crate::grpc_health_v1::{HealthCheckRequest, HealthCheckResponse};
+use crate::grpc_reflection_v1::{ServerReflectionRequest, ServerReflectionResponse};
 use crate::v3electionpb::*;
 use crate::v3lockpb::*;
 
@@ -227,5 +228,19 @@ methods! {
         CHECK = "Check", HealthCheckRequest => HealthCheckResponse, Unary, Read, Read;
         /// Reports the status, now and whenever it changes.
         WATCH = "Watch", HealthCheckRequest => HealthCheckResponse, ServerStream, Read, Stream;
+    }
+
+    /// The standard reflection service, which etcd does not have and etcdkit's server has.
+    reflection = "grpc.reflection.v1.ServerReflection" {
+        /// Answers questions about services and messages.
+        INFO = "ServerReflectionInfo", ServerReflectionRequest => ServerReflectionResponse,
+            Bidi, Read, Stream;
+    }
+
+    /// The reflection service by its older name; its messages are the same.
+    reflection_v1alpha = "grpc.reflection.v1alpha.ServerReflection" {
+        /// Answers questions about services and messages.
+        INFO = "ServerReflectionInfo", ServerReflectionRequest => ServerReflectionResponse,
+            Bidi, Read, Stream;
     }
 }

@@ -1,9 +1,13 @@
-//! The one member, and what it cannot do alone.
+//! The one member, a learner that it can be told to wait for, and what it cannot do alone.
+
+use std::iter;
+use std::time::Duration;
 
 use etcdkit_proto::ServerError;
 use etcdkit_proto::etcdserverpb::*;
 
 use crate::auth::Who;
+use crate::identity::Identity;
 use crate::state::State;
 use crate::status::Result;
 use crate::storage::Bucket;
@@ -14,28 +18,52 @@ impl State {
         Ok(MemberListResponse { header: Some(self.header(0)), members: self.members() })
     }
 
-    /// A voter more would leave one of two started, and a learner could never catch up.
+    /// A voter more would leave one of two started. A learner has no vote: it is taken in, and waited for in vain.
+    /// `time_of_day` makes its id differ from that of one that was added and removed before.
     pub(crate) fn member_add(
-        &self,
+        &mut self,
         who: Option<&Who>,
         request: &MemberAddRequest,
+        time_of_day: Duration,
     ) -> Result<MemberAddResponse> {
         self.auth.check_root(who)?;
         check_urls(&request.peer_urls)?;
-        if request.peer_urls.iter().any(|url| self.member.peer_urls.contains(url)) {
-            return Err(ServerError::PeerUrlExist.into());
+        let added = time_of_day.as_secs().to_string();
+        let id = Identity::derive(&request.peer_urls, &added).member;
+        if self.member_with(id).is_ok() {
+            return Err(ServerError::MemberExist.into());
         }
-        Err(ServerError::Unhealthy.into())
+        self.are_free(&request.peer_urls, None)?;
+        if !request.is_learner {
+            return Err(ServerError::Unhealthy.into());
+        }
+        if self.learner.is_some() {
+            return Err(ServerError::TooManyLearners.into());
+        }
+        let learner = Member {
+            id,
+            peer_urls: request.peer_urls.clone(),
+            is_learner: true,
+            ..Member::default()
+        };
+        self.learner = Some(learner.clone());
+        self.save_members();
+        let (header, members) = (Some(self.header(0)), self.members());
+        Ok(MemberAddResponse { header, member: Some(learner), members })
     }
 
     pub(crate) fn member_remove(
-        &self,
+        &mut self,
         who: Option<&Who>,
         request: &MemberRemoveRequest,
     ) -> Result<MemberRemoveResponse> {
         self.auth.check_root(who)?;
-        self.is_member(request.id)?;
-        Err(ServerError::MemberNotEnoughStarted.into())
+        if self.member_with(request.id)?.id == self.member.id {
+            return Err(ServerError::MemberNotEnoughStarted.into());
+        }
+        self.learner = None;
+        self.journal.delete(Bucket::Members, format!("{:x}", request.id));
+        Ok(MemberRemoveResponse { header: Some(self.header(0)), members: self.members() })
     }
 
     pub(crate) fn member_update(
@@ -45,20 +73,23 @@ impl State {
     ) -> Result<MemberUpdateResponse> {
         self.auth.check_root(who)?;
         check_urls(&request.peer_urls)?;
-        self.is_member(request.id)?;
-        self.member.peer_urls.clone_from(&request.peer_urls);
-        self.save_member();
+        self.member_with(request.id)?;
+        self.are_free(&request.peer_urls, Some(request.id))?;
+        self.member_with(request.id)?.peer_urls.clone_from(&request.peer_urls);
+        self.save_members();
         Ok(MemberUpdateResponse { header: Some(self.header(0)), members: self.members() })
     }
 
     pub(crate) fn member_promote(
-        &self,
+        &mut self,
         who: Option<&Who>,
         request: &MemberPromoteRequest,
     ) -> Result<MemberPromoteResponse> {
         self.auth.check_root(who)?;
-        self.is_member(request.id)?;
-        Err(ServerError::MemberNotLearner.into())
+        let learner = self.member_with(request.id)?.is_learner;
+        // Nobody is behind the learner who could catch up.
+        Err(if learner { ServerError::LearnerNotReady } else { ServerError::MemberNotLearner }
+            .into())
     }
 
     pub(crate) fn move_leader(
@@ -74,17 +105,34 @@ impl State {
         }
     }
 
+    /// Sorted by their first URL, as etcd has them.
     fn members(&self) -> Vec<Member> {
-        vec![self.member.clone()]
+        let mut members: Vec<Member> =
+            iter::once(&self.member).chain(&self.learner).cloned().collect();
+        members.sort_by(|a, b| a.peer_urls.first().cmp(&b.peer_urls.first()));
+        members
     }
 
-    fn is_member(&self, id: u64) -> Result<()> {
-        if id == self.identity.member { Ok(()) } else { Err(ServerError::MemberNotFound.into()) }
+    fn member_with(&mut self, id: u64) -> Result<&mut Member> {
+        let mut members = iter::once(&mut self.member).chain(&mut self.learner);
+        members.find(|member| member.id == id).ok_or_else(|| ServerError::MemberNotFound.into())
     }
 
-    pub(crate) fn save_member(&mut self) {
-        let member = self.saved_member();
-        self.journal.put(Bucket::Members, format!("{:x}", member.id), member.encode());
+    /// Whether no member has one of the URLs, but for the one that is to get them.
+    fn are_free(&self, urls: &[String], except: Option<u64>) -> Result<()> {
+        let mut others = iter::once(&self.member)
+            .chain(&self.learner)
+            .filter(|member| Some(member.id) != except);
+        if others.any(|other| urls.iter().any(|url| other.peer_urls.contains(url))) {
+            return Err(ServerError::PeerUrlExist.into());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn save_members(&mut self) {
+        for member in self.saved_members() {
+            self.journal.put(Bucket::Members, format!("{:x}", member.id), member.encode());
+        }
     }
 }
 

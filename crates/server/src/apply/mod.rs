@@ -17,7 +17,7 @@ mod txn;
 
 pub(crate) use check::{check_delete, check_put, check_range, check_txn};
 pub(crate) use range::{Selection, has_filters};
-pub(crate) use txn::is_read_only;
+pub(crate) use txn::{is_read_only, is_serializable};
 
 use etcdkit_proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};
 

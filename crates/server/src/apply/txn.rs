@@ -29,6 +29,14 @@ pub(crate) fn is_read_only(request: &TxnRequest) -> bool {
     operations.all(|operation| matches!(operation.request, Some(Request::Range(_))))
 }
 
+/// Whether a transaction is of reads alone that need no leader.
+pub(crate) fn is_serializable(request: &TxnRequest) -> bool {
+    let mut operations = request.success.iter().chain(&request.failure);
+    operations.all(
+        |operation| matches!(&operation.request, Some(Request::Range(range)) if range.serializable),
+    )
+}
+
 impl State {
     /// Runs a transaction of reads alone, at what was published.
     pub(crate) fn read_txn(&self, who: Option<&Who>, request: &TxnRequest) -> Result<TxnResponse> {

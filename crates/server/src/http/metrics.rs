@@ -23,7 +23,6 @@ pub(super) fn text(node: &Node) -> String {
     };
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let revision = |revision: i64| u64::try_from(revision).unwrap_or_default();
-    let batches = node.commits().batches.load(Ordering::Relaxed);
     let syncs = node.commits().syncs.load(Ordering::Relaxed);
     let quota = node.config.quota_backend_bytes;
     let mut out = String::new();
@@ -81,13 +80,7 @@ pub(super) fn text(node: &Node) -> String {
             "Watches that lag.",
             count(state.hub.lagging()),
         ),
-        (
-            "etcd_disk_backend_commit_duration_seconds_count",
-            COUNTER,
-            "Batches committed to the storage.",
-            batches,
-        ),
-        ("etcd_disk_wal_fsync_duration_seconds_count", COUNTER, "Syncs of the storage.", syncs),
+        ("etcdkit_server_storage_syncs_total", COUNTER, "Syncs of the storage.", syncs),
     ] {
         // Writing to a string cannot fail.
         let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
@@ -113,6 +106,13 @@ pub(super) fn text(node: &Node) -> String {
         );
     }
     drop(state);
+    // There is no log beside the storage: a batch is durable when it is committed.
+    for (name, help) in [
+        ("etcd_disk_wal_fsync_duration_seconds", "How long it took until requests were durable."),
+        ("etcd_disk_backend_commit_duration_seconds", "How long commits to the storage took."),
+    ] {
+        node.commits().batches.write(name, help, &mut out);
+    }
     calls(node, &mut out);
     out
 }

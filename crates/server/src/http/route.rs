@@ -17,11 +17,11 @@ pub(super) enum Answer {
     Gateway(&'static str),
 }
 
-pub(super) async fn route(node: &Arc<Node>, head: &Head) -> Answer {
+pub(super) async fn route(node: &Arc<Node>, head: &Head, is_local: bool) -> Answer {
     if let Some(path) =
         head.path.strip_prefix("/v3/").or_else(|| head.path.strip_prefix("/v3beta/"))
     {
-        return gateway(node, head, path);
+        return gateway(node, head, is_local, path);
     }
     let known = ["/health", "/version", "/metrics", "/livez", "/readyz"];
     let name =
@@ -50,15 +50,15 @@ fn version() -> Response {
     Response::json(200, body)
 }
 
-/// Only who asks for this machine by one of its own names gets through to the gateway: a page in a browser must not, whatever
-/// name it has made point here.
-fn gateway(node: &Node, head: &Head, path: &str) -> Answer {
+/// Only who is on this machine and asks for it by one of its own names gets through to the gateway, and who asks by a name
+/// that is allowed: a page in a browser must not, whatever name it has made point here.
+fn gateway(node: &Node, head: &Head, is_local: bool, path: &str) -> Answer {
     let refused = |status, code, text| {
         let body = format!(r#"{{"code":{code},"message":"{text}"}}"#);
         Answer::Whole(Response::json(status, body))
     };
     let host = head.header("host").unwrap_or_default();
-    if !allowed(node, host) {
+    if !allowed(node, is_local, host) {
         return refused(
             403,
             7,
@@ -67,7 +67,7 @@ fn gateway(node: &Node, head: &Head, path: &str) -> Answer {
     }
     let origin =
         head.header("origin").map(|origin| origin.split_once("://").map_or("", |(_, host)| host));
-    if origin.is_some_and(|origin| !allowed(node, origin)) {
+    if origin.is_some_and(|origin| !allowed(node, is_local, origin)) {
         return refused(
             403,
             7,
@@ -82,14 +82,14 @@ fn gateway(node: &Node, head: &Head, path: &str) -> Answer {
     }
 }
 
-fn allowed(node: &Node, host: &str) -> bool {
+fn allowed(node: &Node, is_local: bool, host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
     };
-    let loopback = name.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-    loopback
-        || name.eq_ignore_ascii_case("localhost")
+    let own_name = name.eq_ignore_ascii_case("localhost")
+        || name.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    is_local && own_name
         || node
             .config
             .gateway_hosts

@@ -1,14 +1,11 @@
 //! Removing what a compaction made unreadable, a little at a time.
 
-use std::borrow::Borrow as _;
-
 use etcdkit_datadir::schema::RevisionKey;
 
-use super::index::Key;
 use super::log::Stamp;
 use super::store::Store;
 
-/// Keys of the index looked at in one step: well below a millisecond under the lock.
+/// Keys of the index looked at in one step, about: well below a millisecond under the lock.
 const KEYS: usize = 1000;
 
 /// A compaction under way: first the records, then the index.
@@ -24,8 +21,8 @@ pub(crate) struct Compaction {
 enum Phase {
     /// The next segment.
     Log(usize),
-    /// The next key.
-    Index(Key),
+    /// Where the next keys begin.
+    Index(Box<[u8]>),
     Done,
 }
 
@@ -61,10 +58,10 @@ impl Compaction {
                     Phase::Log(segment + 1)
                 } else {
                     log.drop_empty();
-                    Phase::Index(Key::default())
+                    Phase::Index(Box::default())
                 }
             }
-            Phase::Index(key) => match store.index.compact(key.borrow(), revision, KEYS) {
+            Phase::Index(start) => match store.index.compact(&start, revision, KEYS) {
                 Some(next) => Phase::Index(next),
                 None => Phase::Done,
             },

@@ -14,6 +14,7 @@ const SEGMENT: usize = 256 * 1024;
 const TOMBSTONE: u32 = 1 << 31;
 
 /// A revision in twelve bytes, with whether it is a deletion.
+#[repr(Rust, packed(4))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) main: i64,

@@ -10,6 +10,7 @@ mod lease;
 mod lock;
 mod maintenance;
 mod range_stream;
+mod reflection;
 mod route;
 mod session;
 mod snapshot;

@@ -1,8 +1,8 @@
 //! A range in pieces, all at one revision.
 
-use etcdkit_proto::Code;
 use etcdkit_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use etcdkit_proto::etcdserverpb::{RangeRequest, RangeResponse, RangeStreamResponse};
+use etcdkit_proto::{Code, ServerError};
 
 use crate::apply::{Ranged, has_filters};
 use crate::caller::Caller;
@@ -25,6 +25,9 @@ pub(super) async fn range_stream(
     if has_filters(&request) || !by_key {
         let text = "RangeStream only supports ascending keys without filters";
         return Err(Status::new(Code::Unimplemented, text));
+    }
+    if !request.serializable && !node.faults.has_leader() {
+        return Err(ServerError::NoLeader.into());
     }
     let range = request.range();
     let mut rest = request.clone();

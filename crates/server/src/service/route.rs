@@ -11,8 +11,12 @@ use etcdkit_proto::method::{
 use etcdkit_proto::{Code, ServerError};
 use prost::Message;
 
-use super::{auth, election, kv, lease, lock, maintenance, range_stream, snapshot, watch};
+use super::{
+    auth, election, kv, lease, lock, maintenance, range_stream, reflection, snapshot, watch,
+};
+use crate::apply::is_serializable;
 use crate::caller::Caller;
+use crate::clock::time_of_day;
 use crate::grpc::{Inbound, Outbound, decode, framed};
 use crate::node::Node;
 use crate::status::{Result, Status};
@@ -47,8 +51,7 @@ pub(crate) async fn unary(
     caller: &Caller,
     message: Bytes,
 ) -> Result<Vec<u8>> {
-    let always = path == care::STATUS.path() || path == health::CHECK.path();
-    if !always && !node.faults.has_leader() {
+    if !node.faults.has_leader() && (caller.needs_leader || !is_local(path, &message)?) {
         return Err(ServerError::NoLeader.into());
     }
     if path == keys::RANGE.path() {
@@ -71,7 +74,7 @@ pub(crate) async fn unary(
         elections::LEADER => |leader| election::leader(node, caller, &leader).map_err(Status::unknown)?;
         elections::RESIGN => |resign| election::resign(node, caller, resign).await.map_err(Status::unknown)?;
         cluster::MEMBER_LIST => |_| node.read_as(caller, |state, who| state.member_list(who)).await?;
-        cluster::MEMBER_ADD => |add| node.write_as(caller, |state, who| state.member_add(who, &add)).await?;
+        cluster::MEMBER_ADD => |add| node.write_as(caller, |state, who| state.member_add(who, &add, time_of_day())).await?;
         cluster::MEMBER_REMOVE => |remove| node.write_as(caller, |state, who| state.member_remove(who, &remove)).await?;
         cluster::MEMBER_UPDATE => |update| node.write_as(caller, |state, who| state.member_update(who, &update)).await?;
         cluster::MEMBER_PROMOTE => |promote| node.write_as(caller, |state, who| state.member_promote(who, &promote)).await?;
@@ -104,6 +107,27 @@ pub(crate) async fn unary(
     Err(unknown(path))
 }
 
+/// Whether a member answers a request by itself, without asking a leader.
+fn is_local(path: &str, message: &Bytes) -> Result<bool> {
+    let local = [
+        care::STATUS.path(),
+        care::HASH.path(),
+        care::HASH_KV.path(),
+        care::DEFRAGMENT.path(),
+        health::CHECK.path(),
+    ];
+    if path == keys::RANGE.path() {
+        return Ok(request(keys::RANGE, message.clone())?.serializable);
+    }
+    if path == keys::TXN.path() {
+        return Ok(is_serializable(&request(keys::TXN, message.clone())?));
+    }
+    if path == cluster::MEMBER_LIST.path() {
+        return Ok(!request(cluster::MEMBER_LIST, message.clone())?.linearizable);
+    }
+    Ok(local.contains(&path))
+}
+
 /// Serves a call in which either side streams.
 pub(crate) async fn stream(
     node: &Arc<Node>,
@@ -112,11 +136,17 @@ pub(crate) async fn stream(
     inbound: &mut Inbound,
     outbound: &mut Outbound,
 ) -> Result<()> {
+    if caller.needs_leader && !node.faults.has_leader() {
+        return Err(ServerError::NoLeader.into());
+    }
     if path == watches::WATCH.path() {
         return watch::watch(node, caller, inbound, outbound).await;
     }
     if path == leases::KEEP_ALIVE.path() {
         return lease::keep_alive(node, caller, inbound, outbound).await;
+    }
+    if [method::reflection::INFO.path(), method::reflection_v1alpha::INFO.path()].contains(&path) {
+        return reflection::info(inbound, outbound).await;
     }
     let message = inbound.only().await?;
     if path == keys::RANGE_STREAM.path() {

@@ -18,6 +18,7 @@ pub(crate) type Refused = (i32, String);
 pub(crate) struct Peer {
     send: SendRequest<Bytes>,
     pub(crate) token: Option<String>,
+    pub(crate) needs_leader: bool,
     driver: JoinHandle<()>,
 }
 
@@ -37,7 +38,7 @@ impl Peer {
         builder.initial_window_size(64 << 20).initial_connection_window_size(64 << 20);
         let (send, connection) = builder.handshake(io).await.unwrap();
         let driver = tokio::spawn(async move { drop(connection.await) });
-        Self { send, token: None, driver }
+        Self { send, token: None, needs_leader: false, driver }
     }
 
     fn request(&self, path: &str) -> Request<()> {
@@ -46,6 +47,9 @@ impl Peer {
             .header("te", "trailers");
         if let Some(token) = &self.token {
             request = request.header("token", token);
+        }
+        if self.needs_leader {
+            request = request.header("hasleader", "true");
         }
         request.body(()).unwrap()
     }

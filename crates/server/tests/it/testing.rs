@@ -6,9 +6,17 @@ use std::time::Duration;
 use etcdkit::config::RetryPolicy;
 use etcdkit::transport::in_process;
 use etcdkit::{CallOptions, Client, ErrorKind, Event, Get, Put, ServerError, Watch};
+use etcdkit_proto::etcdserverpb::request_op::Request;
+use etcdkit_proto::etcdserverpb::{
+    MemberAddRequest, MemberListRequest, MemberPromoteRequest, MemberRemoveRequest,
+    MemberUpdateRequest, MoveLeaderRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
+};
 use etcdkit_proto::v3lockpb::{LockRequest, UnlockRequest};
 use etcdkit_proto::{Code, method};
 use etcdkit_server::{AutoCompaction, Server};
+use etcdkit_testkit::etcd::{Etcd, Version};
+use prost::Message as _;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::peer::Peer;
@@ -117,6 +125,90 @@ async fn a_lost_leader_ends_what_needs_one() {
     assert_eq!(error.server_error(), Some(ServerError::NoLeader), "{error}");
     server.faults().elect_leader();
     client.put("a", "1").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_member_without_a_leader_answers_what_it_knows_by_itself() {
+    let server = Server::start_ephemeral().await.unwrap();
+    let mut peer = Peer::over(server.connect()).await;
+    server.faults().lose_leader();
+    let get = |serializable| RangeRequest { key: "a".into(), serializable, ..Default::default() };
+    let txn = |serializable| TxnRequest {
+        success: vec![RequestOp { request: Some(Request::Range(get(serializable))) }],
+        ..Default::default()
+    };
+    let put = PutRequest { key: "a".into(), ..Default::default() };
+    let calls = |serializable: bool| {
+        [
+            (method::kv::RANGE.path(), get(serializable).encode_to_vec()),
+            (method::kv::TXN.path(), txn(serializable).encode_to_vec()),
+            (
+                method::cluster::MEMBER_LIST.path(),
+                MemberListRequest { linearizable: !serializable }.encode_to_vec(),
+            ),
+        ]
+    };
+    let lost = Err((14, "etcdserver: no leader".to_owned()));
+    for (path, message) in calls(true) {
+        peer.call_bytes(path, message).await.unwrap_or_else(|error| panic!("{path}: {error:?}"));
+    }
+    for (path, message) in
+        calls(false).into_iter().chain([(method::kv::PUT.path(), put.encode_to_vec())])
+    {
+        assert_eq!(peer.call_bytes(path, message).await, lost, "{path}");
+    }
+    peer.call(method::maintenance::STATUS, &Default::default()).await.unwrap();
+    peer.needs_leader = true;
+    for (path, message) in calls(true) {
+        assert_eq!(peer.call_bytes(path, message).await, lost, "{path} that asks for a leader");
+    }
+}
+
+#[tokio::test]
+async fn a_learner_is_added_once_and_waited_for_in_vain() {
+    let server = Server::start_ephemeral().await.unwrap();
+    let etcd = Etcd::builder(Version::V3_7).start().await;
+    let stream = TcpStream::connect(etcd.client_addr()).await.unwrap();
+    let ours = Peer::over(server.connect()).await;
+    let real = Peer::over(stream).await;
+    let outcome = async |peer: &Peer| {
+        let learner = |ports: &[u16]| MemberAddRequest {
+            peer_urls: ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect(),
+            is_learner: true,
+        };
+        let mut told = Vec::new();
+        let added = peer.call(method::cluster::MEMBER_ADD, &learner(&[1])).await.unwrap();
+        let id = added.member.as_ref().unwrap().id;
+        let learners = added.members.iter().filter(|member| member.is_learner).count();
+        told.push(format!(
+            "{learners} of {}, {:?}",
+            added.members.len(),
+            added.member.map(|member| member.name)
+        ));
+        let id_shown = |text: String| text.replace(&id.to_string(), "id");
+        // The id follows from the URLs and the second.
+        for ports in [&[1, 4][..], &[2]] {
+            let again = peer.call(method::cluster::MEMBER_ADD, &learner(ports)).await;
+            told.push(format!("{:?}", again.unwrap_err()));
+        }
+        let promoted =
+            peer.call(method::cluster::MEMBER_PROMOTE, &MemberPromoteRequest { id }).await;
+        told.push(format!("{:?}", promoted.unwrap_err()));
+        let transfer = MoveLeaderRequest { target_id: id };
+        let moved = peer.call(method::maintenance::MOVE_LEADER, &transfer).await;
+        told.push(format!("{:?}", moved.unwrap_err()));
+        let urls = vec!["http://127.0.0.1:3".to_owned()];
+        let update = MemberUpdateRequest { id, peer_urls: urls };
+        let updated = peer.call(method::cluster::MEMBER_UPDATE, &update).await.unwrap();
+        told.push(id_shown(format!("{:?}", updated.members.iter().find(|member| member.id == id))));
+        for _ in 0..2 {
+            let removed =
+                peer.call(method::cluster::MEMBER_REMOVE, &MemberRemoveRequest { id }).await;
+            told.push(format!("{:?}", removed.map(|removed| removed.members.len())));
+        }
+        told
+    };
+    assert_eq!(outcome(&ours).await, outcome(&real).await);
 }
 
 #[tokio::test]

@@ -139,6 +139,12 @@ impl Etcd {
         log(&self.home)
     }
 
+    /// The id of the process, if there is one.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.process()?.id()
+    }
+
     /// Whether there is a process, frozen or not.
     #[must_use]
     pub fn is_running(&self) -> bool {

@@ -88,6 +88,11 @@ impl Process {
         Ok(Self { pid, state, log: log.to_owned(), log_start, keeper: Some(keeper) })
     }
 
+    /// Its id, as long as it is not gone.
+    pub(super) fn id(&self) -> Option<u32> {
+        lock(&self.pid).map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
+    }
+
     pub(super) fn state(&self) -> State {
         *self.state.borrow()
     }
