@@ -10,6 +10,7 @@ mod console;
 mod ctl;
 mod failure;
 mod notation;
+mod pause;
 mod tool;
 
 pub use console::Console;
