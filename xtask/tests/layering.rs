@@ -17,6 +17,11 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     ("etcdkit-v2", &["etcdkit-srv"], &["etcdkit-testkit"]),
     ("etcdkit-datadir", &["etcdkit-proto"], &["etcdkit-testkit"]),
     ("etcdkit-server", &["etcdkit-proto", "etcdkit-datadir"], &["etcdkit", "etcdkit-testkit"]),
+    (
+        "etcdkit-cli",
+        &["etcdkit", "etcdkit-datadir", "etcdkit-server", "etcdkit-proto"],
+        &["etcdkit-testkit"],
+    ),
     ("etcdkit-testkit", &["etcdkit-proto"], &[]),
     ("etcdkit-examples", &["etcdkit", "etcdkit-server", "etcdkit-testkit"], &[]),
     ("etcdkit-bench", &["etcdkit", "etcdkit-proto"], &["etcdkit-testkit"]),
@@ -63,6 +68,7 @@ fn only_what_is_meant_to_be_is_published() {
         published,
         [
             "etcdkit",
+            "etcdkit-cli",
             "etcdkit-datadir",
             "etcdkit-proto",
             "etcdkit-server",
