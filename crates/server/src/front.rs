@@ -15,9 +15,23 @@ use crate::node::Node;
 /// With which every HTTP/2 connection begins.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// What is answered on an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    Everything,
+    Grpc,
+    Http,
+    /// HTTP/1.1 as far as it tells how the member is: no keys.
+    Monitoring,
+}
+
 /// Serves a connection until it ends.
-pub(crate) async fn serve<T>(mut io: T, node: Arc<Node>, common_name: Option<Arc<str>>)
-where
+pub(crate) async fn serve<T>(
+    mut io: T,
+    node: Arc<Node>,
+    common_name: Option<Arc<str>>,
+    offer: Offer,
+) where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let mut first = BytesMut::with_capacity(PREFACE.len());
@@ -27,8 +41,11 @@ where
             Ok(0) | Err(_) => return,
         }
         let compared = first.len().min(PREFACE.len());
-        if first.get(..compared) != PREFACE.get(..compared) {
-            return http::serve(Rewound { first: first.freeze(), io }, node).await;
+        let grpc = first.get(..compared) == PREFACE.get(..compared);
+        match offer {
+            Offer::Grpc if !grpc => return,
+            Offer::Everything | Offer::Grpc if grpc => {}
+            _ => return http::serve(Rewound { first: first.freeze(), io }, node, offer).await,
         }
     }
     grpc::serve(Rewound { first: first.freeze(), io }, node, common_name).await;

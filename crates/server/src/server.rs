@@ -14,11 +14,12 @@ use crate::clock::Clock;
 use crate::config::AutoCompaction;
 use crate::error::Error;
 use crate::fault::Faults;
+use crate::front::{self, Offer};
 use crate::listen::Listener;
 use crate::node::Node;
+use crate::state::State;
 use crate::storage::Storage;
 use crate::task::{Task, spawn, spawn_into};
-use crate::{front, state::State};
 
 /// How much one side of an in-process connection may write before the other reads.
 const BUFFER: usize = 256 * 1024;
@@ -226,7 +227,7 @@ where
     let node = Arc::clone(node);
     let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
     spawn_into(&mut connections, async move {
-        node.while_connected(front::serve(io, Arc::clone(&node), None)).await;
+        node.while_connected(front::serve(io, Arc::clone(&node), None, Offer::Everything)).await;
     });
 }
 

@@ -2,10 +2,11 @@
 //!
 //! `peer.rs` is a bare gRPC client: it shows what is on the wire, without a word of the client's own. `differential/` sends
 //! the same requests to both. `durable/` is about what outlives the process,
-//! `testing.rs` about what the server offers to tests of others.
+//! `listening.rs` about addresses, `testing.rs` about what the server offers to tests of others.
 
 mod differential;
 mod durable;
 mod http;
+mod listening;
 mod peer;
 mod testing;
