@@ -16,6 +16,11 @@ const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     ("etcdkit-v2", &[], &["etcdkit-testkit"]),
     ("etcdkit-datadir", &["etcdkit-proto"], &["etcdkit-testkit"]),
     ("etcdkit-server", &["etcdkit-proto", "etcdkit-datadir"], &["etcdkit", "etcdkit-testkit"]),
+    (
+        "etcdkit-cli",
+        &["etcdkit", "etcdkit-datadir", "etcdkit-server", "etcdkit-proto"],
+        &["etcdkit-testkit"],
+    ),
     ("etcdkit-testkit", &["etcdkit-proto"], &[]),
     ("etcdkit-examples", &["etcdkit", "etcdkit-server", "etcdkit-testkit"], &[]),
     ("etcdkit-bench", &["etcdkit", "etcdkit-proto"], &["etcdkit-testkit"]),
@@ -60,8 +65,15 @@ fn only_what_is_meant_to_be_is_published() {
         .collect();
     assert_eq!(
         published,
-        ["etcdkit", "etcdkit-datadir", "etcdkit-proto", "etcdkit-server", "etcdkit-v2"]
-            .map(str::to_owned)
+        [
+            "etcdkit",
+            "etcdkit-cli",
+            "etcdkit-datadir",
+            "etcdkit-proto",
+            "etcdkit-server",
+            "etcdkit-v2"
+        ]
+        .map(str::to_owned)
             .into()
     );
 }

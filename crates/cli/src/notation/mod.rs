@@ -1,0 +1,8 @@
+//! How values are written by the official tools, and how they read them: quoted strings, numbers, durations, lists.
+//!
+//! These are the notations of Go, which etcd's tools are written in; scripts rely on them. Nothing here knows of etcd.
+
+pub(crate) mod duration;
+pub(crate) mod list;
+pub(crate) mod number;
+pub(crate) mod quote;
