@@ -2,14 +2,16 @@
 //!
 //! [`run`] is the whole program. By the name that it is called by it picks a tool, a tree of commands ([`command`]); finds
 //! in it what the command line means; and calls that. What `etcdctl` does is in [`ctl`]; [`notation`] reads and writes
-//! values as the official tools do. Everything that a command reads or writes goes through its [`Console`], so that tests
+//! values as the official tools do; [`serve`] is the embedded server. Everything that a command reads or writes goes through its [`Console`], so that tests
 //! can run commands in their own process.
 
+mod clock;
 mod command;
 mod console;
 mod ctl;
 mod failure;
 mod notation;
+mod serve;
 mod tool;
 
 pub use console::Console;
@@ -63,13 +65,15 @@ fn dispatch(
             }
             let command = parsed.path[parsed.path.len() - 1];
             match command.action {
-                Action::Run(action) if !parsed.wants_help => action(&mut Call {
-                    path: parsed.path,
-                    flags: parsed.flags,
-                    arguments: parsed.arguments,
-                    before_dashes: parsed.before_dashes,
-                    console,
-                }),
+                Action::Run(action) | Action::Words(action) if !parsed.wants_help => {
+                    action(&mut Call {
+                        path: parsed.path,
+                        flags: parsed.flags,
+                        arguments: parsed.arguments,
+                        before_dashes: parsed.before_dashes,
+                        console,
+                    })
+                }
                 Action::Help if !parsed.wants_help => {
                     match help::of_topic(tool, &parsed.arguments) {
                         Ok(text) => console.print(text)?,

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::command::{Command, Style};
-use crate::ctl;
+use crate::{ctl, serve};
 
 /// The etcd release whose tools ours are equal to.
 pub(crate) const ETCD_VERSION: &str = "3.7.1";
@@ -16,12 +16,26 @@ static ETCDKIT: Command = Command {
     usage: "etcdkit",
     short: "An etcd toolkit: etcdctl, etcdutl, a server and a benchmark in one.",
     persistent: ctl::GLOBAL_FLAGS,
-    commands: ctl::COMMANDS,
+    commands: &ETCDKIT_COMMANDS,
     has_headings: true,
     hides_help: true,
     style: Style { describes: true, footer: FOOTER },
     ..Command::BASE
 };
+
+/// Its commands: those of etcdctl, and our own.
+static ETCDKIT_COMMANDS: [&Command; ctl::COMMANDS.len() + OWN.len()] = {
+    let mut all = [&serve::SERVE; ctl::COMMANDS.len() + OWN.len()];
+    let mut at = 0;
+    while at < all.len() {
+        all[at] = if at < OWN.len() { OWN[at] } else { ctl::COMMANDS[at - OWN.len()] };
+        at += 1;
+    }
+    all
+};
+
+/// Those that no official tool has.
+const OWN: &[&Command] = &[&serve::SERVE];
 
 /// What every help of `etcdkit` ends with.
 const FOOTER: &str =
@@ -30,6 +44,7 @@ const FOOTER: &str =
 /// The tool that is called by `name`.
 pub(crate) fn called(name: &OsStr) -> &'static Command {
     match Path::new(name).file_stem().and_then(OsStr::to_str) {
+        Some("etcd") => &serve::ETCD,
         Some("etcdctl") => &ctl::ETCDCTL,
         _ => &ETCDKIT,
     }

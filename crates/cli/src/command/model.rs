@@ -73,6 +73,8 @@ pub(crate) enum Action {
     /// It shows the help of the command that its arguments name.
     Help,
     Run(fn(&mut Call<'_>) -> Result<()>),
+    /// It reads its own command line: every word behind its name is an argument, whatever it looks like.
+    Words(fn(&mut Call<'_>) -> Result<()>),
 }
 
 impl Command {

@@ -38,6 +38,9 @@ pub(crate) struct Refusal {
 
 /// Reads `words`, the command line without the tool's own name.
 pub(crate) fn parse(tool: &'static Command, words: &[Vec<u8>]) -> Result<Parsed, Box<Refusal>> {
+    if let Some(parsed) = unread(tool, words) {
+        return Ok(parsed);
+    }
     let (path, rest) = descend(tool, words);
     let command = path[path.len() - 1];
     if path.len() == 1 && !command.commands.is_empty() {
@@ -72,6 +75,26 @@ pub(crate) fn parse(tool: &'static Command, words: &[Vec<u8>]) -> Result<Parsed,
         }
     }
     Ok(Parsed { path, flags: values, arguments, before_dashes, notes, wants_help })
+}
+
+/// The command line of a command that reads it by itself.
+fn unread(tool: &'static Command, words: &[Vec<u8>]) -> Option<Parsed> {
+    let mut path = vec![tool];
+    let mut rest = words;
+    if !matches!(tool.action, super::Action::Words(_)) {
+        let (first, behind) = words.split_first()?;
+        path.push(tool.commands.iter().find(|command| command.is_called(first))?);
+        rest = behind;
+    }
+    let reads_itself = matches!(path[path.len() - 1].action, super::Action::Words(_));
+    reads_itself.then(|| Parsed {
+        path,
+        flags: Values::new([]),
+        arguments: rest.to_vec(),
+        before_dashes: None,
+        notes: Vec::new(),
+        wants_help: false,
+    })
 }
 
 /// The commands that `topic` names, for `help`; an error if its first word is none.
