@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::command::{Command, Style};
-use crate::{ctl, serve};
+use crate::{ctl, serve, utl};
 
 /// The etcd release whose tools ours are equal to.
 pub(crate) const ETCD_VERSION: &str = "3.7.1";
@@ -19,7 +19,7 @@ static ETCDKIT: Command = Command {
     commands: &ETCDKIT_COMMANDS,
     has_headings: true,
     hides_help: true,
-    style: Style { describes: true, footer: FOOTER },
+    style: Style { describes: true, footer: FOOTER, repeats_errors: false },
     ..Command::BASE
 };
 
@@ -46,6 +46,7 @@ pub(crate) fn called(name: &OsStr) -> &'static Command {
     match Path::new(name).file_stem().and_then(OsStr::to_str) {
         Some("etcd") => &serve::ETCD,
         Some("etcdctl") => &ctl::ETCDCTL,
+        Some("etcdutl") => &utl::ETCDUTL,
         _ => &ETCDKIT,
     }
 }

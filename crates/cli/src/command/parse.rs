@@ -70,7 +70,8 @@ pub(crate) fn parse(tool: &'static Command, words: &[Vec<u8>]) -> Result<Parsed,
         }
     };
     if !wants_help {
-        if let Err(message) = check_arity(&path, &arguments) {
+        if let Err(message) = check_arity(&path, &arguments).and_then(|()| check_required(&values))
+        {
             return Err(Box::new(Refusal { path, message, usage: true, notes }));
         }
     }
@@ -221,6 +222,19 @@ fn check_arity(path: &[&'static Command], arguments: &[Vec<u8>]) -> Result<(), S
             _ => Ok(()),
         },
     }
+}
+
+fn check_required(values: &Values) -> Result<(), String> {
+    let mut missing: Vec<&str> = values
+        .flags()
+        .filter(|flag| flag.required && !values.is_given(flag.name))
+        .map(|flag| flag.name)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    missing.sort_unstable();
+    Err(format!("required flag(s) \"{}\" not set", missing.join("\", \"")))
 }
 
 /// Reads flags and arguments.

@@ -22,7 +22,7 @@ pub(crate) static ETCDCTL: Command = Command {
     commands: COMMANDS,
     has_headings: true,
     hides_help: true,
-    style: Style { describes: true, footer: FOOTER },
+    style: Style { describes: true, footer: FOOTER, repeats_errors: false },
     ..Command::BASE
 };
 

@@ -9,11 +9,12 @@ use etcdkit_server::{Server, ServerBuilder};
 use serde_json::{Value as Json, json};
 
 use super::certificates;
-use super::flags::{self, Asked, Misuse, Url, Values};
+use super::flags::{self, Asked, Misuse, Values};
 use super::help;
 use super::log::{Format, Level, Log, LogSettings};
 use super::settings::{self, Settings, Tls, bindable};
 use super::signals::{Signal, Signals};
+use crate::bootstrap::Url;
 use crate::clock::time_of_day;
 use crate::command::{Call, spelled};
 use crate::console::Console;

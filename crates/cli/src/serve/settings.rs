@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use etcdkit_server::{AuthJwt, AutoCompaction, ServerTls, TlsVersion};
 
-use super::cluster;
-use super::flags::{Fate, Url, Values, duration};
+use super::flags::{Fate, Values, duration};
 use super::log::{Format, Level, LogSettings};
+use crate::bootstrap::{Members, Url};
 
 /// etcd's bound on the election timeout.
 const MAX_ELECTION_MS: u64 = 50_000;
@@ -118,7 +118,14 @@ pub(super) fn log(values: &Values, terminal: bool) -> Result<LogSettings, String
     }
     // People get columns, unless they asked for something.
     let asked = values.source("log-format").is_some();
-    let columns = if asked { values.text("log-format") == "console" } else { terminal };
+    let columns = match values.text("log-format").as_str() {
+        "json" if !asked => terminal,
+        "json" => false,
+        "console" => true,
+        other => {
+            return Err(format!("unknown log format: {other}, supported values json, console"));
+        }
+    };
     Ok(LogSettings {
         level: Level::parse(&values.text("log-level")),
         format: if columns { Format::Console } else { Format::Json },
@@ -134,7 +141,7 @@ impl Settings {
         let name = values.text("name");
         let peer_urls = values.urls("initial-advertise-peer-urls");
         if values.source("initial-cluster").is_some() {
-            cluster::check(&values.text("initial-cluster"), &name, &peer_urls)?;
+            check_cluster(&values.text("initial-cluster"), &name, &peer_urls)?;
         }
         let listen = Listen::check(values)?;
         let advertise = advertised(values, &listen)?;
@@ -176,6 +183,21 @@ impl Settings {
             warnings,
         })
     }
+}
+
+/// Checks that the member is the cluster.
+fn check_cluster(text: &str, name: &str, own: &[Url]) -> Result<(), String> {
+    let members = Members::parse(text).map_err(|why| format!("--initial-cluster: {why}"))?;
+    let names = members.names();
+    if names.len() > 1 {
+        return Err(format!(
+            "--initial-cluster names {} members ({}), and this server is a cluster of one: name {name:?} alone, or run \
+             etcd for a cluster",
+            names.len(),
+            names.join(", ")
+        ));
+    }
+    members.check(name, own)
 }
 
 /// Refuses what is not done here.
@@ -286,8 +308,8 @@ fn tls(
         revoked: path("client-crl-file"),
         client_names: values.list("client-cert-allowed-hostname"),
         cipher_suites: values.list("cipher-suites"),
-        oldest: version(&values.text("tls-min-version")).unwrap_or(TlsVersion::Tls12),
-        newest: version(&values.text("tls-max-version")).unwrap_or(TlsVersion::Tls13),
+        oldest: version(&values.text("tls-min-version"), TlsVersion::Tls12)?,
+        newest: version(&values.text("tls-max-version"), TlsVersion::Tls13)?,
     };
     if values.switch("client-cert-auth") && shape.authority.is_none() {
         return Err("--client-cert-auth needs --trusted-ca-file, the authority that signs clients' certificates".to_owned());
@@ -329,11 +351,12 @@ fn tls(
     }
 }
 
-fn version(text: &str) -> Option<TlsVersion> {
+fn version(text: &str, default: TlsVersion) -> Result<TlsVersion, String> {
     match text {
-        "TLS1.2" => Some(TlsVersion::Tls12),
-        "TLS1.3" => Some(TlsVersion::Tls13),
-        _ => None,
+        "" => Ok(default),
+        "TLS1.2" => Ok(TlsVersion::Tls12),
+        "TLS1.3" => Ok(TlsVersion::Tls13),
+        _ => Err(format!("unexpected TLS version {text:?} (must be one of: TLS1.2, TLS1.3)")),
     }
 }
 

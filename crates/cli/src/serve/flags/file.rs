@@ -11,6 +11,7 @@ use serde_json::{Map, Value as Json};
 use super::kind::Kind;
 use super::table::{self, Flag};
 use super::values::{Source, Values};
+use crate::notation::os_error;
 
 /// Bytes that a file may have: nobody writes as much by hand.
 const MAX_BYTES: u64 = 1 << 20;
@@ -43,11 +44,12 @@ const PEER: [(&str, &str); 9] = [
 /// Reads a file. Returns its values, and what to warn of.
 pub(super) fn read(path: &Path) -> Result<(Values, Vec<String>), String> {
     let about = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-    let length = fs::metadata(path).map_err(|error| about(&error))?.len();
+    let failed = |error| format!("open {}: {}", path.display(), os_error::text(&error));
+    let length = fs::metadata(path).map_err(failed)?.len();
     if length > MAX_BYTES {
         return Err(about(&format_args!("a configuration file has at most {MAX_BYTES} bytes")));
     }
-    let text = fs::read_to_string(path).map_err(|error| about(&error))?;
+    let text = fs::read_to_string(path).map_err(failed)?;
     parse(&text).map_err(|why| about(&why))
 }
 
@@ -187,7 +189,7 @@ nonsense: 3
         assert!(parse("just text").is_err());
         assert_eq!(parse("").map(|(values, _)| values), Ok(Values::default()));
         let missing = read(Path::new("/nowhere/etcd.yaml")).unwrap_err();
-        assert!(missing.starts_with("/nowhere/etcd.yaml: "), "{missing}");
+        assert_eq!(missing, "open /nowhere/etcd.yaml: no such file or directory");
     }
 
     #[test]

@@ -360,20 +360,8 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Served,
                 "Names by which the JSON gateway may be asked; by default this machine's and those of the client URLs.",
             ),
-            flag(
-                "tls-min-version",
-                Choice(&["", "TLS1.2", "TLS1.3"]),
-                "TLS1.2",
-                Served,
-                "The oldest TLS that is spoken.",
-            ),
-            flag(
-                "tls-max-version",
-                Choice(&["", "TLS1.2", "TLS1.3"]),
-                "",
-                Served,
-                "The newest TLS that is spoken.",
-            ),
+            flag("tls-min-version", Text, "TLS1.2", Served, "The oldest TLS that is spoken."),
+            flag("tls-max-version", Text, "", Served, "The newest TLS that is spoken."),
         ],
     },
     Section {
@@ -434,13 +422,7 @@ pub(crate) const SECTIONS: &[Section] = &[
                 Served,
                 "The least level that is logged.",
             ),
-            flag(
-                "log-format",
-                Choice(&["json", "console"]),
-                "json",
-                Served,
-                "'json' or 'console'.",
-            ),
+            flag("log-format", Text, "json", Served, "'json' or 'console'."),
             flag(
                 "enable-log-rotation",
                 Switch,

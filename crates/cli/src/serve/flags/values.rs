@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::kind::Value;
 use super::table::{self, Flag};
-use super::url::Url;
+use crate::bootstrap::Url;
 
 /// Each flag's value, and where it came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

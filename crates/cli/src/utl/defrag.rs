@@ -1,0 +1,42 @@
+//! `defrag`: a data directory's database without its free pages.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use etcdkit_datadir::{ErrorKind, defragment};
+
+use super::refusal;
+use crate::command::{Action, Call, Command, Flag};
+use crate::failure::{Failure, Result};
+
+pub(crate) static DEFRAG: Command = Command {
+    usage: "defrag",
+    short: "Defragments the storage of the etcd",
+    flags: &[Flag::text(
+        "data-dir",
+        "",
+        "Required. Defragments a data directory not in use by etcd.",
+    )
+    .required()],
+    action: Action::Run(defrag),
+    ..Command::BASE
+};
+
+fn defrag(call: &mut Call<'_>) -> Result<()> {
+    let data_dir = call.flags.text("data-dir");
+    let failed =
+        |why: &str| Failure::error(format!("Failed to defragment etcd data[{data_dir}] ({why})"));
+    let folder = Path::new(&data_dir);
+    if let Some(missing) = refusal::stat(&folder.join("member").join("snap").join("db")) {
+        return Err(failed(&missing).with_hint(
+            "--data-dir is the folder that etcd was started with: it has a folder 'member' in it",
+        ));
+    }
+    match defragment::data_dir(folder, &mut |_| ControlFlow::Continue(())) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::Refused => {
+            Err(refusal::in_use(failed(&error.to_string()).message.as_deref().unwrap_or_default()))
+        }
+        Err(error) => Err(failed(&error.to_string())),
+    }
+}

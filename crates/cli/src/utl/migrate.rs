@@ -1,0 +1,82 @@
+//! `migrate`: a data directory for another version of etcd.
+
+use std::path::Path;
+
+use etcdkit_datadir::schema::Version;
+use etcdkit_datadir::{Error, ErrorKind, Migrate};
+
+use super::refusal;
+use crate::command::{Action, Call, Command, Flag};
+use crate::failure::{Failure, Result};
+
+pub(crate) static MIGRATE: Command = Command {
+    usage: "migrate",
+    short: "Migrates schema of etcd data dir files to make them compatible with different etcd version",
+    flags: &[
+        Flag::text("data-dir", "", "Path to the etcd data dir").required(),
+        Flag::bool(
+            "force",
+            "Ignore migration failure and forcefully override storage version. Not recommended.",
+        ),
+        Flag::text(
+            "target-version",
+            "",
+            r#"Target etcd version to migrate contents of data dir. Minimal value 3.5. Format "X.Y" for example 3.6."#,
+        )
+        .required(),
+    ],
+    action: Action::Run(migrate),
+    ..Command::BASE
+};
+
+/// The oldest version that notes enough to be migrated.
+const OLDEST: Version = Version::new(3, 5);
+
+fn migrate(call: &mut Call<'_>) -> Result<()> {
+    let text = call.flags.text("target-version");
+    let Some(target) = parse(&text) else {
+        return Err(Failure::bad_arguments(format!(
+            "wrong target version format, expected \"X.Y\", got {text:?}"
+        )));
+    };
+    if target < OLDEST {
+        return Err(Failure::bad_arguments(format!(
+            "target version {text:?} not supported. Minimal \"3.5\""
+        )));
+    }
+    let data_dir = call.flags.text("data-dir");
+    if let Some(missing) =
+        refusal::stat(&Path::new(&data_dir).join("member").join("snap").join("db"))
+    {
+        return Err(Failure::error(missing));
+    }
+    let mut migrate = Migrate::new(data_dir, target);
+    if call.flags.bool("force") {
+        migrate = migrate.force();
+    }
+    migrate.run().map(drop).map_err(|error| refused(&error, target))
+}
+
+/// `X.Y`, where digits are all that there is.
+fn parse(text: &str) -> Option<Version> {
+    let (major, minor) = text.split_once('.')?;
+    let number = |digits: &str| {
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+    };
+    Some(Version::new(number(major)?, number(minor)?))
+}
+
+fn refused(error: &Error, target: Version) -> Failure {
+    match error.kind() {
+        ErrorKind::Unsupported if target.major == OLDEST.major => Failure::error(format!(
+            "cannot create migration plan: version \"{target}\" is not supported"
+        )),
+        ErrorKind::Unsupported => Failure::error("cannot create migration plan: changing major storage version is not supported"),
+        ErrorKind::Refused if error.to_string().contains("log") => Failure::error(
+            "cannot downgrade storage, WAL contains newer entries",
+        )
+        .with_hint("start the newer etcd and let it write a snapshot (--snapshot-count), or use --force if you know better"),
+        ErrorKind::Refused => refusal::in_use(&error.to_string()),
+        _ => Failure::error(error.to_string()),
+    }
+}
