@@ -1,5 +1,7 @@
 //! The world around a command: what it reads, where it writes, and the environment. In tests all of it is memory.
 
+mod secret;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
@@ -60,6 +62,28 @@ impl Console {
     /// What the command reads. Whoever takes it keeps it: after that there is none.
     pub(crate) fn take_input(&mut self) -> Box<dyn BufRead + Send> {
         self.input.take().unwrap_or_else(|| Box::new(io::empty()))
+    }
+
+    /// A line of the input without its end; a later one reads on behind it.
+    pub(crate) fn read_line(&mut self) -> String {
+        let mut line = Vec::new();
+        if let Some(input) = &mut self.input {
+            // What can't be read is as good as nothing there.
+            let _ = input.read_until(b'\n', &mut line);
+        }
+        let line = String::from_utf8_lossy(&line);
+        line.trim_end_matches(['\n', '\r']).to_owned()
+    }
+
+    /// Asks on stdout for something that is not to be seen, and reads it.
+    pub(crate) fn ask_secret(&mut self, prompt: &str) -> io::Result<String> {
+        self.print(prompt)?;
+        self.flush()?;
+        let hidden = secret::Hidden::begin();
+        let line = self.read_line();
+        drop(hidden);
+        self.print("\n")?;
+        Ok(line)
     }
 
     /// Writes to stdout.

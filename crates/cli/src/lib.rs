@@ -2,18 +2,17 @@
 //!
 //! [`run`] is the whole program. By the name that it is called by it picks a tool, a tree of commands ([`command`]); finds
 //! in it what the command line means; and calls that. What `etcdctl` does is in [`ctl`]; [`notation`] reads and writes
-//! values as the official tools do; [`serve`] is the
-//! embedded server, [`utl`] works on etcd's files. Everything that a command reads or writes goes through its [`Console`], so that tests
-//! can run commands in their own process.
+//! values as the official tools do; [`serve`] is the embedded server, [`utl`] works on etcd's files. Everything that a command
+//! reads or writes goes through its [`Console`], so that tests can run commands in their own process.
 
 mod bootstrap;
-mod clock;
 mod command;
 mod completion;
 mod console;
 mod ctl;
 mod failure;
 mod notation;
+mod pause;
 mod serve;
 mod tool;
 mod utl;

@@ -19,8 +19,8 @@ mod value;
 pub(crate) use call::Call;
 pub(crate) use flag::{Flag, Kind};
 pub(crate) use model::{Action, Arity, Command, Style};
-pub(crate) use parse::{Parsed, flags_of, parse, spelled};
-pub(crate) use value::{Value, Values};
+pub(crate) use parse::{flags_of, parse, spelled};
+pub(crate) use value::Values;
 
 #[cfg(test)]
 mod tests;

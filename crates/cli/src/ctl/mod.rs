@@ -5,8 +5,23 @@
 //! formats that there are. Answers are printed as they come off the wire, so requests go through
 //! [`Client::raw`](etcdkit::Client::raw) with etcd's own messages.
 
+mod alarm;
+mod auth;
+mod defrag;
+mod downgrade;
+pub(crate) mod endpoint;
 mod global;
+mod kv;
+mod lease;
+mod member;
+mod move_leader;
 mod options;
+pub(crate) mod print;
+mod refusal;
+mod role;
+mod session;
+mod urls;
+mod user;
 mod version;
 
 pub(crate) use global::FLAGS as GLOBAL_FLAGS;

@@ -7,4 +7,3 @@ pub(crate) mod list;
 pub(crate) mod number;
 pub(crate) mod os_error;
 pub(crate) mod quote;
-pub(crate) mod size;

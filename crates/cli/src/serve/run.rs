@@ -15,10 +15,10 @@ use super::log::{Format, Level, Log, LogSettings};
 use super::settings::{self, Settings, Tls, bindable};
 use super::signals::{Signal, Signals};
 use crate::bootstrap::Url;
-use crate::clock::time_of_day;
 use crate::command::{Call, spelled};
 use crate::console::Console;
 use crate::failure::{self, Failure, exit};
+use crate::pause::time_of_day;
 
 /// The exit code for a command line that is no list of flags.
 const SYNTAX: u8 = 2;

@@ -13,7 +13,6 @@ mod refusal;
 mod restore;
 mod snapshot;
 mod status;
-mod table;
 mod version;
 
 use crate::command::help::HELP_COMMAND;

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::table;
 use crate::command::Call;
+use crate::ctl::print::table;
 use crate::failure::{Failure, Result, exit};
 
 /// A result in a few named values.

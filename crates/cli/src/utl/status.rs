@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 use super::output::{Entry, Format, Report};
 use super::refusal;
 use crate::command::{Action, Call, Command};
+use crate::ctl::endpoint::size;
 use crate::failure::{Failure, Result};
-use crate::notation::size;
 
 pub(crate) static STATUS: Command = Command {
     usage: "status <filename>",
@@ -62,7 +62,7 @@ fn report(status: &Status) -> Report {
                 status.revision.to_string(),
             ),
             entry("totalKey", "Keys", "TOTAL KEYS", keys.into(), keys.to_string()),
-            entry("totalSize", "Size", "TOTAL SIZE", status.size.into(), size::write(status.size)),
+            entry("totalSize", "Size", "TOTAL SIZE", status.size.into(), size::shown(status.size.cast_signed())),
             entry("version", "Version", "VERSION", version.clone().into(), version),
         ],
     }

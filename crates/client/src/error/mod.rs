@@ -61,6 +61,12 @@ impl Error {
         self.0.kind
     }
 
+    /// What went wrong, without the RPC and the attempts: the server's own words if it was the server that refused.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// The gRPC status code of the server's answer, if it was the server that refused.
     #[must_use]
     pub fn code(&self) -> Option<Code> {

@@ -17,7 +17,7 @@ use super::machine::Answer;
 use crate::clock::{self, Instant};
 use crate::error::{Cause, Error, ErrorKind, Result};
 use crate::response::{LeaseRenewal, ResponseHeader};
-use crate::revision::{LeaseId, Revision};
+use crate::revision::LeaseId;
 use crate::transport::{Duplex, Failure, Sink, Source, Transport, frame};
 
 /// Answers that are taken in before anything else gets its turn.
@@ -182,8 +182,7 @@ impl<T: Transport> Driver<T> {
         let Some(id) = LeaseId::new(answer.id) else { return Ok(()) };
         match self.machine.answered(id, answer.ttl, now) {
             Answer::Renewed { sent, ttl } => {
-                let revision = Revision::new(header.revision.get());
-                self.renewed(LeaseRenewal::new(id, ttl, sent.into_std(), revision));
+                self.renewed(LeaseRenewal::new(id, ttl, sent.into_std(), header));
                 self.recovered();
             }
             Answer::Gone => self.lose(id, LossReason::Revoked, None),

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::error::{Code, Error, ErrorKind, Result, ServerError};
 use crate::request::{KeepAliveOnce, LeaseGrant, LeaseRevoke, LeaseTimeToLive};
 use crate::response::{HeaderResponse, LeaseGrantResponse, LeaseRenewal, ResponseHeader};
-use crate::revision::{LeaseId, Revision};
+use crate::revision::LeaseId;
 use crate::service::CallOptions;
 use crate::transport::{Channel, Transport, Unary};
 
@@ -96,9 +96,8 @@ pub(crate) async fn keep_alive_once<T: Transport>(
     }
     match u64::try_from(answer.ttl) {
         Ok(seconds @ 1..) => {
-            let revision = answer.header.map_or(Revision::NONE, |header| header.revision.into());
             let ttl = Duration::from_secs(seconds);
-            Ok(LeaseRenewal::new(once.lease_id(), ttl, sent.into_std(), revision))
+            Ok(LeaseRenewal::new(once.lease_id(), ttl, sent.into_std(), answer.header.into()))
         }
         _ => Err(not_found(method.path())),
     }

@@ -164,16 +164,18 @@ pub struct LeaseRenewal {
     pub until: Instant,
     /// The revision of the member that answered.
     pub revision: Revision,
+    /// Which member answered, and in which state.
+    pub header: ResponseHeader,
 }
 
 impl LeaseRenewal {
-    /// A renewal of `id` at `revision` that holds for `ttl` from `sent` on.
+    /// A renewal of `id` by the member of `header` that holds for `ttl` from `sent` on.
     #[must_use]
-    pub fn new(id: LeaseId, ttl: Duration, sent: Instant, revision: Revision) -> Self {
+    pub fn new(id: LeaseId, ttl: Duration, sent: Instant, header: ResponseHeader) -> Self {
         // A time to live that no clock can express: it lives for a century more.
         let century = Duration::from_secs(100 * 365 * 24 * 3600);
         let until = sent + ttl.min(century);
-        Self { id, ttl, until, revision }
+        Self { id, ttl, until, revision: header.revision, header }
     }
 }
 

@@ -1,0 +1,45 @@
+//! `defrag`: has members give space back to the file system.
+
+use etcdkit::proto::etcdserverpb::DefragmentRequest;
+use etcdkit::proto::method;
+
+use super::{endpoint, heading, refusal};
+use crate::command::{Action, Call, Command, Flag};
+use crate::failure::{Failure, Result, exit};
+use crate::pause::{now, since};
+
+pub(super) static DEFRAG: Command = Command {
+    usage: "defrag",
+    short: "Defragments the storage of the etcd members with given endpoints",
+    heading: heading::CLUSTER,
+    flags: &[
+        Flag::bool("cluster", "use all endpoints from the cluster member list"),
+    ],
+    action: Action::Run(defrag),
+    ..Command::BASE
+};
+
+fn defrag(call: &mut Call<'_>) -> Result<()> {
+    let (session, endpoints) = endpoint::open(call)?;
+    let mut has_failed = false;
+    for endpoint in endpoints {
+        let client = endpoint::at(&session, &endpoint)?;
+        let start = now();
+        let result =
+            session.block_on(client.raw(method::maintenance::DEFRAGMENT, &DefragmentRequest {}));
+        let took = since(start);
+        match result {
+            Ok(_) => call.console.line(format!(
+                "Finished defragmenting etcd member[{endpoint}]. took {took}"
+            ))?,
+            Err(error) => {
+                let words = refusal::words(&error);
+                call.console.error_line(format_args!(
+                    "Failed to defragment etcd member[{endpoint}]. took {took}. ({words})"
+                ));
+                has_failed = true;
+            }
+        }
+    }
+    if has_failed { Err(Failure::silent(exit::ERROR)) } else { Ok(()) }
+}

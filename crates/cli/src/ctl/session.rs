@@ -1,0 +1,234 @@
+//! A connection to the cluster, as the flags and the environment want it.
+
+use std::time::Duration;
+
+use etcdkit::config::{Limits, Tls};
+use etcdkit::proto::method::Method;
+use etcdkit::proto::{HasHeader, WireMessage};
+use etcdkit::{CallOptions, Client};
+use tokio::runtime::Runtime;
+
+use super::global;
+use super::print::Display;
+use super::refusal;
+use crate::command::{Call, Values};
+use crate::console::Console;
+use crate::failure::{Failure, Result, exit};
+
+/// What a command needs to talk to the cluster. Calls block.
+pub(super) struct Session {
+    pub(super) client: Client,
+    pub(super) display: Display,
+    pub(super) endpoints: Vec<String>,
+    timeout: Duration,
+    runtime: Runtime,
+}
+
+impl Session {
+    /// Reads flags and environment, and makes a client; it connects with its first call.
+    pub(super) fn open(call: &mut Call<'_>) -> Result<Self> {
+        global::apply_environment(call)?;
+        let display = Display::new(&call.flags)?;
+        let endpoints = call.flags.list("endpoints");
+        Self::with_endpoints(call, display, endpoints)
+    }
+
+    /// The same session with other endpoints.
+    pub(super) fn with_endpoints(
+        call: &mut Call<'_>,
+        display: Display,
+        endpoints: Vec<String>,
+    ) -> Result<Self> {
+        let timeout = call.flags.duration("command-timeout");
+        let access = Access::of_flags(call)?;
+        let runtime = runtime()?;
+        let client = connect(&runtime, &call.flags, &endpoints, &access)?;
+        Ok(Self { client, display, endpoints, timeout, runtime })
+    }
+
+    /// Makes a call and waits for its answer, until the time of a command is up.
+    pub(super) fn call<Req, Res>(&self, method: Method<Req, Res>, request: &Req) -> Result<Res>
+    where
+        Req: WireMessage,
+        Res: WireMessage + HasHeader,
+    {
+        self.try_call(method, request).map_err(|error| refusal::failure(&error))
+    }
+
+    /// The same with the client's error, for commands that say more about it.
+    pub(super) fn try_call<Req, Res>(
+        &self,
+        method: Method<Req, Res>,
+        request: &Req,
+    ) -> etcdkit::Result<Res>
+    where
+        Req: WireMessage,
+        Res: WireMessage + HasHeader,
+    {
+        let client = self.client.with_options(CallOptions::new().timeout(self.timeout()));
+        self.runtime.block_on(client.raw(method, request))
+    }
+
+    /// The same for commands that wait as long as it takes.
+    pub(super) fn call_forever<Req, Res>(&self, method: Method<Req, Res>, request: &Req) -> Result<Res>
+    where
+        Req: WireMessage,
+        Res: WireMessage + HasHeader,
+    {
+        let client = self.client.with_options(CallOptions::new().no_timeout());
+        self.block_on(client.raw(method, request)).map_err(|error| refusal::failure(&error))
+    }
+
+    /// How long one call may take.
+    pub(super) fn timeout(&self) -> Duration {
+        // No call is shorter than what a clock tells.
+        self.timeout.max(Duration::from_millis(1))
+    }
+
+    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime.block_on(future)
+    }
+}
+
+/// Who one is, and how to be sure of who answers.
+pub(super) struct Access {
+    pub(super) cert: String,
+    pub(super) key: String,
+    pub(super) cacert: String,
+    pub(super) insecure_transport: bool,
+    pub(super) skip_verification: bool,
+    pub(super) user: Option<(String, String)>,
+    pub(super) token: String,
+}
+
+impl Access {
+    fn of_flags(call: &mut Call<'_>) -> Result<Self> {
+        for name in ["cert", "key", "cacert"] {
+            if call.flags.is_given(name) && call.flags.text(name).is_empty() {
+                return Err(Failure::bad_arguments(format!(
+                    "empty string is passed to --{name} option"
+                )));
+            }
+        }
+        let user = credentials(
+            call.console,
+            &call.flags.text("user"),
+            call.flags.is_given("password").then(|| call.flags.text("password")),
+        )?;
+        let flags = &call.flags;
+        Ok(Self {
+            cert: flags.text("cert"),
+            key: flags.text("key"),
+            cacert: flags.text("cacert"),
+            insecure_transport: flags.bool("insecure-transport"),
+            skip_verification: flags.bool("insecure-skip-tls-verify"),
+            user,
+            token: flags.text("auth-jwt-token"),
+        })
+    }
+
+    /// The TLS settings, if there are to be any.
+    fn tls(&self) -> Result<Option<Tls>> {
+        if self.cert.is_empty() != self.key.is_empty() {
+            return Err(Failure::bad_arguments(format!(
+                "KeyFile and CertFile must both be present[key: {}, cert: {}]",
+                self.key, self.cert
+            )));
+        }
+        let has_files = !self.cert.is_empty() || !self.cacert.is_empty();
+        if !has_files && self.insecure_transport {
+            return Ok(None);
+        }
+        let mut tls = Tls::new();
+        if !self.cacert.is_empty() {
+            readable(&self.cacert)?;
+            tls = tls.ca_file(&self.cacert);
+        }
+        if !self.cert.is_empty() {
+            readable(&self.cert)?;
+            readable(&self.key)?;
+            tls = tls.client_certificate_files(&self.cert, &self.key);
+        }
+        if self.skip_verification {
+            tls = tls.danger_skip_verification();
+        }
+        Ok(Some(tls))
+    }
+}
+
+/// Fails as the official tools do if a file can't be read.
+fn readable(path: &str) -> Result<()> {
+    match std::fs::File::open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Failure::bad_arguments(format!("open {path}: no such file or directory")))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(Failure::bad_arguments(format!("open {path}: permission denied")))
+        }
+        Err(error) => Err(Failure::bad_arguments(format!("open {path}: {error}"))),
+    }
+}
+
+/// Name and password out of `name[:password]` and the password that was given apart, or asked for.
+pub(super) fn credentials(
+    console: &mut Console,
+    user: &str,
+    password: Option<String>,
+) -> Result<Option<(String, String)>> {
+    if user.is_empty() {
+        return Ok(None);
+    }
+    if let Some(password) = password {
+        return Ok(Some((user.to_owned(), password)));
+    }
+    if let Some((name, password)) = user.split_once(':') {
+        return Ok(Some((name.to_owned(), password.to_owned())));
+    }
+    let password = console.ask_secret("Password: ")?;
+    Ok(Some((user.to_owned(), password)))
+}
+
+fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::error(format!("cannot start: {error}")))
+}
+
+/// A client with what the flags of all commands say.
+pub(super) fn connect(
+    runtime: &Runtime,
+    flags: &Values,
+    endpoints: &[String],
+    access: &Access,
+) -> Result<Client> {
+    let endpoints: Vec<&str> =
+        endpoints.iter().map(String::as_str).filter(|endpoint| !endpoint.is_empty()).collect();
+    if endpoints.is_empty() {
+        return Err(Failure::new(exit::BAD_CONNECTION, "etcdclient: no available endpoints"));
+    }
+    let mut limits = Limits::new();
+    if let Ok(bytes @ 1..) = usize::try_from(flags.int("max-request-bytes")) {
+        limits = limits.max_send_message(bytes);
+    }
+    if let Ok(bytes @ 1..) = usize::try_from(flags.int("max-recv-bytes")) {
+        limits = limits.max_receive_message(bytes);
+    }
+    let mut builder = Client::builder()
+        .endpoints(endpoints)
+        .limits(limits)
+        .connect_timeout(flags.duration("dial-timeout").max(Duration::from_millis(1)));
+    if let Some(tls) = access.tls()? {
+        builder = builder.tls(tls);
+    }
+    if let Some((name, password)) = &access.user {
+        builder = builder.user(name, password);
+    }
+    if !access.token.is_empty() {
+        builder = builder.token(&access.token);
+    }
+    runtime
+        .block_on(async { builder.build() })
+        .map_err(|error| Failure::new(exit::BAD_CONNECTION, error.message()))
+}

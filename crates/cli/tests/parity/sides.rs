@@ -1,0 +1,199 @@
+//! The two sides of a comparison: a member, the tools, and what of their words is masked.
+//!
+//! Both members have one name and one advertised address, from which ids follow, so that ids, revisions and hashes are
+//! equal as long as both sides have run the same commands. What can't be equal is masked: addresses, durations, leases,
+//! folders, and the log lines that Go's client writes to stderr.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use etcdkit_testkit::etcd::{Etcd, Version};
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::table::Line;
+
+/// No command takes as long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What both members say where they are.
+const ADVERTISED: &str = "http://10.0.0.1";
+
+/// How a command line went.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// One side.
+pub struct Side {
+    member: Etcd,
+    tmp: TempDir,
+    lease: String,
+    is_ours: bool,
+}
+
+impl Side {
+    pub async fn official() -> Self {
+        Self::new(false).await
+    }
+
+    pub async fn ours() -> Self {
+        Self::new(true).await
+    }
+
+    async fn new(is_ours: bool) -> Self {
+        let member = Etcd::builder(Version::V3_7)
+            .argument("--name=m")
+            .argument(format!("--initial-advertise-peer-urls={ADVERTISED}:2380"))
+            .argument(format!("--initial-cluster=m={ADVERTISED}:2380"))
+            .argument(format!("--advertise-client-urls={ADVERTISED}:2379"))
+            .start()
+            .await;
+        let tmp = TempDir::new().expect("a folder can be made");
+        Self { member, tmp, lease: "0".to_owned(), is_ours }
+    }
+
+    /// Runs a command line and masks what it said.
+    pub async fn run(&mut self, line: &Line) -> Ran {
+        let mut command = Command::new(self.program(&line.tool));
+        if self.is_ours {
+            command.arg0(&line.tool);
+        }
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", self.tmp.path()).current_dir(self.tmp.path());
+        if !line.text.contains("{endpoint}") && line.tool == "etcdctl" {
+            command.env("ETCDCTL_ENDPOINTS", self.endpoint());
+        }
+        for (name, value) in &line.variables {
+            command.env(name, self.fill(value.as_bytes()));
+        }
+        command.args(line.words.iter().map(|word| self.fill(word)));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().expect("the tool can be run");
+        let mut stdin = child.stdin.take().expect("stdin is a pipe");
+        let input = line.input.clone();
+        let feed = async move {
+            // A tool that does not read its input may be gone by now.
+            let _ = stdin.write_all(&input).await;
+        };
+        let (output, ()) =
+            timeout(PATIENCE, async { tokio::join!(child.wait_with_output(), feed) })
+                .await
+                .unwrap_or_else(|_| panic!("line {}: {} does not end", line.number, line.text));
+        let output = output.expect("the tool's output can be read");
+        let stdout = shown(&output.stdout);
+        self.note_lease(&stdout);
+        Ran {
+            code: output.status.code(),
+            stdout: self.mask(&stdout),
+            stderr: self.mask(&without_logs(&shown(&output.stderr))),
+        }
+    }
+
+    fn program(&self, tool: &str) -> PathBuf {
+        if self.is_ours {
+            return env!("CARGO_BIN_EXE_etcdkit").into();
+        }
+        match tool {
+            "etcdutl" => Version::V3_7.etcdutl().expect("etcd 3.7 has it"),
+            _ => Version::V3_7.etcdctl(),
+        }
+    }
+
+    fn endpoint(&self) -> String {
+        self.member.client_addr().to_string()
+    }
+
+    /// The word with its placeholders filled in.
+    fn fill(&self, word: &[u8]) -> std::ffi::OsString {
+        let Ok(word) = std::str::from_utf8(word) else {
+            return std::os::unix::ffi::OsStringExt::from_vec(word.to_vec());
+        };
+        word.replace("{endpoint}", &self.endpoint())
+            .replace("{tmp}", &self.tmp.path().to_string_lossy())
+            .replace("{lease}", &self.lease)
+            .into()
+    }
+
+    /// Remembers the lease of `lease 1234567890abcdef granted with TTL(5s)`.
+    fn note_lease(&mut self, stdout: &str) {
+        let words: Vec<&str> = stdout.split_whitespace().collect();
+        if let ["lease", id, "granted", ..] = words.as_slice() {
+            self.lease = (*id).to_owned();
+        }
+    }
+
+    fn mask(&self, text: &str) -> String {
+        let mut text = text
+            .replace(&self.endpoint(), "ENDPOINT")
+            .replace(&*self.tmp.path().to_string_lossy(), "TMP");
+        if let Ok(id) = u64::from_str_radix(&self.lease, 16) {
+            if id > 0xffff {
+                text = text.replace(&self.lease, "LEASE").replace(&id.to_string(), "LEASE");
+            }
+        }
+        for before in ["took = ", "took ", "\"took\":\"", "\"Took\" : "] {
+            text = mask_behind(&text, before);
+        }
+        if text.contains("│ HEALTH │") { squeeze(&text) } else { text }
+    }
+}
+
+/// Text, with each byte that is none as an escape.
+fn shown(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
+/// What a person reads on stderr. Go's client logs there, and asks the terminal for passwords by a program of its own.
+fn without_logs(stderr: &str) -> String {
+    stderr
+        .split_inclusive('\n')
+        .filter(|line| !line.starts_with("{\"level\"") && !line.starts_with("stty:"))
+        .collect()
+}
+
+/// Masks the word behind each `before`.
+fn mask_behind(text: &str, before: &str) -> String {
+    let mut parts = text.split(before);
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_alphanumeric() && c != '.').unwrap_or(part.len());
+        masked.push_str(before);
+        masked.push_str("TIME");
+        // A full stop may follow the duration.
+        masked.push_str(if part[..end].ends_with('.') { "." } else { "" });
+        masked.push_str(&part[end..]);
+    }
+    masked
+}
+
+/// A table whose columns have another width on each side since durations are in it.
+fn squeeze(text: &str) -> String {
+    let mut squeezed = String::new();
+    for line in text.lines() {
+        let cells: Vec<&str> = line.split('│').map(str::trim).collect();
+        let cells: Vec<String> = cells
+            .into_iter()
+            .map(|cell| if cell.ends_with('s') && cell.starts_with(|c: char| c.is_ascii_digit()) {
+                "TIME".to_owned()
+            } else {
+                cell.replace('─', "")
+            })
+            .collect();
+        squeezed.push_str(&cells.join("│"));
+        squeezed.push('\n');
+    }
+    squeezed
+}
