@@ -127,9 +127,9 @@ fn present(meta: &Meta) -> Result<Version> {
     let missing = |what: &str| {
         Err(Error::corrupt(Defect::InvalidMessage, format!("missing {what} information")))
     };
-    match (&meta.conf_state, meta.term) {
-        (None, _) => missing("confstate"),
-        (_, None | Some(0)) => missing("term"),
+    match (meta.term, &meta.conf_state) {
+        (None | Some(0), _) => missing("term"),
+        (_, None) => missing("confstate"),
         _ => Ok(Version::new(3, 5)),
     }
 }

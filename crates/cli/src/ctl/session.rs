@@ -70,7 +70,11 @@ impl Session {
     }
 
     /// The same for commands that wait as long as it takes.
-    pub(super) fn call_forever<Req, Res>(&self, method: Method<Req, Res>, request: &Req) -> Result<Res>
+    pub(super) fn call_forever<Req, Res>(
+        &self,
+        method: Method<Req, Res>,
+        request: &Req,
+    ) -> Result<Res>
     where
         Req: WireMessage,
         Res: WireMessage + HasHeader,

@@ -8,6 +8,7 @@ use etcdkit_datadir::{Error, ErrorKind, Migrate};
 use super::refusal;
 use crate::command::{Action, Call, Command, Flag};
 use crate::failure::{Failure, Result};
+use crate::notation::number;
 
 pub(crate) static MIGRATE: Command = Command {
     usage: "migrate",
@@ -34,11 +35,7 @@ const OLDEST: Version = Version::new(3, 5);
 
 fn migrate(call: &mut Call<'_>) -> Result<()> {
     let text = call.flags.text("target-version");
-    let Some(target) = parse(&text) else {
-        return Err(Failure::bad_arguments(format!(
-            "wrong target version format, expected \"X.Y\", got {text:?}"
-        )));
-    };
+    let target = parse(&text)?;
     if target < OLDEST {
         return Err(Failure::bad_arguments(format!(
             "target version {text:?} not supported. Minimal \"3.5\""
@@ -57,13 +54,21 @@ fn migrate(call: &mut Call<'_>) -> Result<()> {
     migrate.run().map(drop).map_err(|error| refused(&error, target))
 }
 
-/// `X.Y`, where digits are all that there is.
-fn parse(text: &str) -> Option<Version> {
-    let (major, minor) = text.split_once('.')?;
-    let number = |digits: &str| {
-        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
+/// Reads `X.Y`.
+fn parse(text: &str) -> Result<Version> {
+    let [major, minor] = text.split('.').collect::<Vec<_>>()[..] else {
+        return Err(Failure::bad_arguments(format!(
+            "wrong target version format, expected \"X.Y\", got {text:?}"
+        )));
     };
-    Some(Version::new(number(major)?, number(minor)?))
+    let number = |digits: &str| {
+        let number = number::read_in_base(digits.as_bytes(), 10).map_err(|why| {
+            Failure::bad_arguments(format!("failed to parse target version: {why}"))
+        })?;
+        // Below zero is older than anything.
+        Ok::<u64, Failure>(u64::try_from(number).unwrap_or_default())
+    };
+    Ok(Version::new(number(major)?, number(minor)?))
 }
 
 fn refused(error: &Error, target: Version) -> Failure {
@@ -77,6 +82,6 @@ fn refused(error: &Error, target: Version) -> Failure {
         )
         .with_hint("start the newer etcd and let it write a snapshot (--snapshot-count), or use --force if you know better"),
         ErrorKind::Refused => refusal::in_use(&error.to_string()),
-        _ => Failure::error(error.to_string()),
+        _ => Failure::error(refusal::without_path(error)),
     }
 }

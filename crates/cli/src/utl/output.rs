@@ -1,6 +1,6 @@
 //! Results in the formats that there are.
 
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use crate::command::Call;
 use crate::ctl::print::table;
@@ -71,12 +71,9 @@ impl Report {
                 self.values.iter().map(line).collect()
             }
             Format::Json => {
-                let object: Map<String, Json> = self
-                    .values
-                    .iter()
-                    .map(|entry| (entry.name.to_owned(), entry.value.clone()))
-                    .collect();
-                format!("{}\n", Json::Object(object))
+                let pair = |entry: &Entry| format!("\"{}\":{}", entry.name, entry.value);
+                let pairs: Vec<String> = self.values.iter().map(pair).collect();
+                format!("{{{}}}\n", pairs.join(","))
             }
             Format::Table => {
                 let headings: Vec<&str> = self.values.iter().map(|entry| entry.heading).collect();

@@ -44,3 +44,10 @@ pub(super) fn system(error: &Error) -> Option<String> {
     let cause = error.source()?.downcast_ref::<io::Error>()?;
     Some(os_error::text(cause))
 }
+
+/// An error without the name of its file, which the official tool leaves out.
+pub(super) fn without_path(error: &Error) -> String {
+    let text = error.to_string();
+    let path = error.path().map(|path| format!("{}: ", path.display()));
+    path.and_then(|path| text.strip_prefix(&path).map(str::to_owned)).unwrap_or(text)
+}

@@ -62,7 +62,13 @@ fn report(status: &Status) -> Report {
                 status.revision.to_string(),
             ),
             entry("totalKey", "Keys", "TOTAL KEYS", keys.into(), keys.to_string()),
-            entry("totalSize", "Size", "TOTAL SIZE", status.size.into(), size::shown(status.size.cast_signed())),
+            entry(
+                "totalSize",
+                "Size",
+                "TOTAL SIZE",
+                status.size.into(),
+                size::shown(status.size.cast_signed()),
+            ),
             entry("version", "Version", "VERSION", version.clone().into(), version),
         ],
     }
