@@ -11,6 +11,7 @@ mod completion;
 mod console;
 mod ctl;
 mod failure;
+mod manual;
 mod notation;
 mod pause;
 mod serve;

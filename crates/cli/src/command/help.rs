@@ -181,7 +181,7 @@ fn flag_name(flag: &Flag) -> String {
 }
 
 /// The default, unless it is what one would expect.
-fn shown_default(flag: &Flag) -> String {
+pub(crate) fn shown_default(flag: &Flag) -> String {
     match (flag.kind, flag.default) {
         (_, "" | "0" | "0s") | (Kind::Bool, "false") => String::new(),
         (Kind::Text, default) => format!(" (default \"{default}\")"),

@@ -105,6 +105,17 @@ pub(super) fn find(tool: &'static Command, topic: &[Vec<u8>]) -> Result<Vec<&'st
     if is_unknown { Err(()) } else { Ok(path) }
 }
 
+/// The commands that are named among the words, and the words that are left: as far as that goes, without reading flags.
+pub(crate) fn locate(
+    tool: &'static Command,
+    words: &[Vec<u8>],
+) -> (Vec<&'static Command>, Vec<Vec<u8>>) {
+    // A command counts though nothing follows it.
+    let (path, mut rest) = descend(tool, &[words, &[Vec::new()]].concat());
+    rest.pop();
+    (path, rest)
+}
+
 /// The commands that are named among the words, and the words that are left.
 fn descend(tool: &'static Command, words: &[Vec<u8>]) -> (Vec<&'static Command>, Vec<Vec<u8>>) {
     let mut path = vec![tool];

@@ -1,3 +1,4 @@
+use super::parse::Parsed;
 use super::*;
 use crate::tool;
 

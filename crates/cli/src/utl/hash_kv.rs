@@ -14,6 +14,7 @@ use crate::failure::{Failure, Result};
 pub(crate) static HASH_KV: Command = Command {
     usage: "hashkv <filename>",
     short: "Prints the KV history hash of a given file",
+    heading: "Commands for files",
     flags: &[Flag::int("rev", "0", "maximum revision to hash (default: latest revision)")],
     arity: Arity::Exactly(1),
     action: Action::Run(hash_kv),

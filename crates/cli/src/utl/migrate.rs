@@ -13,6 +13,7 @@ use crate::notation::number;
 pub(crate) static MIGRATE: Command = Command {
     usage: "migrate",
     short: "Migrates schema of etcd data dir files to make them compatible with different etcd version",
+    heading: "Commands for files",
     flags: &[
         Flag::text("data-dir", "", "Path to the etcd data dir").required(),
         Flag::bool(

@@ -30,6 +30,7 @@ pub(crate) static ETCDUTL: Command = Command {
     usage: "etcdutl",
     persistent: FLAGS,
     commands: &[
+        &completion::COMPLETE,
         &completion::COMPLETION,
         &DEFRAG,
         &HASH_KV,
