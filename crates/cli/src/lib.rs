@@ -5,6 +5,7 @@
 //! values as the official tools do; [`serve`] is the embedded server, [`utl`] works on etcd's files. Everything that a command
 //! reads or writes goes through its [`Console`], so that tests can run commands in their own process.
 
+mod bench;
 mod bootstrap;
 mod command;
 mod completion;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 
 use crate::command::{Command, Style};
-use crate::{ctl, manual, serve, utl};
+use crate::{bench, ctl, manual, serve, utl};
 
 /// The etcd release whose tools ours are equal to.
 pub(crate) const ETCD_VERSION: &str = "3.7.1";
@@ -35,7 +35,8 @@ static ETCDKIT_COMMANDS: [&Command; ctl::COMMANDS.len() + OWN.len()] = {
 };
 
 /// Those that etcdctl does not have, by heading.
-const OWN: &[&Command] = &[&serve::SERVE, &utl::HASH_KV, &utl::MIGRATE, &manual::MAN];
+const OWN: &[&Command] =
+    &[&serve::SERVE, &utl::HASH_KV, &utl::MIGRATE, &bench::BENCH, &manual::MAN];
 
 /// What every help of `etcdkit` ends with.
 const FOOTER: &str =

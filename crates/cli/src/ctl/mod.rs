@@ -20,7 +20,7 @@ mod options;
 pub(crate) mod print;
 mod refusal;
 mod role;
-mod session;
+pub(crate) mod session;
 mod urls;
 mod user;
 mod version;
