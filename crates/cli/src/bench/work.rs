@@ -57,6 +57,8 @@ impl Size {
 impl Kind {
     /// Makes what is asked about. It is no part of what is measured.
     pub(super) async fn prepare(self, client: &Client, size: &Size) -> Result<()> {
+        // Who can't be asked at all says so once.
+        client.get(Get::prefix(size.prefix.clone()).count_only()).await?;
         if self != Self::Range {
             return Ok(());
         }

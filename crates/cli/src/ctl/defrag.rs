@@ -7,6 +7,7 @@ use super::{endpoint, heading, refusal};
 use crate::command::{Action, Call, Command, Flag};
 use crate::failure::{Failure, Result, exit};
 use crate::pause::{now, since};
+use crate::utl;
 
 pub(super) static DEFRAG: Command = Command {
     usage: "defrag",
@@ -18,6 +19,9 @@ pub(super) static DEFRAG: Command = Command {
 };
 
 fn defrag(call: &mut Call<'_>) -> Result<()> {
+    if call.flags.is_given(utl::defrag::DATA_DIR.name) {
+        return utl::defrag::defrag(call);
+    }
     let (session, endpoints) = endpoint::open(call)?;
     let mut has_failed = false;
     for endpoint in endpoints {

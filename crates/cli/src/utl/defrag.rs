@@ -12,17 +12,17 @@ use crate::failure::{Failure, Result};
 pub(crate) static DEFRAG: Command = Command {
     usage: "defrag",
     short: "Defragments the storage of the etcd",
-    flags: &[Flag::text(
-        "data-dir",
-        "",
-        "Required. Defragments a data directory not in use by etcd.",
-    )
-    .required()],
+    flags: &[DATA_DIR.required()],
     action: Action::Run(defrag),
     ..Command::BASE
 };
 
-fn defrag(call: &mut Call<'_>) -> Result<()> {
+/// The flag. etcdctl had it too, until 3.6, and keeps it here.
+pub(crate) const DATA_DIR: Flag =
+    Flag::text("data-dir", "", "Required. Defragments a data directory not in use by etcd.");
+
+/// Defragments the data directory of the flag [`DATA_DIR`].
+pub(crate) fn defrag(call: &mut Call<'_>) -> Result<()> {
     let data_dir = call.flags.text("data-dir");
     let failed =
         |why: &str| Failure::error(format!("Failed to defragment etcd data[{data_dir}] ({why})"));

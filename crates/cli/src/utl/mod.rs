@@ -5,7 +5,7 @@
 //! wrong. Unlike the official tool, none of these commands changes a file that it only reads, and one that fails leaves
 //! nothing behind.
 
-mod defrag;
+pub(crate) mod defrag;
 mod hash_kv;
 mod migrate;
 mod output;
@@ -19,11 +19,10 @@ use crate::command::help::HELP_COMMAND;
 use crate::command::{Command, Flag, Style};
 use crate::completion;
 
-pub(crate) use defrag::DEFRAG;
 pub(crate) use hash_kv::HASH_KV;
 pub(crate) use migrate::MIGRATE;
-pub(crate) use restore::RESTORE;
-pub(crate) use status::STATUS;
+pub(crate) use restore::{KEPT_RESTORE, RESTORE};
+pub(crate) use status::{KEPT_STATUS, STATUS};
 
 /// The tool.
 pub(crate) static ETCDUTL: Command = Command {
@@ -32,7 +31,7 @@ pub(crate) static ETCDUTL: Command = Command {
     commands: &[
         &completion::COMPLETE,
         &completion::COMPLETION,
-        &DEFRAG,
+        &defrag::DEFRAG,
         &HASH_KV,
         &HELP_COMMAND,
         &MIGRATE,

@@ -13,7 +13,12 @@ use crate::command::{Action, Call, Command, Flag, Kind};
 use crate::failure::{Failure, Result};
 use crate::notation::os_error;
 
-pub(crate) static RESTORE: Command = Command {
+pub(crate) static RESTORE: Command = COMMAND;
+
+/// As etcdctl had it until 3.6: it works there, and is not listed.
+pub(crate) static KEPT_RESTORE: Command = Command { hidden: true, ..COMMAND };
+
+const COMMAND: Command = Command {
     usage: "restore <filename> --data-dir {output dir} [options]",
     short: "Restores an etcd member snapshot to an etcd directory",
     flags: &[

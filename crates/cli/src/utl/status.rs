@@ -12,7 +12,12 @@ use crate::command::{Action, Call, Command};
 use crate::ctl::endpoint::size;
 use crate::failure::{Failure, Result};
 
-pub(crate) static STATUS: Command = Command {
+pub(crate) static STATUS: Command = COMMAND;
+
+/// As etcdctl had it until 3.6: it works there, and is not listed.
+pub(crate) static KEPT_STATUS: Command = Command { hidden: true, ..COMMAND };
+
+const COMMAND: Command = Command {
     usage: "status <filename>",
     short: "Gets backend snapshot status of a given file",
     long: LONG,
