@@ -67,7 +67,7 @@ impl Migrate {
     ///
     /// # Errors
     ///
-    /// `Refused` when a process holds the database open or the log has entries that the target does not know,
+    /// `InUse` when a process holds the database open, `Refused` when the log has entries that the target does not know,
     /// `Unsupported` for a version that there is no way to, `Corrupt` when the present version cannot be told, else when
     /// something cannot be read or written.
     pub fn run(&self) -> Result<Migrated> {
@@ -149,4 +149,118 @@ fn newest_in_log(wal: &Path) -> Result<Version> {
         Ok(())
     })?;
     Ok(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use bytes::Bytes;
+    use etcdkit_proto::etcdserverpb::DowngradeVersionTestRequest;
+    use etcdkit_proto::raftpb::Entry;
+
+    use super::*;
+    use crate::Restore;
+    use crate::bbolt;
+    use crate::wal;
+
+    /// A restored member whose database notes this version, if any.
+    fn member(folder: &Path, version: Option<&str>) -> PathBuf {
+        let snapshot = folder.join("snapshot.db");
+        let mut writer =
+            bbolt::Writer::new(File::create(&snapshot).expect("a file")).expect("memory");
+        for name in bucket::ALL {
+            writer.begin_bucket(name.as_bytes()).expect("the next");
+            if name == bucket::META {
+                writer.put(b"confState", br#"{"voters":[1]}"#).expect("in order");
+                if let Some(version) = version {
+                    writer.put(STORAGE_VERSION, version.as_bytes()).expect("in order");
+                }
+            }
+            writer.end_bucket().expect("open");
+        }
+        writer.finish().expect("it is written");
+        let data_dir = folder.join("member.etcd");
+        Restore::new(&snapshot)
+            .skip_hash_check()
+            .data_dir(&data_dir)
+            .run()
+            .expect("it is restored");
+        data_dir
+    }
+
+    fn noted(data_dir: &Path) -> Option<Version> {
+        let mut backend = Backend::open_path(data_dir.join("member/snap/db")).expect("a database");
+        backend.bbolt().check().expect("it is read").into_result().expect("it is sound");
+        backend.meta().expect("it is there").storage_version
+    }
+
+    /// Adds an entry that etcd 3.5 does not know.
+    fn add_new_entry(data_dir: &Path) {
+        let folder = data_dir.join("member/wal");
+        let mut records = Vec::new();
+        wal::folder::for_each_record(&folder, |record| {
+            records.push(record);
+            Ok(())
+        })
+        .expect("it is a log");
+        let request = InternalRaftRequest {
+            downgrade_version_test: Some(DowngradeVersionTestRequest { ver: "3.6.0".to_owned() }),
+            ..InternalRaftRequest::default()
+        };
+        let data = Some(Bytes::from(request.encode_to_vec()));
+        records.push(Record::Entry(Entry { data, index: Some(2), term: Some(1), r#type: None }));
+        let path = wal::folder::segments(&folder).expect("one").remove(0);
+        let mut writer =
+            wal::Writer::new(File::create(path).expect("a file"), 0).expect("it begins");
+        for record in &records {
+            if !matches!(record, Record::Crc(_)) {
+                writer.append(record).expect("it is written");
+            }
+        }
+    }
+
+    #[test]
+    fn the_version_is_noted_changed_and_removed() {
+        let version = |minor| Version::new(3, minor);
+        for (before, target, after) in [
+            (Some("3.7.0"), 6, Some(version(6))),
+            (Some("3.7.0"), 5, None),
+            (Some("3.6.0"), 7, Some(version(7))),
+            (Some("3.6.0"), 6, Some(version(6))),
+            (None, 5, None),
+            (None, 7, Some(version(7))),
+        ] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let data_dir = member(folder.path(), before);
+            let migrated = Migrate::new(&data_dir, version(target)).run().expect("there is a way");
+            assert_eq!(migrated.to, version(target), "{before:?}");
+            assert_eq!(noted(&data_dir), after, "{before:?} to {target}");
+            let left = fs::read_dir(data_dir.join("member/snap")).expect("it is there").count();
+            assert_eq!(left, 2, "the database and a snap file");
+        }
+    }
+
+    #[test]
+    fn a_log_that_an_older_etcd_cannot_read_is_not_left_to_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data_dir = member(folder.path(), Some("3.6.0"));
+        add_new_entry(&data_dir);
+        let down = Migrate::new(&data_dir, Version::new(3, 5));
+        assert_eq!(down.run().unwrap_err().kind(), ErrorKind::Refused);
+        assert_eq!(noted(&data_dir), Some(Version::new(3, 6)));
+        Migrate::new(&data_dir, Version::new(3, 7)).run().expect("it is newer");
+        down.force().run().expect("it is forced");
+        assert_eq!(noted(&data_dir), None);
+    }
+
+    #[test]
+    fn versions_without_a_way_are_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data_dir = member(folder.path(), Some("3.6.0"));
+        for target in [Version::new(3, 8), Version::new(3, 4), Version::new(4, 0)] {
+            let error = Migrate::new(&data_dir, target).run().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{target}: {error}");
+        }
+    }
 }

@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use etcdkit_datadir::{ErrorKind, defragment};
+use etcdkit_datadir::defragment;
 
-use super::refusal;
+use super::{lock, refusal};
 use crate::command::{Action, Call, Command, Flag};
 use crate::failure::{Failure, Result};
 
@@ -32,11 +32,7 @@ pub(crate) fn defrag(call: &mut Call<'_>) -> Result<()> {
             "--data-dir is the folder that etcd was started with: it has a folder 'member' in it",
         ));
     }
-    match defragment::data_dir(folder, &mut |_| ControlFlow::Continue(())) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::Refused => {
-            Err(refusal::in_use(failed(&error.to_string()).message.as_deref().unwrap_or_default()))
-        }
-        Err(error) => Err(failed(&error.to_string())),
-    }
+    let done =
+        lock::when_free(call, || defragment::data_dir(folder, &mut |_| ControlFlow::Continue(())))?;
+    done.map(drop).map_err(|error| failed(&error.to_string()))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use etcdkit_datadir::schema::Version;
 use etcdkit_datadir::{Error, ErrorKind, Migrate};
 
-use super::refusal;
+use super::{lock, refusal};
 use crate::command::{Action, Call, Command, Flag};
 use crate::failure::{Failure, Result};
 use crate::notation::number;
@@ -52,7 +52,8 @@ fn migrate(call: &mut Call<'_>) -> Result<()> {
     if call.flags.bool("force") {
         migrate = migrate.force();
     }
-    migrate.run().map(drop).map_err(|error| refused(&error, target))
+    let done = lock::when_free(call, || migrate.run())?;
+    done.map(drop).map_err(|error| refused(&error, target))
 }
 
 /// Reads `X.Y`.
@@ -78,11 +79,10 @@ fn refused(error: &Error, target: Version) -> Failure {
             "cannot create migration plan: version \"{target}\" is not supported"
         )),
         ErrorKind::Unsupported => Failure::error("cannot create migration plan: changing major storage version is not supported"),
-        ErrorKind::Refused if error.to_string().contains("log") => Failure::error(
+        ErrorKind::Refused => Failure::error(
             "cannot downgrade storage, WAL contains newer entries",
         )
         .with_hint("start the newer etcd and let it write a snapshot (--snapshot-count), or use --force if you know better"),
-        ErrorKind::Refused => refusal::in_use(&error.to_string()),
         _ => Failure::error(refusal::without_path(error)),
     }
 }

@@ -1,12 +1,13 @@
 //! `etcdutl`: the commands that work on etcd's files, without an etcd.
 //!
 //! One file for each command: its table, and what it does; the work itself is done by the crate `etcdkit-datadir`.
-//! `output.rs` writes results in the formats that there are, `refusal.rs` has the official tool's words for what went
+//! `output.rs` writes results in the formats that there are, `lock.rs` waits for a database that is in use, `refusal.rs` has the official tool's words for what went
 //! wrong. Unlike the official tool, none of these commands changes a file that it only reads, and one that fails leaves
 //! nothing behind.
 
 pub(crate) mod defrag;
 mod hash_kv;
+mod lock;
 mod migrate;
 mod output;
 mod refusal;

@@ -22,7 +22,6 @@ pub(super) fn database(error: &Error) -> Failure {
             "snapshot file integrity check failed. {error}"
         ))
         .with_hint("the file is damaged: take another snapshot, or another member's database"),
-        ErrorKind::Refused => in_use(&error.to_string()),
         _ => Failure::error(error.to_string()),
     }
 }
