@@ -1,7 +1,7 @@
 //! `cargo xtask embedded`: the client's tests that need one member, with the embedded server in the place of etcd.
 //!
 //! The tests are the very ones that run against etcd, and know nothing of it: their cache of servers has one entry, whose
-//! `etcd` is the embedded server behind etcd's flags.
+//! `etcd` is `etcdkit`, which serves when it is called by that name.
 
 use std::env;
 use std::fs;
@@ -48,21 +48,13 @@ const LEFT_OUT: &[(&str, &[&str])] = &[(
 /// Runs them; with arguments, those whose names contain one of them.
 pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let real = etcd::path(VERSION)?;
-    run_command(&mut cargo([
-        "build",
-        "--package",
-        "etcdkit-server",
-        "--features",
-        "jwt",
-        "--example",
-        "etcd",
-    ]))?;
+    run_command(&mut cargo(["build", "--package", "etcdkit-cli"]))?;
     let scratch = Scratch::new(&env::temp_dir(), "etcdkit-embedded")?;
     let folder = scratch.path().join("etcd").join(VERSION);
     make_folder(&folder)?;
     let target =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    copy(&target.join("debug/examples/etcd"), &folder.join("etcd"))?;
+    copy(&target.join("debug/etcdkit"), &folder.join("etcd"))?;
     for tool in ["etcdctl", "etcdutl"] {
         copy(&real.with_file_name(tool), &folder.join(tool))?;
     }

@@ -2,16 +2,22 @@
 //!
 //! [`run`] is the whole program. By the name that it is called by it picks a tool, a tree of commands ([`command`]); finds
 //! in it what the command line means; and calls that. What `etcdctl` does is in [`ctl`]; [`notation`] reads and writes
-//! values as the official tools do. Everything that a command reads or writes goes through its [`Console`], so that tests
-//! can run commands in their own process.
+//! values as the official tools do; [`serve`] is the embedded server, [`utl`] works on etcd's files. Everything that a command
+//! reads or writes goes through its [`Console`], so that tests can run commands in their own process.
 
+mod bench;
+mod bootstrap;
 mod command;
+mod completion;
 mod console;
 mod ctl;
 mod failure;
+mod manual;
 mod notation;
 mod pause;
+mod serve;
 mod tool;
+mod utl;
 
 pub use console::Console;
 
@@ -64,13 +70,15 @@ fn dispatch(
             }
             let command = parsed.path[parsed.path.len() - 1];
             match command.action {
-                Action::Run(action) if !parsed.wants_help => action(&mut Call {
-                    path: parsed.path,
-                    flags: parsed.flags,
-                    arguments: parsed.arguments,
-                    before_dashes: parsed.before_dashes,
-                    console,
-                }),
+                Action::Run(action) | Action::Words(action) if !parsed.wants_help => {
+                    action(&mut Call {
+                        path: parsed.path,
+                        flags: parsed.flags,
+                        arguments: parsed.arguments,
+                        before_dashes: parsed.before_dashes,
+                        console,
+                    })
+                }
                 Action::Help if !parsed.wants_help => {
                     match help::of_topic(tool, &parsed.arguments) {
                         Ok(text) => console.print(text)?,
@@ -91,6 +99,9 @@ fn dispatch(
             } else {
                 let path = command::spelled(&refusal.path);
                 console.error_line(format_args!("Run '{path} --help' for usage."));
+            }
+            if tool.style.repeats_errors {
+                console.error_line(format_args!("Error: {}", refusal.message));
             }
             Err(Failure::silent(failure::exit::ERROR))
         }

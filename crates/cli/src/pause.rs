@@ -1,9 +1,12 @@
 //! The one place that waits for time to pass.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Does nothing for so long.
-#[expect(clippy::disallowed_methods, reason = "a person is to read what was said, and no runtime is blocked")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person is to read what was said, and no runtime is blocked"
+)]
 pub(crate) fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }
@@ -18,4 +21,10 @@ pub(crate) fn now() -> Instant {
 pub(crate) fn since(start: Instant) -> String {
     let nanos = i64::try_from(now().duration_since(start).as_nanos()).unwrap_or(i64::MAX);
     crate::notation::duration::write(nanos)
+}
+
+/// The time of day, since 1970.
+#[expect(clippy::disallowed_methods, reason = "logs and certificates say when they were made")]
+pub(crate) fn time_of_day() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -126,7 +126,7 @@ impl<R: Read + Seek, W: Write + Seek> Copy<'_, R, W> {
 ///
 /// # Errors
 ///
-/// `Refused` when a process holds the database open, else those of [`copy_with`].
+/// `InUse` when a process holds the database open, else those of [`copy_with`].
 pub fn data_dir(
     data_dir: &Path,
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
@@ -149,5 +149,5 @@ pub fn data_dir(
 
 /// The error for a database that somebody holds.
 pub(crate) fn in_use(path: &Path) -> Error {
-    Error::new(ErrorKind::Refused, "another process, probably etcd, holds it open").in_file(path)
+    Error::new(ErrorKind::InUse, "another process, probably etcd, holds it open").in_file(path)
 }

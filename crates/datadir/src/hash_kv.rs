@@ -57,7 +57,7 @@ impl HashKv {
         Self::at(0)
     }
 
-    /// The hash at a revision; 0 for the last one.
+    /// The hash at a revision; 0 for the last one. Before the first one there is nothing, which has a hash too.
     pub const fn at(revision: i64) -> Self {
         Self { revision, version: Version::new(3, 7) }
     }
@@ -99,7 +99,7 @@ impl HashKv {
     ) -> Result<KvHash> {
         let compact_revision = backend.meta()?.compact_revision().unwrap_or(-1);
         let current = backend.revision()?;
-        let revision = if self.revision > 0 { self.revision } else { current };
+        let revision = if self.revision == 0 { current } else { self.revision };
         let asked = self.revision > 0;
         let refused = revision == compact_revision && self.refuses_compacted();
         if asked && (revision < compact_revision || refused) {

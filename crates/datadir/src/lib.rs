@@ -8,7 +8,7 @@
 //! | [`snap`] | raft's snap files |
 //! | [`snapshot`] | what `snapshot save` makes: a database with its SHA-256 |
 //! | [`defragment`] | copies of databases without free pages |
-//! | [`Status`], [`HashKv`], [`Restore`] | what etcdutl tells and does, with exactly its results |
+//! | [`Status`], [`HashKv`], [`Restore`], [`Migrate`] | what etcdutl tells and does, with exactly its results |
 //!
 //! Formats of etcd 3.4 to 3.7 are known, and what is written here starts in all of them.
 //!
@@ -44,7 +44,7 @@
 //! * Memory is bounded by what one page or record may hold (128 MiB, though etcd's have a few MiB at most), not by how long
 //!   a file is. Larger ones are an error of kind [`LimitExceeded`](ErrorKind::LimitExceeded).
 //! * Nothing is ever overwritten: what is made appears under its name when it is complete and synced. Only
-//!   [`defragment::data_dir`] replaces a file, by a complete one at once.
+//!   [`defragment::data_dir`] and [`Migrate`] replace a file, by a complete one at once.
 //! * Calls block. In asynchronous programs they belong on a thread for blocking work.
 //! * Nobody may write a file while it is read. A snapshot is always safe to read; a database is when its etcd is down.
 //!
@@ -56,6 +56,7 @@ mod error;
 mod files;
 mod hash_kv;
 mod key_map;
+mod migrate;
 mod progress;
 mod restore;
 pub mod schema;
@@ -67,6 +68,7 @@ mod walk;
 
 pub use error::{Defect, Error, ErrorKind, Result};
 pub use hash_kv::{HashKv, KvHash};
+pub use migrate::{Migrate, Migrated};
 pub use progress::{Progress, Stage};
 pub use restore::{Restore, Restored};
 pub use status::Status;

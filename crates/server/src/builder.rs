@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::{self, Clock};
 use crate::config::{AutoCompaction, Config};
 use crate::error::Error;
+use crate::front::Offer;
 use crate::lease::Now;
 use crate::listen::{Listener, Wrapping};
 use crate::node::Node;
@@ -21,7 +22,7 @@ use crate::task::blocking;
 #[derive(Debug)]
 pub struct ServerBuilder {
     config: Config,
-    listen: Vec<String>,
+    listen: Vec<(String, Offer)>,
     storage: Box<dyn Storage>,
     snapshot: Option<PathBuf>,
     wrapping: Wrapping,
@@ -42,8 +43,26 @@ impl Default for ServerBuilder {
 impl ServerBuilder {
     /// Listens on an address too: `host:port`, where port 0 takes any that is free, or `unix:` and a path. Without any,
     /// there are in-process connections alone.
-    pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.listen.push(address.into());
+    ///
+    /// It may be a URL. `https` and `unixs` then need a certificate, `http` and `unix` have TLS off whatever
+    /// [`tls`](Self::tls) says.
+    pub fn listen(self, address: impl Into<String>) -> Self {
+        self.listen_for(address.into(), Offer::Everything)
+    }
+
+    /// Listens on an address for HTTP/1.1 alone. Those of [`listen`](Self::listen) then speak gRPC alone.
+    pub fn listen_http(self, address: impl Into<String>) -> Self {
+        self.listen_for(address.into(), Offer::Http)
+    }
+
+    /// Listens on an address that answers `/metrics`, `/health`, `/livez`, `/readyz` and `/version`, and reads or changes no
+    /// keys: for those who watch over the member without being its clients.
+    pub fn listen_metrics(self, address: impl Into<String>) -> Self {
+        self.listen_for(address.into(), Offer::Monitoring)
+    }
+
+    fn listen_for(mut self, address: String, offer: Offer) -> Self {
+        self.listen.push((address, offer));
         self
     }
 
@@ -178,6 +197,12 @@ impl ServerBuilder {
         self
     }
 
+    /// Has no JSON gateway. There is one by default.
+    pub const fn without_gateway(mut self) -> Self {
+        self.config.gateway = false;
+        self
+    }
+
     /// Which history the server forgets by itself. None by default.
     pub const fn auto_compaction(mut self, which: AutoCompaction) -> Self {
         self.config.auto_compaction = which;
@@ -198,12 +223,20 @@ impl ServerBuilder {
     pub async fn start(self) -> Result<Server, Error> {
         let Self { mut config, listen, storage, snapshot, wrapping } = self;
         check(&config)?;
+        let http_apart = listen.iter().any(|(_, offer)| *offer == Offer::Http);
         let mut listeners = Vec::new();
-        for address in listen {
-            listeners.push(Listener::bind(&address, wrapping.clone()).await?);
+        for (address, offer) in listen {
+            let only_grpc = http_apart && offer == Offer::Everything;
+            let offer = if only_grpc { Offer::Grpc } else { offer };
+            listeners.push(Listener::bind(&address, &wrapping, offer).await?);
         }
-        let urls: Vec<String> =
-            listeners.iter().filter_map(|listener| listener.url().ok()).collect();
+        let for_clients =
+            |listener: &&Listener| matches!(listener.offer(), Offer::Everything | Offer::Grpc);
+        let urls: Vec<String> = listeners
+            .iter()
+            .filter(for_clients)
+            .filter_map(|listener| listener.url().ok())
+            .collect();
         if config.client_urls.is_empty() {
             config.client_urls.clone_from(&urls);
         }

@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) jwt: Option<crate::auth::jwt::Jwt>,
     pub(crate) bcrypt_cost: u32,
     pub(crate) auto_compaction: AutoCompaction,
+    /// Whether there is a JSON gateway.
+    pub(crate) gateway: bool,
     pub(crate) gateway_hosts: Vec<String>,
 }
 
@@ -67,6 +69,7 @@ impl Default for Config {
             jwt: None,
             bcrypt_cost: 10,
             auto_compaction: AutoCompaction::Off,
+            gateway: true,
             gateway_hosts: Vec::new(),
         }
     }

@@ -39,8 +39,18 @@ impl Peer {
     }
 }
 
+/// What is answered on an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    Everything,
+    Grpc,
+    Http,
+    /// HTTP/1.1 as far as it tells how the member is: no keys.
+    Monitoring,
+}
+
 /// Serves a connection until it ends.
-pub(crate) async fn serve<T>(mut io: T, node: Arc<Node>, peer: Peer)
+pub(crate) async fn serve<T>(mut io: T, node: Arc<Node>, peer: Peer, offer: Offer)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -51,9 +61,14 @@ where
             Ok(0) | Err(_) => return,
         }
         let compared = first.len().min(PREFACE.len());
-        if first.get(..compared) != PREFACE.get(..compared) {
-            let io = Rewound { first: first.freeze(), io };
-            return http::serve(io, node, peer.is_local).await;
+        let grpc = first.get(..compared) == PREFACE.get(..compared);
+        match offer {
+            Offer::Grpc if !grpc => return,
+            Offer::Everything | Offer::Grpc if grpc => {}
+            _ => {
+                let io = Rewound { first: first.freeze(), io };
+                return http::serve(io, node, peer.is_local, offer).await;
+            }
         }
     }
     grpc::serve(Rewound { first: first.freeze(), io }, node, peer.common_name).await;

@@ -96,4 +96,4 @@ pub use error::{Error, ErrorKind};
 pub use fault::Faults;
 pub use server::Server;
 #[cfg(feature = "tls")]
-pub use tls::ServerTls;
+pub use tls::{ServerTls, TlsVersion};

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::clock;
 use crate::error::Error;
-use crate::front::{self, Peer};
+use crate::front::{self, Offer, Peer};
 use crate::node::Node;
 use crate::task::{Task, spawn, spawn_into};
 
@@ -47,9 +47,9 @@ impl Wrapping {
     }
 
     #[cfg(feature = "tls")]
-    async fn serve<T: Io>(&self, io: T, node: Arc<Node>, mut peer: Peer) {
+    async fn serve<T: Io>(&self, io: T, node: Arc<Node>, mut peer: Peer, offer: Offer) {
         let Some(acceptor) = &self.acceptor else {
-            return front::serve(io, node, peer).await;
+            return front::serve(io, node, peer, offer).await;
         };
         let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(io)).await;
         let Ok(Ok(stream)) = shaken else { return };
@@ -57,12 +57,12 @@ impl Wrapping {
         peer.common_name = certificates
             .and_then(|certificates| certificates.first())
             .and_then(|certificate| crate::tls::common_name(certificate));
-        front::serve(stream, node, peer).await;
+        front::serve(stream, node, peer, offer).await;
     }
 
     #[cfg(not(feature = "tls"))]
-    async fn serve<T: Io>(&self, io: T, node: Arc<Node>, peer: Peer) {
-        front::serve(io, node, peer).await;
+    async fn serve<T: Io>(&self, io: T, node: Arc<Node>, peer: Peer, offer: Offer) {
+        front::serve(io, node, peer, offer).await;
     }
 }
 
@@ -77,11 +77,42 @@ trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 
+/// Where to listen, and whether the scheme says that TLS is spoken or that it is not.
+#[derive(Debug, PartialEq, Eq)]
+struct Address<'a> {
+    place: Place<'a>,
+    tls: Option<bool>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Place<'a> {
+    Tcp(&'a str),
+    Unix(&'a str),
+}
+
+impl<'a> Address<'a> {
+    fn parse(text: &'a str) -> Self {
+        let (unix, tcp) = (Place::Unix as fn(_) -> _, Place::Tcp as fn(_) -> _);
+        let schemes = [
+            ("https://", tcp, Some(true)),
+            ("http://", tcp, Some(false)),
+            ("unixs://", unix, Some(true)),
+            ("unix://", unix, Some(false)),
+            ("unix:", unix, None),
+        ];
+        let found = schemes.into_iter().find_map(|(scheme, place, tls)| {
+            Some(Self { place: place(text.strip_prefix(scheme)?), tls })
+        });
+        found.unwrap_or(Self { place: Place::Tcp(text), tls: None })
+    }
+}
+
 /// A bound address. It stays bound across restarts.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: Socket,
     wrapping: Wrapping,
+    offer: Offer,
 }
 
 #[derive(Debug)]
@@ -92,18 +123,32 @@ enum Socket {
 }
 
 impl Listener {
-    /// Binds `host:port`, or `unix:` and a path. A socket file that nobody listens on any more is replaced.
-    pub(crate) async fn bind(address: &str, wrapping: Wrapping) -> Result<Self, Error> {
-        let bound = match address.strip_prefix("unix:") {
-            Some(path) => Self::bind_unix(path.trim_start_matches("//").into()).await,
-            None => {
-                let schemes = ["http://", "https://"];
-                let plain = schemes.iter().find_map(|scheme| address.strip_prefix(scheme));
-                TcpListener::bind(plain.unwrap_or(address)).await.map(Socket::Tcp)
+    /// Binds an address as [`ServerBuilder::listen`](crate::ServerBuilder::listen) takes it. A socket file that nobody
+    /// listens on any more is replaced.
+    pub(crate) async fn bind(
+        address: &str,
+        wrapping: &Wrapping,
+        offer: Offer,
+    ) -> Result<Self, Error> {
+        let Address { place, tls } = Address::parse(address);
+        let wrapping = match tls {
+            Some(false) => Wrapping::default(),
+            Some(true) if !wrapping.is_tls() => {
+                let text = format!("{address} asks for TLS, and there is no certificate");
+                return Err(Error::setting(text));
             }
+            _ => wrapping.clone(),
+        };
+        let bound = match place {
+            Place::Tcp(place) => TcpListener::bind(place).await.map(Socket::Tcp),
+            Place::Unix(path) => Self::bind_unix(path.into()).await,
         };
         let socket = bound.map_err(|error| Error::listen(address, error))?;
-        Ok(Self { socket, wrapping })
+        Ok(Self { socket, wrapping, offer })
+    }
+
+    pub(crate) const fn offer(&self) -> Offer {
+        self.offer
     }
 
     #[cfg(unix)]
@@ -170,8 +215,9 @@ impl Listener {
     fn spawn<T: Io>(&self, stream: T, peer: Peer, node: &Arc<Node>, connections: &mut JoinSet<()>) {
         let node = Arc::clone(node);
         let wrapping = self.wrapping.clone();
+        let offer = self.offer;
         spawn_into(connections, async move {
-            node.while_connected(wrapping.serve(stream, Arc::clone(&node), peer)).await;
+            node.while_connected(wrapping.serve(stream, Arc::clone(&node), peer, offer)).await;
         });
     }
 }
@@ -182,6 +228,25 @@ impl Drop for Socket {
         if let Self::Unix(_, path) = self {
             // Nobody can connect to it any more.
             let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_of_an_address_says_whether_tls_is_spoken() {
+        for (text, place, tls) in [
+            ("127.0.0.1:2379", Place::Tcp("127.0.0.1:2379"), None),
+            ("http://[::1]:2379", Place::Tcp("[::1]:2379"), Some(false)),
+            ("https://localhost:2379", Place::Tcp("localhost:2379"), Some(true)),
+            ("unix:/run/etcd", Place::Unix("/run/etcd"), None),
+            ("unix:///run/etcd", Place::Unix("/run/etcd"), Some(false)),
+            ("unixs://localhost:1", Place::Unix("localhost:1"), Some(true)),
+        ] {
+            assert_eq!(Address::parse(text), Address { place, tls }, "{text}");
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::AutoCompaction;
 use crate::error::Error;
 use crate::fault::Faults;
-use crate::front::{self, Peer};
+use crate::front::{self, Offer, Peer};
 use crate::listen::Listener;
 use crate::node::Node;
 use crate::state::State;
@@ -228,7 +228,7 @@ where
     let node = Arc::clone(node);
     let mut connections = connections.lock().unwrap_or_else(PoisonError::into_inner);
     spawn_into(&mut connections, async move {
-        node.while_connected(front::serve(io, Arc::clone(&node), peer)).await;
+        node.while_connected(front::serve(io, Arc::clone(&node), peer, Offer::Everything)).await;
     });
 }
 

@@ -1,14 +1,21 @@
 //! TLS for those who connect, and who they prove to be.
 
+mod clients;
+
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ProtocolVersion, RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
+};
 
+use self::clients::NamedClients;
 use crate::error::Error;
 
 /// The certificate of a server, and the authority of its clients'. The files are read when the server starts.
@@ -18,12 +25,34 @@ pub struct ServerTls {
     certificate: PathBuf,
     key: PathBuf,
     clients: Option<PathBuf>,
+    revoked: Option<PathBuf>,
+    client_names: Vec<String>,
+    versions: RangeInclusive<TlsVersion>,
+    cipher_suites: Vec<String>,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
 }
 
 impl ServerTls {
     /// A certificate with those that lead to its authority, and its key, as PEM files.
     pub fn new(certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        Self { certificate: certificate.into(), key: key.into(), clients: None }
+        Self {
+            certificate: certificate.into(),
+            key: key.into(),
+            clients: None,
+            revoked: None,
+            client_names: Vec::new(),
+            versions: TlsVersion::Tls12..=TlsVersion::Tls13,
+            cipher_suites: Vec::new(),
+        }
     }
 
     /// Demands a certificate of clients, signed by an authority in this PEM file. While authentication is on, a client
@@ -33,13 +62,75 @@ impl ServerTls {
         self
     }
 
+    /// Refuses clients whose certificate is in this PEM file of revocation lists. It means nothing without
+    /// [`client_ca`](Self::client_ca).
+    pub fn client_revocations(mut self, lists: impl Into<PathBuf>) -> Self {
+        self.revoked = Some(lists.into());
+        self
+    }
+
+    /// Refuses clients whose certificate is for none of these host names or addresses. It means nothing without
+    /// [`client_ca`](Self::client_ca).
+    pub fn client_names<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.client_names = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The versions that are spoken. Both by default.
+    pub fn versions(mut self, versions: RangeInclusive<TlsVersion>) -> Self {
+        self.versions = versions;
+        self
+    }
+
+    /// The cipher suites of TLS 1.2 that are spoken, by their registered names; all that are safe by default. Those of TLS
+    /// 1.3 are always spoken.
+    pub fn cipher_suites<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.cipher_suites = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    fn provider(&self) -> Result<Arc<CryptoProvider>, Error> {
+        let mut provider = aws_lc_rs::default_provider();
+        if self.cipher_suites.is_empty() {
+            return Ok(Arc::new(provider));
+        }
+        let name = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite());
+        let of_tls12 =
+            |suite: &SupportedCipherSuite| suite.version().version == ProtocolVersion::TLSv1_2;
+        let known: Vec<String> =
+            provider.cipher_suites.iter().filter(|suite| of_tls12(suite)).map(name).collect();
+        if let Some(unknown) = self.cipher_suites.iter().find(|suite| !known.contains(suite)) {
+            let text =
+                format!("cipher suite {unknown} is not spoken: choose from {}", known.join(", "));
+            return Err(Error::setting(text));
+        }
+        provider
+            .cipher_suites
+            .retain(|suite| !of_tls12(suite) || self.cipher_suites.contains(&name(suite)));
+        Ok(Arc::new(provider))
+    }
+
+    fn protocols(&self) -> Result<Vec<&'static SupportedProtocolVersion>, Error> {
+        let known = [(TlsVersion::Tls12, &TLS12), (TlsVersion::Tls13, &TLS13)];
+        let spoken: Vec<_> = known
+            .into_iter()
+            .filter_map(|(version, protocol)| self.versions.contains(&version).then_some(protocol))
+            .collect();
+        if spoken.is_empty() {
+            let text =
+                "the oldest version of TLS is newer than the newest one: leave none of them out";
+            return Err(Error::setting(text));
+        }
+        Ok(spoken)
+    }
+
     pub(crate) fn load(&self) -> Result<Arc<ServerConfig>, Error> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = self.provider()?;
         let chain = certificates(&self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .map_err(|error| unreadable(&self.key, &error))?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&self.protocols()?)
             .map_err(|error| Error::setting(format!("TLS: {error}")))?;
         let builder = match &self.clients {
             None => builder.with_no_client_auth(),
@@ -48,10 +139,18 @@ impl ServerTls {
                 for certificate in certificates(path)? {
                     roots.add(certificate).map_err(|error| unreadable(path, &error))?;
                 }
-                let verifier =
-                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+                let mut verifier =
+                    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                if let Some(lists) = &self.revoked {
+                    // As etcd looks at them: the client's own certificate, and no list is no revocation.
+                    verifier = verifier
+                        .with_crls(revocations(lists)?)
+                        .only_check_end_entity_revocation()
+                        .allow_unknown_revocation_status();
+                }
+                let verifier = verifier.build().map_err(|error| unreadable(path, &error))?;
                 builder
-                    .with_client_cert_verifier(verifier.map_err(|error| unreadable(path, &error))?)
+                    .with_client_cert_verifier(NamedClients::around(verifier, &self.client_names)?)
             }
         };
         let config = builder.with_single_cert(chain, key);
@@ -67,6 +166,17 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let found = found.map_err(|error| unreadable(path, &error))?;
     if found.is_empty() {
         return Err(Error::setting(format!("{}: there is no certificate in it", path.display())));
+    }
+    Ok(found)
+}
+
+fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
+    let found = CertificateRevocationListDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let found = found.map_err(|error| unreadable(path, &error))?;
+    if found.is_empty() {
+        let text = format!("{}: there is no revocation list in it", path.display());
+        return Err(Error::setting(text));
     }
     Ok(found)
 }

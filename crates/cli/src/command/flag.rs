@@ -11,6 +11,8 @@ pub(crate) struct Flag {
     /// Its value where it isn't given, as it would be written on the command line.
     pub(crate) default: &'static str,
     pub(crate) usage: &'static str,
+    /// The command does nothing without it.
+    pub(crate) required: bool,
     /// Works, and is not listed.
     pub(crate) hidden: bool,
     /// Works, is not listed, and says this on stderr.
@@ -39,7 +41,16 @@ impl Flag {
         default: &'static str,
         usage: &'static str,
     ) -> Self {
-        Self { name, short: None, kind, default, usage, hidden: false, deprecated: None }
+        Self {
+            name,
+            short: None,
+            kind,
+            default,
+            usage,
+            required: false,
+            hidden: false,
+            deprecated: None,
+        }
     }
 
     pub(crate) const fn bool(name: &'static str, usage: &'static str) -> Self {
@@ -102,6 +113,12 @@ impl Flag {
     /// The same with another value where it isn't given.
     pub(crate) const fn default(mut self, default: &'static str) -> Self {
         self.default = default;
+        self
+    }
+
+    /// The same, and the command is refused without it.
+    pub(crate) const fn required(mut self) -> Self {
+        self.required = true;
         self
     }
 

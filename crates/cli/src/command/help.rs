@@ -41,6 +41,10 @@ pub(crate) fn text(path: &[&'static Command]) -> String {
 
 /// How the last command of `path` is used: what follows an error.
 pub(crate) fn usage(path: &[&'static Command]) -> String {
+    usage_with(path, true)
+}
+
+fn usage_with(path: &[&'static Command], lists_help: bool) -> String {
     let command = path[path.len() - 1];
     let spelled = spelled(path);
     let mut text = "Usage:".to_owned();
@@ -64,7 +68,8 @@ pub(crate) fn usage(path: &[&'static Command]) -> String {
     }
     list_commands(command, &listed, &mut text);
 
-    let (own, above) = visible_flags(path);
+    let (mut own, above) = visible_flags(path);
+    own.retain(|flag| lists_help || flag.name != HELP.name);
     for (heading, flags) in [("Flags:", own), ("Global Flags:", above)] {
         if !flags.is_empty() {
             let _ = write!(text, "\n\n{heading}\n{}", flag_usages(&flags, command).trim_end());
@@ -85,7 +90,8 @@ pub(crate) fn of_topic(tool: &'static Command, topic: &[Vec<u8>]) -> Result<Stri
     find(tool, topic).map(|path| text(&path)).map_err(|()| {
         let words: Vec<String> =
             topic.iter().map(|word| format!("`{}`", String::from_utf8_lossy(word))).collect();
-        format!("Unknown help topic [{}]\n{}", words.join(" "), usage(&[tool]))
+        // The official parser gives the tool its `--help` after this.
+        format!("Unknown help topic [{}]\n{}", words.join(" "), usage_with(&[tool], false))
     })
 }
 
@@ -175,7 +181,7 @@ fn flag_name(flag: &Flag) -> String {
 }
 
 /// The default, unless it is what one would expect.
-fn shown_default(flag: &Flag) -> String {
+pub(crate) fn shown_default(flag: &Flag) -> String {
     match (flag.kind, flag.default) {
         (_, "" | "0" | "0s") | (Kind::Bool, "false") => String::new(),
         (Kind::Text, default) => format!(" (default \"{default}\")"),

@@ -46,6 +46,8 @@ pub(crate) struct Style {
     pub(crate) describes: bool,
     /// The line that they end with.
     pub(crate) footer: &'static str,
+    /// Whether an error about the command line is said once more behind the usage.
+    pub(crate) repeats_errors: bool,
 }
 
 /// How many arguments a command takes, where the parser itself refuses others. Most commands look for themselves, in
@@ -58,10 +60,8 @@ pub(crate) enum Arity {
     #[expect(dead_code, reason = "for commands of the other tools")]
     None,
     /// So many.
-    #[expect(dead_code, reason = "for commands of the other tools")]
     Exactly(usize),
     /// One of these words.
-    #[expect(dead_code, reason = "for commands of the other tools")]
     OneOf(&'static [&'static str]),
 }
 
@@ -73,6 +73,8 @@ pub(crate) enum Action {
     /// It shows the help of the command that its arguments name.
     Help,
     Run(fn(&mut Call<'_>) -> Result<()>),
+    /// It reads its own command line: every word behind its name is an argument, whatever it looks like.
+    Words(fn(&mut Call<'_>) -> Result<()>),
 }
 
 impl Command {
@@ -94,7 +96,7 @@ impl Command {
         bare: false,
         has_headings: false,
         hides_help: false,
-        style: Style { describes: true, footer: "" },
+        style: Style { describes: true, footer: "", repeats_errors: false },
     };
 
     /// Its name: the first word of the usage line.

@@ -38,6 +38,9 @@ pub(crate) struct Refusal {
 
 /// Reads `words`, the command line without the tool's own name.
 pub(crate) fn parse(tool: &'static Command, words: &[Vec<u8>]) -> Result<Parsed, Box<Refusal>> {
+    if let Some(parsed) = unread(tool, words) {
+        return Ok(parsed);
+    }
     let (path, rest) = descend(tool, words);
     let command = path[path.len() - 1];
     if path.len() == 1 && !command.commands.is_empty() {
@@ -67,11 +70,32 @@ pub(crate) fn parse(tool: &'static Command, words: &[Vec<u8>]) -> Result<Parsed,
         }
     };
     if !wants_help {
-        if let Err(message) = check_arity(&path, &arguments) {
+        if let Err(message) = check_arity(&path, &arguments).and_then(|()| check_required(&values))
+        {
             return Err(Box::new(Refusal { path, message, usage: true, notes }));
         }
     }
     Ok(Parsed { path, flags: values, arguments, before_dashes, notes, wants_help })
+}
+
+/// The command line of a command that reads it by itself.
+fn unread(tool: &'static Command, words: &[Vec<u8>]) -> Option<Parsed> {
+    let mut path = vec![tool];
+    let mut rest = words;
+    if !matches!(tool.action, super::Action::Words(_)) {
+        let (first, behind) = words.split_first()?;
+        path.push(tool.commands.iter().find(|command| command.is_called(first))?);
+        rest = behind;
+    }
+    let reads_itself = matches!(path[path.len() - 1].action, super::Action::Words(_));
+    reads_itself.then(|| Parsed {
+        path,
+        flags: Values::new([]),
+        arguments: rest.to_vec(),
+        before_dashes: None,
+        notes: Vec::new(),
+        wants_help: false,
+    })
 }
 
 /// The commands that `topic` names, for `help`; an error if its first word is none.
@@ -79,6 +103,17 @@ pub(super) fn find(tool: &'static Command, topic: &[Vec<u8>]) -> Result<Vec<&'st
     let (path, rest) = descend(tool, topic);
     let is_unknown = path.len() == 1 && plain_words(&path, &rest).next().is_some();
     if is_unknown { Err(()) } else { Ok(path) }
+}
+
+/// The commands that are named among the words, and the words that are left: as far as that goes, without reading flags.
+pub(crate) fn locate(
+    tool: &'static Command,
+    words: &[Vec<u8>],
+) -> (Vec<&'static Command>, Vec<Vec<u8>>) {
+    // A command counts though nothing follows it.
+    let (path, mut rest) = descend(tool, &[words, &[Vec::new()]].concat());
+    rest.pop();
+    (path, rest)
 }
 
 /// The commands that are named among the words, and the words that are left.
@@ -198,6 +233,19 @@ fn check_arity(path: &[&'static Command], arguments: &[Vec<u8>]) -> Result<(), S
             _ => Ok(()),
         },
     }
+}
+
+fn check_required(values: &Values) -> Result<(), String> {
+    let mut missing: Vec<&str> = values
+        .flags()
+        .filter(|flag| flag.required && !values.is_given(flag.name))
+        .map(|flag| flag.name)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    missing.sort_unstable();
+    Err(format!("required flag(s) \"{}\" not set", missing.join("\", \"")))
 }
 
 /// Reads flags and arguments.

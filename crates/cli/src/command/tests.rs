@@ -1,3 +1,4 @@
+use super::parse::Parsed;
 use super::*;
 use crate::tool;
 
@@ -15,7 +16,7 @@ static TOOL: Command = Command {
         Flag::text("output", "simple", "").short(b'o'),
         Flag::bool("hex", "").short(b'x'),
     ],
-    commands: &[&READ, &REMOVE],
+    commands: &[&READ, &REMOVE, &VERBATIM],
     ..Command::BASE
 };
 
@@ -35,6 +36,22 @@ static READ: Command = Command {
 
 static REMOVE: Command =
     Command { usage: "remove", action: Action::Run(|_| Ok(())), ..Command::BASE };
+
+static VERBATIM: Command =
+    Command { usage: "verbatim [words]", action: Action::Words(|_| Ok(())), ..Command::BASE };
+
+#[test]
+fn a_command_that_reads_its_own_line_gets_every_word() {
+    let line = "-limit=3 --help read -- --hex";
+    let parsed = leaf(&format!("verbatim {line}")).unwrap();
+    assert_eq!((parsed.path[1].name(), parsed.arguments), ("verbatim", words(line)));
+    assert!(!parsed.wants_help);
+    let parsed = parse(&VERBATIM, &words(line)).unwrap();
+    assert_eq!((parsed.path[0].name(), parsed.arguments), ("verbatim", words(line)));
+    // Asked about as any other.
+    let parsed = leaf("--hex verbatim");
+    assert!(parsed.is_ok(), "{parsed:?}");
+}
 
 #[test]
 fn flags_stand_anywhere_and_take_their_value_in_two_forms() {

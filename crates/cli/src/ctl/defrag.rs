@@ -7,19 +7,21 @@ use super::{endpoint, heading, refusal};
 use crate::command::{Action, Call, Command, Flag};
 use crate::failure::{Failure, Result, exit};
 use crate::pause::{now, since};
+use crate::utl;
 
 pub(super) static DEFRAG: Command = Command {
     usage: "defrag",
     short: "Defragments the storage of the etcd members with given endpoints",
     heading: heading::CLUSTER,
-    flags: &[
-        Flag::bool("cluster", "use all endpoints from the cluster member list"),
-    ],
+    flags: &[Flag::bool("cluster", "use all endpoints from the cluster member list")],
     action: Action::Run(defrag),
     ..Command::BASE
 };
 
 fn defrag(call: &mut Call<'_>) -> Result<()> {
+    if call.flags.is_given(utl::defrag::DATA_DIR.name) {
+        return utl::defrag::defrag(call);
+    }
     let (session, endpoints) = endpoint::open(call)?;
     let mut has_failed = false;
     for endpoint in endpoints {
@@ -29,9 +31,9 @@ fn defrag(call: &mut Call<'_>) -> Result<()> {
             session.block_on(client.raw(method::maintenance::DEFRAGMENT, &DefragmentRequest {}));
         let took = since(start);
         match result {
-            Ok(_) => call.console.line(format!(
-                "Finished defragmenting etcd member[{endpoint}]. took {took}"
-            ))?,
+            Ok(_) => call
+                .console
+                .line(format!("Finished defragmenting etcd member[{endpoint}]. took {took}"))?,
             Err(error) => {
                 let words = refusal::words(&error);
                 call.console.error_line(format_args!(

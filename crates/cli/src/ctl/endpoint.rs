@@ -1,6 +1,6 @@
 //! `endpoint`: how each endpoint fares.
 
-mod size;
+pub(crate) mod size;
 
 use std::time::Instant;
 
@@ -25,9 +25,7 @@ pub(super) static ENDPOINT: Command = Command {
     short: "Endpoint related commands. Use `etcdctl endpoint --help` to see subcommands",
     heading: heading::CLUSTER,
     long: "Endpoint related commands",
-    persistent: &[
-        Flag::bool("cluster", "use all endpoints from the cluster member list"),
-    ],
+    persistent: &[Flag::bool("cluster", "use all endpoints from the cluster member list")],
     commands: &[&ENDPOINT_HASHKV, &ENDPOINT_HEALTH, &ENDPOINT_STATUS],
     ..Command::BASE
 };
@@ -35,9 +33,7 @@ pub(super) static ENDPOINT: Command = Command {
 static ENDPOINT_HASHKV: Command = Command {
     usage: "hashkv",
     short: "Prints the KV history hash for each endpoint in --endpoints",
-    flags: &[
-        Flag::int("rev", "0", "maximum revision to hash (default: latest revision)"),
-    ],
+    flags: &[Flag::int("rev", "0", "maximum revision to hash (default: latest revision)")],
     action: Action::Run(endpoint_hashkv),
     ..Command::BASE
 };
@@ -69,7 +65,9 @@ pub(super) fn open(call: &mut Call<'_>) -> Result<(Session, Vec<String>)> {
     let members = session.try_call(method::cluster::MEMBER_LIST, &request).map_err(|error| {
         let words = refusal::words(&error);
         refusal::with_hint(
-            Failure::error(format!("failed to fetch endpoints from etcd cluster member list: {words}")),
+            Failure::error(format!(
+                "failed to fetch endpoints from etcd cluster member list: {words}"
+            )),
             &error,
         )
     })?;

@@ -37,9 +37,10 @@ static LEASE_GRANT: Command = Command {
 static LEASE_KEEP_ALIVE: Command = Command {
     usage: "keep-alive [options] <leaseID>",
     short: "Keeps leases alive (renew)",
-    flags: &[
-        Flag::bool("once", "Resets the keep-alive time to its original value and cobrautl.Exits immediately"),
-    ],
+    flags: &[Flag::bool(
+        "once",
+        "Resets the keep-alive time to its original value and cobrautl.Exits immediately",
+    )],
     action: Action::Run(lease_keep_alive),
     ..Command::BASE
 };
@@ -61,9 +62,7 @@ static LEASE_REVOKE: Command = Command {
 static LEASE_TIMETOLIVE: Command = Command {
     usage: "timetolive <leaseID> [options]",
     short: "Get lease information",
-    flags: &[
-        Flag::bool("keys", "Get keys attached to this lease"),
-    ],
+    flags: &[Flag::bool("keys", "Get keys attached to this lease")],
     action: Action::Run(lease_timetolive),
     ..Command::BASE
 };
@@ -87,7 +86,10 @@ fn lease_grant(call: &mut Call<'_>) -> Result<()> {
     let form = Form {
         simple,
         json: &|object| {
-            object.always("ID", &response.id).always("TTL", &response.ttl).always("Error", &response.error);
+            object
+                .always("ID", &response.id)
+                .always("TTL", &response.ttl)
+                .always("Error", &response.error);
         },
         fields: &|writer| {
             writer.lease("ID", response.id);
@@ -172,7 +174,8 @@ fn lease_list(call: &mut Call<'_>) -> Result<()> {
     let form = Form {
         simple,
         json: &|object| {
-            let leases: Vec<Listed> = response.leases.iter().map(|lease| Listed(lease.id)).collect();
+            let leases: Vec<Listed> =
+                response.leases.iter().map(|lease| Listed(lease.id)).collect();
             object.always("leases", &leases);
         },
         fields: &|writer| {

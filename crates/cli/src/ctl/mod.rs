@@ -9,17 +9,18 @@ mod alarm;
 mod auth;
 mod defrag;
 mod downgrade;
-mod endpoint;
+pub(crate) mod endpoint;
 mod global;
 mod kv;
 mod lease;
+pub(crate) mod live_keys;
 mod member;
 mod move_leader;
 mod options;
-mod print;
+pub(crate) mod print;
 mod refusal;
 mod role;
-mod session;
+pub(crate) mod session;
 mod urls;
 mod user;
 mod version;
@@ -28,6 +29,7 @@ pub(crate) use global::FLAGS as GLOBAL_FLAGS;
 
 use crate::command::help::HELP_COMMAND;
 use crate::command::{Command, Style};
+use crate::completion;
 
 /// The tool.
 pub(crate) static ETCDCTL: Command = Command {
@@ -37,7 +39,7 @@ pub(crate) static ETCDCTL: Command = Command {
     commands: COMMANDS,
     has_headings: true,
     hides_help: true,
-    style: Style { describes: true, footer: FOOTER },
+    style: Style { describes: true, footer: FOOTER, repeats_errors: false },
     ..Command::BASE
 };
 
@@ -45,7 +47,13 @@ pub(crate) static ETCDCTL: Command = Command {
 const FOOTER: &str = "Use \"etcdctl options\" for a list of global command-line options (applies to all commands).\n";
 
 /// Its commands, in the order of their headings.
-pub(crate) const COMMANDS: &[&Command] = &[&options::OPTIONS, &version::VERSION, &HELP_COMMAND];
+pub(crate) const COMMANDS: &[&Command] = &[
+    &completion::COMPLETE,
+    &completion::LONG_COMPLETION,
+    &options::OPTIONS,
+    &version::VERSION,
+    &HELP_COMMAND,
+];
 
 /// The headings of the help.
 mod heading {

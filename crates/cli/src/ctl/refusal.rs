@@ -57,7 +57,9 @@ fn hint(error: &Error) -> Option<String> {
     let last = error.attempts().last()?;
     let endpoint = last.endpoint();
     Some(match last.cause() {
-        Cause::Connect(why) => format!("{endpoint}: {why}. Is etcd running there? --endpoints names others"),
+        Cause::Connect(why) => {
+            format!("{endpoint}: {why}. Is etcd running there? --endpoints names others")
+        }
         Cause::Resolve(why) => format!("{endpoint}: its name is not known here: {why}"),
         Cause::ConnectTimeout => {
             format!("{endpoint}: no connection in time. A firewall, or a wrong address?")
@@ -68,7 +70,9 @@ fn hint(error: &Error) -> Option<String> {
         Cause::Protocol(why) => {
             format!("{endpoint}: {why}. Is it an etcd client port, and does it want https?")
         }
-        Cause::Frozen => format!("{endpoint}: takes requests and answers none: it is frozen or overloaded"),
+        Cause::Frozen => {
+            format!("{endpoint}: takes requests and answers none: it is frozen or overloaded")
+        }
         Cause::Deadline => format!("{endpoint}: no answer in time. --command-timeout allows more"),
         Cause::OtherCluster(why) => format!("{endpoint}: {why}"),
         Cause::Status(..) => return status_hint(error),
@@ -83,7 +87,9 @@ fn status_hint(error: &Error) -> Option<String> {
         ServerError::NoSpace => {
             "the database has reached its quota: compact, defrag, then `alarm disarm`"
         }
-        ServerError::NoLeader => "the cluster has lost its majority: `endpoint status --cluster` shows who is there",
+        ServerError::NoLeader => {
+            "the cluster has lost its majority: `endpoint status --cluster` shows who is there"
+        }
         _ => return None,
     };
     Some(hint.to_owned())

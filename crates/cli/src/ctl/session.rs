@@ -16,8 +16,8 @@ use crate::console::Console;
 use crate::failure::{Failure, Result, exit};
 
 /// What a command needs to talk to the cluster. Calls block.
-pub(super) struct Session {
-    pub(super) client: Client,
+pub(crate) struct Session {
+    pub(crate) client: Client,
     pub(super) display: Display,
     pub(super) endpoints: Vec<String>,
     timeout: Duration,
@@ -26,7 +26,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Reads flags and environment, and makes a client; it connects with its first call.
-    pub(super) fn open(call: &mut Call<'_>) -> Result<Self> {
+    pub(crate) fn open(call: &mut Call<'_>) -> Result<Self> {
         global::apply_environment(call)?;
         let display = Display::new(&call.flags)?;
         let endpoints = call.flags.list("endpoints");
@@ -70,7 +70,11 @@ impl Session {
     }
 
     /// The same for commands that wait as long as it takes.
-    pub(super) fn call_forever<Req, Res>(&self, method: Method<Req, Res>, request: &Req) -> Result<Res>
+    pub(super) fn call_forever<Req, Res>(
+        &self,
+        method: Method<Req, Res>,
+        request: &Req,
+    ) -> Result<Res>
     where
         Req: WireMessage,
         Res: WireMessage + HasHeader,
@@ -85,7 +89,7 @@ impl Session {
         self.timeout.max(Duration::from_millis(1))
     }
 
-    pub(super) fn block_on<F: Future>(&self, future: F) -> F::Output {
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.runtime.block_on(future)
     }
 }

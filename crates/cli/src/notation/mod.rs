@@ -5,4 +5,5 @@
 pub(crate) mod duration;
 pub(crate) mod list;
 pub(crate) mod number;
+pub(crate) mod os_error;
 pub(crate) mod quote;

@@ -186,10 +186,12 @@ fn squeeze(text: &str) -> String {
         let cells: Vec<&str> = line.split('│').map(str::trim).collect();
         let cells: Vec<String> = cells
             .into_iter()
-            .map(|cell| if cell.ends_with('s') && cell.starts_with(|c: char| c.is_ascii_digit()) {
-                "TIME".to_owned()
-            } else {
-                cell.replace('─', "")
+            .map(|cell| {
+                if cell.ends_with('s') && cell.starts_with(|c: char| c.is_ascii_digit()) {
+                    "TIME".to_owned()
+                } else {
+                    cell.replace('─', "")
+                }
             })
             .collect();
         squeezed.push_str(&cells.join("│"));

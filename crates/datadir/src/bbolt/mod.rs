@@ -5,7 +5,7 @@
 //! file, [`Bbolt::dump`] prints it, and [`Writer`] makes a fresh file out of sorted entries in one pass.
 //!
 //! `page.rs` and `meta.rs` know the bytes, `source.rs` fetches pages, `tree.rs` builds trees and `edit.rs` replaces
-//! buckets in a file without touching its pages (for restore only). What the buckets mean is
+//! buckets in a copy of a file without touching its pages. What the buckets mean is
 //! [`schema`](crate::schema)'s business.
 //!
 //! A reader trusts nothing: page numbers, types, bounds and key order are checked where they are used, and a tree that

@@ -64,6 +64,8 @@ pub enum ErrorKind {
     NotFound,
     /// etcd would not start from the result; the message says why.
     Refused,
+    /// Another process has the database open: end it, or wait for its end.
+    InUse,
     /// The revision asked for is compacted away.
     Compacted,
     /// The revision asked for does not exist yet.

@@ -63,7 +63,7 @@ async fn a_data_directory_is_defragmented_in_place_once_etcd_is_down() {
         let data_dir = etcd.data_dir();
         let mut ignore = |_| ControlFlow::Continue(());
         let error = defragment::data_dir(&data_dir, &mut ignore).expect_err("etcd holds it");
-        assert_eq!(error.kind(), etcdkit_datadir::ErrorKind::Refused, "{version}: {error}");
+        assert_eq!(error.kind(), etcdkit_datadir::ErrorKind::InUse, "{version}: {error}");
         etcd.stop().await;
         let sizes = defragment::data_dir(&data_dir, &mut ignore).expect("etcd is down");
         assert!(sizes.after * 2 < sizes.before, "{version}: {sizes:?}");

@@ -12,6 +12,7 @@ use super::gateway::Gateway;
 use super::request::{Body, Head, MAX_HEAD, Refusal};
 use super::response::Response;
 use super::route::{Answer, route};
+use crate::front::Offer;
 use crate::node::Node;
 
 /// How long a connection may be without a request, and a request may take to arrive.
@@ -24,11 +25,11 @@ const TOO_LARGE: Refusal = Refusal(413, "the request is too large");
 const MALFORMED: Refusal = Refusal(400, "malformed request");
 
 /// Serves requests until the connection ends.
-pub(crate) async fn serve<T>(io: T, node: Arc<Node>, is_local: bool)
+pub(crate) async fn serve<T>(io: T, node: Arc<Node>, is_local: bool, offer: Offer)
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut connection = Connection { io, buffer: BytesMut::new(), is_local };
+    let mut connection = Connection { io, buffer: BytesMut::new(), is_local, offer };
     let mut gateway = Gateway::new(Arc::clone(&node));
     // Whoever broke the connection is not told.
     while let Ok(true) = connection.serve_one(&node, &mut gateway).await {}
@@ -41,6 +42,7 @@ pub(super) struct Connection<T> {
     buffer: BytesMut,
     /// Whether the client is on this machine.
     is_local: bool,
+    offer: Offer,
 }
 
 /// The next request, if there is one that makes sense.
@@ -66,7 +68,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             Next::End => return Ok(false),
         };
         node.faults.running().await;
-        match route(node, &head, self.is_local).await {
+        match route(node, &head, self.is_local, self.offer).await {
             Answer::Whole(response) => {
                 response.write(&mut self.io, &head.method, !head.keep_alive).await?;
                 Ok(head.keep_alive)

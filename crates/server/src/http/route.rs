@@ -7,6 +7,7 @@ use super::request::Head;
 use super::response::Response;
 use super::{health, metrics};
 use crate::config::{CLUSTER_VERSION, STORAGE_VERSION, VERSION};
+use crate::front::Offer;
 use crate::node::Node;
 
 /// What is done about a request.
@@ -17,9 +18,11 @@ pub(super) enum Answer {
     Gateway(&'static str),
 }
 
-pub(super) async fn route(node: &Arc<Node>, head: &Head, is_local: bool) -> Answer {
-    if let Some(path) =
-        head.path.strip_prefix("/v3/").or_else(|| head.path.strip_prefix("/v3beta/"))
+pub(super) async fn route(node: &Arc<Node>, head: &Head, is_local: bool, offer: Offer) -> Answer {
+    let gateway_path = head.path.strip_prefix("/v3/");
+    if let Some(path) = gateway_path.or_else(|| head.path.strip_prefix("/v3beta/"))
+        && offer != Offer::Monitoring
+        && node.config.gateway
     {
         return gateway(node, head, is_local, path);
     }

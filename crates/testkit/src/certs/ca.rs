@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SerialNumber,
 };
 use tempfile::TempDir;
 
@@ -155,6 +156,26 @@ impl TestCa {
         self.issue(expired(client_params(common_name)))
     }
 
+    /// Writes a list of revoked certificates, each of which this CA issued.
+    pub fn revocations(&self, revoked: &[&Identity]) -> PathBuf {
+        let revoked_certs = revoked.iter().map(|identity| RevokedCertParams {
+            serial_number: identity.serial.clone(),
+            revocation_time: rcgen::date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let params = CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            next_update: rcgen::date_time_ymd(2120, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked_certs.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = params.signed_by(&self.issuer).expect("the parameters are valid");
+        self.file("revoked.crl", list.pem().expect("a list is text"))
+    }
+
     /// Writes a key in encrypted PKCS #8 (`BEGIN ENCRYPTED PRIVATE KEY`), with [`KEY_PASSPHRASE`].
     pub fn encrypted_key(&self) -> PathBuf {
         self.file("encrypted-key.pem", ENCRYPTED_PKCS8)
@@ -177,10 +198,12 @@ impl TestCa {
         path
     }
 
-    fn issue(&self, params: CertificateParams) -> Identity {
+    fn issue(&self, mut params: CertificateParams) -> Identity {
         let key = generate_key();
-        let cert = params.signed_by(&key, &self.issuer).expect("the parameters are valid");
         let number = self.issued.fetch_add(1, Ordering::Relaxed);
+        let serial = SerialNumber::from(u64::from(number) + 1);
+        params.serial_number = Some(serial.clone());
+        let cert = params.signed_by(&key, &self.issuer).expect("the parameters are valid");
         let dir = self.dir.path().join(number.to_string());
         std::fs::create_dir(&dir).expect("the temporary folder can be written");
         let identity = Identity {
@@ -189,6 +212,7 @@ impl TestCa {
             cert_pem: cert.pem(),
             key_pem: key.serialize_pem(),
             ca_pem: self.cert_pem.clone(),
+            serial,
             _dir: Arc::clone(&self.dir),
         };
         write(&identity.cert_path, &identity.cert_pem);
@@ -205,6 +229,7 @@ pub struct Identity {
     cert_pem: String,
     key_pem: String,
     ca_pem: String,
+    serial: SerialNumber,
     _dir: Arc<TempDir>,
 }
 

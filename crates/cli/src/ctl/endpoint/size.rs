@@ -1,7 +1,7 @@
 //! Sizes as people read them.
 
 /// A number of bytes in the unit that suits it, with one decimal below ten: `33 kB`, `2.1 GB`.
-pub(super) fn shown(bytes: i64) -> String {
+pub(crate) fn shown(bytes: i64) -> String {
     const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
     let bytes = u64::try_from(bytes).unwrap_or(0);
     if bytes < 10 {

@@ -67,9 +67,7 @@ pub(super) fn request(
     console: &mut Console,
 ) -> Result<PutRequest> {
     let missing = || {
-        Failure::bad_arguments(
-            "put command needs 1 argument and input from stdin or 2 arguments",
-        )
+        Failure::bad_arguments("put command needs 1 argument and input from stdin or 2 arguments")
     };
     let ignore_value = flags.bool("ignore-value");
     let (key, value) = match arguments {

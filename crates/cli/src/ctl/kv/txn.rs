@@ -45,9 +45,7 @@ put key2 "some extra key"
 ---
 
 Refer to https://github.com/etcd-io/etcd/blob/main/etcdctl/README.md#txn-options."#,
-    flags: &[
-        Flag::bool("interactive", "Input transaction in interactive mode").short(b'i'),
-    ],
+    flags: &[Flag::bool("interactive", "Input transaction in interactive mode").short(b'i')],
     action: Action::Run(txn),
     ..Command::BASE
 };

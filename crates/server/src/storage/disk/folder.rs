@@ -43,6 +43,11 @@ impl Folder {
         Ok(folder)
     }
 
+    /// Whether there is a database in a folder.
+    pub(super) fn is_there(path: &Path) -> bool {
+        path.join(FILE).exists()
+    }
+
     pub(super) fn file(&self) -> PathBuf {
         self.path.join(FILE)
     }

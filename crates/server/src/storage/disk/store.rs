@@ -87,6 +87,22 @@ impl Disk {
         Self::on(Box::new(Folder::open(folder.as_ref())?))
     }
 
+    /// Whether [`open`](Self::open) would find a storage in a folder, rather than create one.
+    ///
+    /// ```
+    /// use etcdkit_server::storage::{Disk, StorageError};
+    ///
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// assert!(!Disk::exists(folder.path()));
+    /// Disk::open(folder.path())?;
+    /// assert!(Disk::exists(folder.path()));
+    /// # Ok::<(), StorageError>(())
+    /// ```
+    #[must_use]
+    pub fn exists(folder: impl AsRef<Path>) -> bool {
+        Folder::is_there(folder.as_ref())
+    }
+
     /// Opens the database on a medium that holds one.
     pub(crate) fn on(medium: Box<dyn Medium>) -> Result<Self> {
         let record = Arc::default();

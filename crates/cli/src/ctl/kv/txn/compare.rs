@@ -84,10 +84,30 @@ mod tests {
             assert_eq!((compare.target(), compare.result()), (target, result), "{line}");
             assert_eq!(compare.target_union, Some(wanted), "{line}");
         };
-        check("mod(\"a\") > \"3\"", CompareTarget::Mod, CompareResult::Greater, TargetUnion::ModRevision(3));
-        check("c( \"a\")   <  \"0\" x", CompareTarget::Create, CompareResult::Less, TargetUnion::CreateRevision(0));
-        check("ver(\"a\") = \"1\"", CompareTarget::Version, CompareResult::Equal, TargetUnion::Version(1));
-        check("val(`a`) != \"\\x62\"", CompareTarget::Value, CompareResult::NotEqual, TargetUnion::Value("b".into()));
+        check(
+            "mod(\"a\") > \"3\"",
+            CompareTarget::Mod,
+            CompareResult::Greater,
+            TargetUnion::ModRevision(3),
+        );
+        check(
+            "c( \"a\")   <  \"0\" x",
+            CompareTarget::Create,
+            CompareResult::Less,
+            TargetUnion::CreateRevision(0),
+        );
+        check(
+            "ver(\"a\") = \"1\"",
+            CompareTarget::Version,
+            CompareResult::Equal,
+            TargetUnion::Version(1),
+        );
+        check(
+            "val(`a`) != \"\\x62\"",
+            CompareTarget::Value,
+            CompareResult::NotEqual,
+            TargetUnion::Value("b".into()),
+        );
     }
 
     /// The official tool panics here: it never turns the id into a number.

@@ -1,0 +1,38 @@
+//! `defrag`: a data directory's database without its free pages.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use etcdkit_datadir::defragment;
+
+use super::{lock, refusal};
+use crate::command::{Action, Call, Command, Flag};
+use crate::failure::{Failure, Result};
+
+pub(crate) static DEFRAG: Command = Command {
+    usage: "defrag",
+    short: "Defragments the storage of the etcd",
+    flags: &[DATA_DIR.required()],
+    action: Action::Run(defrag),
+    ..Command::BASE
+};
+
+/// The flag. etcdctl had it too, until 3.6, and keeps it here.
+pub(crate) const DATA_DIR: Flag =
+    Flag::text("data-dir", "", "Required. Defragments a data directory not in use by etcd.");
+
+/// Defragments the data directory of the flag [`DATA_DIR`].
+pub(crate) fn defrag(call: &mut Call<'_>) -> Result<()> {
+    let data_dir = call.flags.text("data-dir");
+    let failed =
+        |why: &str| Failure::error(format!("Failed to defragment etcd data[{data_dir}] ({why})"));
+    let folder = Path::new(&data_dir);
+    if let Some(missing) = refusal::stat(&folder.join("member").join("snap").join("db")) {
+        return Err(failed(&missing).with_hint(
+            "--data-dir is the folder that etcd was started with: it has a folder 'member' in it",
+        ));
+    }
+    let done =
+        lock::when_free(call, || defragment::data_dir(folder, &mut |_| ControlFlow::Continue(())))?;
+    done.map(drop).map_err(|error| failed(&error.to_string()))
+}

@@ -1,0 +1,74 @@
+//! What bash offers, with the script that `completion bash` prints.
+#![cfg(unix)]
+
+use std::process::Command;
+
+use etcdkit_server::Server;
+
+/// What bash would offer for a line with the cursor at its end. `None` where there is no bash.
+fn offered(line: &str, endpoint: &str) -> Option<Vec<String>> {
+    const ASK: &str = r#"
+        source <("$BINARY" completion bash) || exit 1
+        COMP_LINE=$1; COMP_POINT=${#1}
+        # As bash takes words apart.
+        read -ra COMP_WORDS <<<"${1//[:=]/ & }"
+        [[ $1 == *" " || $1 == *= || $1 == *: ]] && COMP_WORDS+=("")
+        COMP_CWORD=$((${#COMP_WORDS[@]}-1))
+        _etcdkit_complete
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let binary = env!("CARGO_BIN_EXE_etcdkit");
+    let line = line.replacen("etcdkit", binary, 1);
+    let mut command = Command::new("bash");
+    command.args(["--norc", "-c", ASK, "bash", &line]);
+    command.env("BINARY", binary).env("ETCDCTL_ENDPOINTS", endpoint);
+    let output = command.output().ok()?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("text");
+    Some(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bash_offers_commands_flags_values_and_the_clusters_keys() {
+    let server = Server::builder().listen("127.0.0.1:0").start().await.expect("it starts");
+    let endpoint = server.client_urls()[0].clone();
+    let client = etcdkit::Client::connect([endpoint.as_str()]).await.expect("it serves");
+    for key in ["/jobs/1", "/jobs/2", "/jobs/late/3", "/users:a/x", "/odd key", "alone"] {
+        client.put(key, "1").await.expect("it takes it");
+    }
+    for (line, expected) in [
+        ("etcdkit ser", &["serve"][..]),
+        ("etcdkit bench pu", &["put"]),
+        ("etcdkit man --al", &["--all"]),
+        ("etcdkit completion ", &["bash", "zsh", "fish", "powershell"]),
+        ("etcdkit get --write-out t", &["table"]),
+        // bash puts back what is behind the '='.
+        ("etcdkit get --write-out=t", &["table"]),
+        ("etcdkit get al", &["alone"]),
+        ("etcdkit get /", &["/jobs/", "/users:a/"]),
+        ("etcdkit get /jobs/", &["/jobs/1", "/jobs/2", "/jobs/late/"]),
+        ("etcdkit get /users:a/", &["a/x"]),
+        ("etcdkit get --endpoints 127.0.0.1:1 /jobs/", &[]),
+        ("etcdkit get nothing", &[]),
+    ] {
+        let Some(found) = offered(line, &endpoint) else {
+            println!("skipped: no bash");
+            return;
+        };
+        assert_eq!(found, expected, "{line}");
+    }
+}
+
+#[test]
+fn every_shell_has_a_script_that_names_its_tool() {
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        for tool in ["etcdkit", "etcdctl", "etcdutl"] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_etcdkit"));
+            std::os::unix::process::CommandExt::arg0(&mut command, tool);
+            let output = command.args(["completion", shell]).output().expect("it runs");
+            let text = String::from_utf8(output.stdout).expect("text");
+            assert!(text.contains(tool) && text.contains("__complete"), "{shell}: {text}");
+            assert!(!text.contains("TOOL"), "{shell}: {text}");
+        }
+    }
+}
