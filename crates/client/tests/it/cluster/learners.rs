@@ -7,7 +7,7 @@ use etcdkit_testkit::cluster::Cluster;
 use etcdkit_testkit::etcd;
 use etcdkit_testkit::wait::eventually;
 
-use super::members::add_existing;
+use super::members::add;
 use crate::kv::members::*;
 
 /// TestMemberAddForLearner, TestMemberUpdateLearner, TestMemberPromoteMemberNotLearner, TestMemberPromoteMemberNotExist
@@ -54,7 +54,8 @@ async fn member_promote() {
         let _named = Named::new(version);
         let mut cluster = Cluster::builder(version).members(2).start().await;
         let client = tolerant().endpoints(cluster.endpoints()).connect().await.unwrap();
-        add_existing(&client, &cluster).await.unwrap_err();
+        let existing = MemberAdd::new([cluster[0].peer_url()]);
+        add(&client, existing).await.unwrap_err();
         let index = cluster.add_learner().await;
         let at = client.at(cluster[index].client_url()).unwrap();
         let status = at.status().await.unwrap();

@@ -17,11 +17,11 @@ async fn client_of(cluster: &Cluster) -> Client {
     client
 }
 
-/// Adds a member with a peer URL that there is already, once the members are so well connected that more may come: the
-/// check of the quorum wants five seconds.
-pub(super) async fn add_existing(client: &Client, cluster: &Cluster) -> Result<MemberAddResponse> {
+/// Adds a member, once the others are so well connected that more may come: the check of the quorum wants five seconds,
+/// and begins anew with each connection between them.
+pub(super) async fn add(client: &Client, member: MemberAdd) -> Result<MemberAddResponse> {
     eventually("members to be connected", DEADLINE, async || {
-        match client.member_add(MemberAdd::new([cluster[0].peer_url()])).await {
+        match client.member_add(member.clone()).await {
             Err(error) if error.server_error() == Some(ServerError::Unhealthy) => None,
             outcome => Some(outcome),
         }
@@ -58,10 +58,10 @@ async fn member_list_update_add_and_remove() {
         client.member_update(own, [cluster[0].peer_url()]).await.unwrap();
         refused(client.member_update(1, urls).await, ServerError::MemberNotFound);
 
-        let existing = add_existing(&client, &cluster).await;
+        let existing = add(&client, MemberAdd::new([cluster[0].peer_url()])).await;
         assert_eq!(existing.as_ref().unwrap_err().kind(), ErrorKind::Conflict);
         refused(existing, ServerError::PeerUrlExist);
-        let added = client.member_add(MemberAdd::new(["http://127.0.0.1:1234"])).await.unwrap();
+        let added = add(&client, MemberAdd::new(["http://127.0.0.1:1234"])).await.unwrap();
         assert_eq!(added.member().peer_urls, ["http://127.0.0.1:1234"]);
         assert!(!added.member().is_started());
         assert_eq!(added.members().len(), 4);

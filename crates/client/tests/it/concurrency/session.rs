@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use etcdkit::concurrency::{Mutex, SessionOptions};
 use etcdkit::proto::method;
-use etcdkit::{ErrorKind, LeaseId, LossReason};
+use etcdkit::{Client, ErrorKind, LeaseId, LossReason, Result};
+use etcdkit_testkit::cluster::Cluster;
+use etcdkit_testkit::etcd::Version;
 use etcdkit_testkit::peer::{Answer, EtcdLike};
 use etcdkit_testkit::wait::eventually;
+use tokio::task::JoinSet;
 
 use super::{counted, session};
 use crate::kv::members::*;
@@ -128,4 +131,42 @@ async fn a_lease_that_cannot_be_kept_alive_is_revoked() {
     let begun = in_time("a refusal", client.session(Duration::from_secs(60))).await;
     assert!(begun.is_err(), "{begun:?}");
     assert_eq!((etcd.calls(GRANT), etcd.calls(REVOKE)), (1, 1));
+}
+
+/// Sessions that begin and end while a quorum is lost and comes back: none hangs, and what fails may be tried again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn v3_lease_failure_overlap() {
+    async fn begin_and_end(client: Client) -> Result<()> {
+        client.session(Duration::from_secs(60)).await?.close().await
+    }
+    async fn five(client: &Client) -> Vec<Result<()>> {
+        let mut sessions = JoinSet::new();
+        for _ in 0..5 {
+            sessions.spawn(begin_and_end(client.clone()));
+        }
+        in_time("the sessions", sessions.join_all()).await
+    }
+    for version in Version::available() {
+        let _named = Named::new(version);
+        let cluster = Cluster::builder(version).start().await;
+        let client = tolerant().endpoints(cluster.endpoints()).connect().await.unwrap();
+        for ended in five(&client).await {
+            ended.unwrap();
+        }
+        tokio::join!(cluster[1].kill(), cluster[2].kill());
+        let hurried = client.with_options(within(Duration::from_secs(2)));
+        for ended in five(&hurried).await {
+            let error = ended.unwrap_err();
+            let passing = [ErrorKind::Timeout, ErrorKind::Unavailable, ErrorKind::NoLeader];
+            assert!(passing.contains(&error.kind()), "{error}");
+        }
+        let overlapping = five(&client);
+        let (overlapping, ()) = tokio::join!(overlapping, cluster.start_all());
+        for error in overlapping.into_iter().filter_map(Result::err) {
+            assert!(error.is_retryable(), "{error}");
+        }
+        for ended in five(&client).await {
+            ended.unwrap();
+        }
+    }
 }

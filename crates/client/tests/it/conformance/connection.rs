@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use etcdkit::ErrorKind::Unavailable;
-use etcdkit::config::RetryPolicy;
+use etcdkit::config::{Liveness, RetryPolicy};
 use etcdkit_testkit::peer::frame::code::{self, ENHANCE_YOUR_CALM, NO_ERROR};
 use etcdkit_testkit::peer::frame::flag;
 use etcdkit_testkit::peer::{Answer, Connection, Frame, Peer, Request, grpc_message, hpack};
@@ -361,7 +361,12 @@ async fn late_answers_to_calls_that_were_given_up_are_ignored() {
             }
         }
     });
-    let client = support::builder([peer.endpoint()]).build().unwrap();
+    // A peer with so much to do on two busy cores is slow, and not frozen.
+    let client = support::builder([peer.endpoint()])
+        .liveness(Liveness::new().probe_timeout(support::PATIENCE))
+        .timeout(support::PATIENCE)
+        .build()
+        .unwrap();
     let mut gets = JoinSet::new();
     for _ in 0..GETS {
         let client = client.clone();
