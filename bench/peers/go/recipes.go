@@ -67,7 +67,8 @@ func (r *recipes) violated(format string, args ...any) {
 	})
 }
 
-func (r *recipes) register() string { return r.name + "-register" }
+// beside is a place for what belongs to a name and is not to be found by its prefix: Go's queues take all of that.
+func (r *recipes) beside(what string) string { return what + "/" + r.name }
 
 // held is the condition that a lock is held, by the key and the revision that prove it.
 func held(key string, token int64) clientv3.Cmp {
@@ -76,7 +77,7 @@ func held(key string, token int64) clientv3.Cmp {
 
 // read reads the register under a lock: its count, its last token and its revision. Not if the lock is lost.
 func (r *recipes) read(key string, token int64, more ...clientv3.Op) (count uint64, last, at int64, ok bool, err error) {
-	ops := append([]clientv3.Op{clientv3.OpGet(r.register())}, more...)
+	ops := append([]clientv3.Op{clientv3.OpGet(r.beside("register"))}, more...)
 	answer, err := r.cli.Txn(context.Background()).If(held(key, token)).Then(ops...).Commit()
 	if err != nil || !answer.Succeeded {
 		return 0, 0, 0, false, err
@@ -103,7 +104,7 @@ func (r *recipes) inside(key string, token int64) (bool, error) {
 	if count >= r.rounds {
 		return true, nil
 	}
-	put := clientv3.OpPut(r.register(), fmt.Sprintf("%d %d", count+1, token))
+	put := clientv3.OpPut(r.beside("register"), fmt.Sprintf("%d %d", count+1, token))
 	_, _, now, ok, err := r.read(key, token, put)
 	switch {
 	case err != nil:
@@ -118,8 +119,8 @@ func (r *recipes) inside(key string, token int64) (bool, error) {
 	return count+1 >= r.rounds, nil
 }
 
-// beside reads the register twice, as one of many readers: nobody may write in between.
-func (r *recipes) beside(key string, token int64) (bool, error) {
+// twice reads the register twice, as one of many readers: nobody may write in between.
+func (r *recipes) twice(key string, token int64) (bool, error) {
 	count, _, before, ok, err := r.read(key, token)
 	if err != nil || !ok {
 		return false, err
@@ -183,7 +184,7 @@ func (r *recipes) round(session *concurrency.Session, number int) (bool, error) 
 		if err != nil {
 			return false, err
 		}
-		return r.beside(key, token)
+		return r.twice(key, token)
 	case "election":
 		election := concurrency.NewElection(session, r.name)
 		if err := election.Campaign(ctx, "go"); err != nil {
@@ -204,7 +205,7 @@ func (r *recipes) contend() {
 			continue
 		}
 		// Whoever stops processes wants to know whose a key is.
-		owner := fmt.Sprintf("%s-sessions/%x", r.name, session.Lease())
+		owner := fmt.Sprintf("%s/%x", r.beside("sessions"), session.Lease())
 		r.cli.Put(context.Background(), owner, strconv.Itoa(os.Getpid()), clientv3.WithLease(session.Lease()))
 		for number, alive := 0, true; alive; number++ {
 			done, err := r.round(session, number)
@@ -238,7 +239,7 @@ func (r *recipes) work(worker int) {
 			}
 		}
 		// Whoever keeps the books counts these.
-		r.cli.Put(context.Background(), fmt.Sprintf("%s-added/go-%d-%d", r.name, os.Getpid(), worker), "")
+		r.cli.Put(context.Background(), fmt.Sprintf("%s/go-%d-%d", r.beside("added"), os.Getpid(), worker), "")
 	})
 	defer adding.Wait()
 	for {
