@@ -17,6 +17,7 @@ import (
 	"go.etcd.io/etcd/client/v3/concurrency"
 	recipe "go.etcd.io/etcd/client/v3/experimental/recipes"
 	"go.etcd.io/etcd/client/v3/mirror"
+	"go.etcd.io/etcd/client/v3/naming/endpoints"
 )
 
 // recipeOutcome is the line of JSON that every driver of recipes prints. It repeats bench/src/recipes/mod.rs.
@@ -314,10 +315,31 @@ func (r *recipes) mirror() error {
 	return <-failures
 }
 
+// endpoints offers one, and tells all that there are.
+func (r *recipes) endpoints() error {
+	manager, err := endpoints.NewManager(r.cli, r.name)
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	offered := endpoints.Endpoint{Addr: "10.0.0.1:80", Metadata: []string{"from", "go"}}
+	if err := manager.AddEndpoint(ctx, r.name+"/go", offered); err != nil {
+		return err
+	}
+	all, err := manager.List(ctx)
+	if err != nil {
+		return err
+	}
+	for key, endpoint := range all {
+		r.outcome.Items = append(r.outcome.Items, fmt.Sprintf("%s %s %v", key, endpoint.Addr, endpoint.Metadata))
+	}
+	return nil
+}
+
 func runRecipes(args []string) error {
 	flags := flag.NewFlagSet("recipes", flag.ContinueOnError)
 	client := flags.String("client", "go", "the name to report")
-	kind := flags.String("kind", "mutex", "mutex, rwmutex, election, queue, bank, lock or mirror")
+	kind := flags.String("kind", "mutex", "mutex, rwmutex, election, queue, bank, lock, mirror or endpoints")
 	name := flags.String("name", "recipes", "what is contended for")
 	workers := flags.Int("workers", 1, "how many take part")
 	rounds := flags.Uint64("rounds", 1000, "how many rounds, of all together where they are counted in the store")
@@ -348,6 +370,10 @@ func runRecipes(args []string) error {
 				r.transfer()
 			case "lock":
 				if err := r.lockAndUnlock(); err != nil {
+					r.failed(err)
+				}
+			case "endpoints":
+				if err := r.endpoints(); err != nil {
 					r.failed(err)
 				}
 			case "mirror":
