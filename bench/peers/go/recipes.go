@@ -17,6 +17,7 @@ import (
 	"go.etcd.io/etcd/client/v3/concurrency"
 	recipe "go.etcd.io/etcd/client/v3/experimental/recipes"
 	"go.etcd.io/etcd/client/v3/mirror"
+	"go.etcd.io/etcd/client/v3/naming/endpoints"
 )
 
 // recipeOutcome is the line of JSON that every driver of recipes prints. It repeats bench/src/recipes/mod.rs.
@@ -67,7 +68,8 @@ func (r *recipes) violated(format string, args ...any) {
 	})
 }
 
-func (r *recipes) register() string { return r.name + "-register" }
+// beside is a place for what belongs to a name and is not to be found by its prefix: Go's queues take all of that.
+func (r *recipes) beside(what string) string { return what + "/" + r.name }
 
 // held is the condition that a lock is held, by the key and the revision that prove it.
 func held(key string, token int64) clientv3.Cmp {
@@ -76,7 +78,7 @@ func held(key string, token int64) clientv3.Cmp {
 
 // read reads the register under a lock: its count, its last token and its revision. Not if the lock is lost.
 func (r *recipes) read(key string, token int64, more ...clientv3.Op) (count uint64, last, at int64, ok bool, err error) {
-	ops := append([]clientv3.Op{clientv3.OpGet(r.register())}, more...)
+	ops := append([]clientv3.Op{clientv3.OpGet(r.beside("register"))}, more...)
 	answer, err := r.cli.Txn(context.Background()).If(held(key, token)).Then(ops...).Commit()
 	if err != nil || !answer.Succeeded {
 		return 0, 0, 0, false, err
@@ -103,7 +105,7 @@ func (r *recipes) inside(key string, token int64) (bool, error) {
 	if count >= r.rounds {
 		return true, nil
 	}
-	put := clientv3.OpPut(r.register(), fmt.Sprintf("%d %d", count+1, token))
+	put := clientv3.OpPut(r.beside("register"), fmt.Sprintf("%d %d", count+1, token))
 	_, _, now, ok, err := r.read(key, token, put)
 	switch {
 	case err != nil:
@@ -118,8 +120,8 @@ func (r *recipes) inside(key string, token int64) (bool, error) {
 	return count+1 >= r.rounds, nil
 }
 
-// beside reads the register twice, as one of many readers: nobody may write in between.
-func (r *recipes) beside(key string, token int64) (bool, error) {
+// twice reads the register twice, as one of many readers: nobody may write in between.
+func (r *recipes) twice(key string, token int64) (bool, error) {
 	count, _, before, ok, err := r.read(key, token)
 	if err != nil || !ok {
 		return false, err
@@ -183,7 +185,7 @@ func (r *recipes) round(session *concurrency.Session, number int) (bool, error) 
 		if err != nil {
 			return false, err
 		}
-		return r.beside(key, token)
+		return r.twice(key, token)
 	case "election":
 		election := concurrency.NewElection(session, r.name)
 		if err := election.Campaign(ctx, "go"); err != nil {
@@ -204,7 +206,7 @@ func (r *recipes) contend() {
 			continue
 		}
 		// Whoever stops processes wants to know whose a key is.
-		owner := fmt.Sprintf("%s-sessions/%x", r.name, session.Lease())
+		owner := fmt.Sprintf("%s/%x", r.beside("sessions"), session.Lease())
 		r.cli.Put(context.Background(), owner, strconv.Itoa(os.Getpid()), clientv3.WithLease(session.Lease()))
 		for number, alive := 0, true; alive; number++ {
 			done, err := r.round(session, number)
@@ -238,7 +240,7 @@ func (r *recipes) work(worker int) {
 			}
 		}
 		// Whoever keeps the books counts these.
-		r.cli.Put(context.Background(), fmt.Sprintf("%s-added/go-%d-%d", r.name, os.Getpid(), worker), "")
+		r.cli.Put(context.Background(), fmt.Sprintf("%s/go-%d-%d", r.beside("added"), os.Getpid(), worker), "")
 	})
 	defer adding.Wait()
 	for {
@@ -313,10 +315,31 @@ func (r *recipes) mirror() error {
 	return <-failures
 }
 
+// endpoints offers one, and tells all that there are.
+func (r *recipes) endpoints() error {
+	manager, err := endpoints.NewManager(r.cli, r.name)
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	offered := endpoints.Endpoint{Addr: "10.0.0.1:80", Metadata: []string{"from", "go"}}
+	if err := manager.AddEndpoint(ctx, r.name+"/go", offered); err != nil {
+		return err
+	}
+	all, err := manager.List(ctx)
+	if err != nil {
+		return err
+	}
+	for key, endpoint := range all {
+		r.outcome.Items = append(r.outcome.Items, fmt.Sprintf("%s %s %v", key, endpoint.Addr, endpoint.Metadata))
+	}
+	return nil
+}
+
 func runRecipes(args []string) error {
 	flags := flag.NewFlagSet("recipes", flag.ContinueOnError)
 	client := flags.String("client", "go", "the name to report")
-	kind := flags.String("kind", "mutex", "mutex, rwmutex, election, queue, bank, lock or mirror")
+	kind := flags.String("kind", "mutex", "mutex, rwmutex, election, queue, bank, lock, mirror or endpoints")
 	name := flags.String("name", "recipes", "what is contended for")
 	workers := flags.Int("workers", 1, "how many take part")
 	rounds := flags.Uint64("rounds", 1000, "how many rounds, of all together where they are counted in the store")
@@ -347,6 +370,10 @@ func runRecipes(args []string) error {
 				r.transfer()
 			case "lock":
 				if err := r.lockAndUnlock(); err != nil {
+					r.failed(err)
+				}
+			case "endpoints":
+				if err := r.endpoints(); err != nil {
 					r.failed(err)
 				}
 			case "mirror":

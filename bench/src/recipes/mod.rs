@@ -129,7 +129,12 @@ impl Plan {
 
     /// What the count of rounds, and the last token, is written to.
     fn register(&self) -> String {
-        format!("{}-register", self.name)
+        self.beside("register")
+    }
+
+    /// A place for what belongs to a name and is not to be found by its prefix: Go's queues take all of that.
+    fn beside(&self, what: &str) -> String {
+        format!("{what}/{}", self.name)
     }
 }
 

@@ -245,7 +245,7 @@ async fn holder(client: &Client, plan: &Plan) -> Result<Option<Pid>, Error> {
     }
     let oldest = client.get(Get::first_create(format!("{}/", plan.name))).await?;
     let Some(lease) = oldest.first().and_then(|kv| kv.lease()) else { return Ok(None) };
-    let owner = client.get(format!("{}-sessions/{:x}", plan.name, lease.get())).await?;
+    let owner = client.get(format!("{}/{:x}", plan.beside("sessions"), lease.get())).await?;
     let pid = owner.first().and_then(|kv| kv.value_str().ok()?.parse().ok());
     Ok(pid.and_then(Pid::from_raw))
 }
@@ -321,7 +321,7 @@ async fn watch(client: Client, plan: Plan, begin: Revision) -> Result<Seen, Erro
 
 /// Adds what ends those who take from a queue, when all items have been added.
 async fn end_queue(client: &Client, plan: &Plan, takers: usize) -> Result<(), Error> {
-    let added = || Get::prefix(format!("{}-added/", plan.name)).count_only();
+    let added = || Get::prefix(format!("{}/", plan.beside("added"))).count_only();
     while client.get(added()).await?.count() < takers as u64 {
         clock::pause(Duration::from_millis(200)).await;
     }

@@ -106,7 +106,7 @@ impl Worker {
                 }
             };
             // Whoever stops processes wants to know whose a key is.
-            let owner = format!("{}-sessions/{:x}", self.plan.name, session.lease().get());
+            let owner = format!("{}/{:x}", self.plan.beside("sessions"), session.lease().get());
             let owner = Put::new(owner, std::process::id().to_string()).lease(session.lease());
             if let Err(error) = self.client.call(owner).await {
                 self.failed(&error);
@@ -228,7 +228,8 @@ impl Worker {
             }
         }
         // Whoever keeps the books counts these.
-        if let Err(error) = self.client.put(format!("{}-added/{me}", self.plan.name), "").await {
+        if let Err(error) = self.client.put(format!("{}/{me}", self.plan.beside("added")), "").await
+        {
             self.failed(&error);
         }
     }

@@ -9,7 +9,7 @@ use super::leaders::Leaders;
 use super::places::Place;
 use super::served::Served;
 use super::session::Session;
-use super::turn::{Line, Turn, directory, gone, lease_key};
+use super::turn::{Before, Line, Turn, directory, gone, lease_key};
 use crate::byte_string::ByteString;
 use crate::client::Client;
 use crate::error::{Error, Result};
@@ -96,33 +96,41 @@ impl<S: Service + Clone> Election<S> {
         let line = Line::Leases(self.directory.clone());
         let mut place = Place::enter(&self.session, self.key.clone()).await;
         loop {
-            let mine = self.stand(&mut place, &value).await?;
+            let (mine, before) = self.stand(&mut place, &line, &value).await?;
             let turn = Turn { place: &place, line: &line, mine, served: served.as_ref() };
-            if turn.come().await? {
+            if turn.come(before).await? {
                 return Ok(Leadership(Guard::new(place, mine)));
             }
         }
     }
 
-    /// Is a candidate with `value`, since the revision that this returns.
-    async fn stand(&self, place: &mut Place<S>, value: &Bytes) -> Result<Revision> {
+    /// Is a candidate with `value`. Returns since when, and what is before it.
+    async fn stand(
+        &self,
+        place: &mut Place<S>,
+        line: &Line,
+        value: &Bytes,
+    ) -> Result<(Revision, Before)> {
         let put = || Put::new(&self.key, value).lease(self.session.lease());
         let txn = Txn::new()
             .when([Compare::missing(&self.key)])
             .then([put()])
+            .then([line.youngest()])
             .or_else([Get::new(&self.key)]);
         let answer = place.run(txn).await?;
-        if answer.succeeded() {
-            return Ok(answer.revision());
+        let (made, revision) = (answer.succeeded(), answer.revision());
+        let read = answer.into_responses().into_iter().find_map(crate::OpResponse::into_get);
+        let read = read.ok_or_else(|| Error::internal("a candidacy was not answered"))?;
+        if made {
+            return Ok((revision, line.before_of(read, revision)));
         }
-        let own = answer.into_responses().into_iter().find_map(crate::OpResponse::into_get);
-        let own = own.and_then(|answer| answer.into_first()).ok_or_else(|| gone(&self.key))?;
+        let own = read.into_first().ok_or_else(|| gone(&self.key))?;
         let mine = own.create_revision();
         if own.value() != value {
             proclaim(self.session.client(), Compare::create_revision(&self.key).eq(mine), put())
                 .await?;
         }
-        Ok(mine)
+        Ok((mine, Before::Unknown))
     }
 
     /// A leadership that was won before, by its key and revision: for a program that was started anew and whose session

@@ -8,12 +8,12 @@ use super::guard::Guard;
 use super::places::Place;
 use super::served::Served;
 use super::session::Session;
-use super::turn::{Line, Turn, directory, lease_key, two};
+use super::turn::{Before, Line, Turn, directory, lease_key};
 use crate::byte_string::ByteString;
 use crate::error::{Error, Result};
 use crate::request::lock::Lock;
 use crate::request::{Compare, Get, Op, Put, Txn};
-use crate::response::{KeyValue, TxnResponse};
+use crate::response::KeyValue;
 use crate::revision::Revision;
 use crate::service::Service;
 use crate::transport::Channel;
@@ -91,9 +91,9 @@ impl<S: Service + Clone> Mutex<S> {
     pub async fn lock(&self) -> Result<Guard<S>> {
         let mut place = Place::enter(&self.session, self.key.clone()).await;
         loop {
-            let (mine, oldest) = self.line_up(&mut place).await?;
+            let (mine, before) = self.line_up(&mut place).await?;
             let turn = Turn { place: &place, line: &self.line, mine, served: self.served.as_ref() };
-            if oldest.is_some_and(|kv| self.is_mine(&kv, mine)) || turn.come().await? {
+            if turn.come(before).await? {
                 return Ok(Guard::new(place, mine));
             }
         }
@@ -158,27 +158,22 @@ impl<S: Service + Clone> Mutex<S> {
         kv.key() == self.key && kv.create_revision() == mine
     }
 
-    /// Makes the key unless it exists. Returns since when it is in line, and the oldest key.
-    async fn line_up(&self, place: &mut Place<S>) -> Result<(Revision, Option<KeyValue>)> {
-        let oldest = || Op::from(self.line.oldest());
+    /// Makes the key unless it exists. Returns since when it is in line, and what is before it.
+    async fn line_up(&self, place: &mut Place<S>) -> Result<(Revision, Before)> {
         let txn = Txn::new()
             .when([Compare::missing(&self.key)])
-            .then([self.put(), oldest()])
-            .or_else([Op::from(Get::new(&self.key).keys_only()), oldest()]);
+            .then([self.put(), self.line.youngest().into()])
+            .or_else([Get::new(&self.key).keys_only()]);
         let answer = place.run(txn).await?;
-        if !answer.succeeded() {
-            let (own, oldest) = two(answer)?;
-            let own = own.into_first().ok_or_else(unanswered)?;
-            return Ok((own.create_revision(), oldest.into_first()));
+        let (made, revision) = (answer.succeeded(), answer.revision());
+        let read = answer.into_responses().into_iter().find_map(crate::OpResponse::into_get);
+        let read = read.ok_or_else(unanswered)?;
+        if made {
+            return Ok((revision, self.line.before_of(read, revision)));
         }
-        let revision = answer.revision();
-        Ok((revision, first_of(answer)))
+        let own = read.into_first().ok_or_else(unanswered)?;
+        Ok((own.create_revision(), Before::Unknown))
     }
-}
-
-/// The one key that a transaction read.
-fn first_of(answer: TxnResponse) -> Option<KeyValue> {
-    answer.into_responses().into_iter().find_map(crate::OpResponse::into_get)?.into_first()
 }
 
 fn unanswered() -> Error {

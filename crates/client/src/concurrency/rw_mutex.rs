@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::guard::Guard;
 use super::places::Place;
 use super::session::Session;
-use super::turn::{Line, Turn, directory, join};
+use super::turn::{Before, Line, Turn, directory, join};
 use crate::byte_string::ByteString;
 use crate::clock;
 use crate::error::Result;
@@ -78,7 +78,7 @@ impl<S: Service + Clone> RwMutex<S> {
             let key = join(&self.directory, format!("{kind}{number}").as_bytes());
             let mut place = Place::enter(&self.session, key.clone()).await;
             let put = Put::new(&key, "").lease(self.session.lease());
-            let txn = Txn::new().when([Compare::missing(&key)]).then([put]);
+            let txn = Txn::new().when([Compare::missing(&key)]).then([put]).then([line.youngest()]);
             let answer = place.run(txn).await?;
             if !answer.succeeded() {
                 // Somebody else's, and so not for us to delete.
@@ -86,7 +86,9 @@ impl<S: Service + Clone> RwMutex<S> {
                 continue;
             }
             let mine = answer.revision();
-            if (Turn { place: &place, line: &line, mine, served: None }).come().await? {
+            let read = answer.into_responses().into_iter().find_map(crate::OpResponse::into_get);
+            let before = read.map_or(Before::Unknown, |read| line.before_of(read, mine));
+            if (Turn { place: &place, line: &line, mine, served: None }).come(before).await? {
                 return Ok(Guard::new(place, mine));
             }
         }

@@ -4,17 +4,30 @@
 //! under the lock `a`) is no part of it.
 
 use std::io::Write;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::places::Place;
 use super::served::Served;
 use super::waiting;
+use crate::client::Client;
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::{Get, KeyRange, Op, SortOrder, SortTarget, Txn, Watch};
 use crate::response::{GetResponse, KeyValue, TxnResponse};
 use crate::revision::{LeaseId, Revision};
 use crate::service::Service;
+use crate::task::{Either, race};
+
+/// When who waits looks again by itself. A member sees to watches that begin at a revision of the past only every 100 ms, and
+/// of a lock that often changes hands every watch does: until then asking is faster, and from then on the watch is.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(40),
+];
 
 /// `name` with the slash that ends it.
 pub(super) fn directory(name: Bytes) -> Bytes {
@@ -85,6 +98,22 @@ impl Line {
         get.limit(1)
     }
 
+    /// Reads the two youngest keys that may be in line: the own one, if it has just been made, and the one before it.
+    pub(super) fn youngest(&self) -> Get {
+        let get = Get::new(self.range()).sort(SortTarget::CreateRevision, SortOrder::Descend);
+        get.limit(2)
+    }
+
+    /// What is before a key that was made at `mine`, by what [`youngest`](Self::youngest) read then.
+    pub(super) fn before_of(&self, answer: GetResponse, mine: Revision) -> Before {
+        let more = answer.more();
+        match answer.into_kvs().into_iter().find(|kv| kv.create_revision() < mine) {
+            Some(kv) if self.holds(&kv) => Before::Key(kv),
+            None if !more => Before::Nobody,
+            _ => Before::Unknown,
+        }
+    }
+
     /// Reads the youngest key of those that are older than `mine` and may be in line.
     fn before(&self, mine: Revision) -> Get {
         Get::new(self.range())
@@ -95,6 +124,15 @@ impl Line {
 
 fn is_number(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(u8::is_ascii_digit)
+}
+
+/// What is known of who is before a key in line.
+#[derive(Debug)]
+pub(super) enum Before {
+    Nobody,
+    /// The next one.
+    Key(KeyValue),
+    Unknown,
 }
 
 /// Where in line a key stands.
@@ -110,50 +148,81 @@ pub(super) struct Turn<'a, S> {
 impl<S: Service + Clone> Turn<'_, S> {
     /// Waits until no older key is in line, and the own one still is. `false` if the server's wait broke: then the place in
     /// line may be lost, and is to be taken again.
-    pub(super) async fn come(&self) -> Result<bool> {
+    pub(super) async fn come(&self, before: Before) -> Result<bool> {
+        if matches!(before, Before::Nobody) {
+            return Ok(true);
+        }
         // Boxed, as it is long and only who waits needs it.
-        self.place.session().alive(Box::pin(self.wait())).await
+        self.place.session().alive(Box::pin(self.wait(before))).await
     }
 
-    async fn wait(&self) -> Result<bool> {
-        let client = self.place.session().client();
-        loop {
-            // In one revision: an own key that is gone must not be found to be the first.
-            let look = [Op::from(Get::new(self.place.key()).keys_only()), self.one().into()];
-            let answer = client.call(Txn::new().then(look)).await?;
-            let revision = answer.revision();
-            let (own, before) = two(answer)?;
-            if own.first().is_none_or(|kv| kv.create_revision() != self.mine) {
-                return Err(gone(self.place.key()));
-            }
-            let before = match before.into_first() {
-                Some(kv) if !self.line.holds(&kv) => self.search().await?,
-                before => before.map(|kv| (kv, revision)),
-            };
-            let Some((before, revision)) = before else { return Ok(true) };
-            match self.served {
-                None => self.deleted(&before, revision).await?,
-                Some(served) if served.wait(self.place).await? => {}
+    async fn wait(&self, before: Before) -> Result<bool> {
+        let mut before = match before {
+            Before::Key(kv) => Some(kv),
+            Before::Nobody | Before::Unknown => self.look().await?,
+        };
+        while let Some(kv) = before {
+            before = match self.served {
+                None => self.outlast(&kv).await?,
+                Some(served) if served.wait(self.place).await? => self.look().await?,
                 Some(_) => return Ok(false),
-            }
+            };
         }
+        Ok(true)
+    }
+
+    /// The key before the own one, which must be in line itself.
+    async fn look(&self) -> Result<Option<KeyValue>> {
+        // In one revision: an own key that is gone must not be found to be the first.
+        let look = [Op::from(Get::new(self.place.key()).keys_only()), self.one().into()];
+        let (own, before) = two(self.client().call(Txn::new().then(look)).await?)?;
+        if own.first().is_none_or(|kv| kv.create_revision() != self.mine) {
+            return Err(gone(self.place.key()));
+        }
+        match before.into_first() {
+            Some(kv) if !self.line.holds(&kv) => self.search().await,
+            before => Ok(before),
+        }
+    }
+
+    fn client(&self) -> &Client<S> {
+        self.place.session().client()
     }
 
     fn one(&self) -> Get {
         self.line.before(self.mine).limit(1)
     }
 
-    /// The youngest key in line before the own one, where others stand between; and when that was.
-    async fn search(&self) -> Result<Option<(KeyValue, Revision)>> {
-        let answer = self.place.session().client().call(self.line.before(self.mine)).await?;
-        let revision = answer.revision();
-        Ok(answer.into_kvs().into_iter().find(|kv| self.line.holds(kv)).map(|kv| (kv, revision)))
+    /// The youngest key in line before the own one, where others stand between.
+    async fn search(&self) -> Result<Option<KeyValue>> {
+        let answer = self.client().call(self.line.before(self.mine)).await?;
+        Ok(answer.into_kvs().into_iter().find(|kv| self.line.holds(kv)))
     }
 
-    /// Waits until a key that was there at `revision` is deleted.
-    async fn deleted(&self, before: &KeyValue, revision: Revision) -> Result<()> {
-        let watch = Watch::new(before.key()).from_revision(revision.next()).only_deletes();
-        waiting::happens(self.place.session().client(), watch).await
+    /// Waits until a key is deleted: what is before the own one then.
+    async fn outlast(&self, kv: &KeyValue) -> Result<Option<KeyValue>> {
+        let watch = Watch::new(kv.key()).only_deletes();
+        let mut watching = waiting::begin(self.client(), watch).await?;
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            // What happened before the watch began, and what it is slow to tell at first.
+            let now = self.look().await?;
+            let same = |now: &KeyValue| {
+                (now.key(), now.create_revision()) == (kv.key(), kv.create_revision())
+            };
+            if !now.as_ref().is_some_and(same) {
+                return Ok(now);
+            }
+            let happened = waiting::happened(&mut watching);
+            match pauses.next() {
+                Some(pause) => match race(happened, clock::sleep(pause)).await {
+                    Either::First(seen) => seen?,
+                    Either::Second(()) => continue,
+                },
+                None => happened.await?,
+            }
+            return self.look().await;
+        }
     }
 }
 
@@ -188,6 +257,22 @@ mod tests {
         for (lease, key) in [(0x0af, "a/af"), (i64::MAX, "a/7fffffffffffffff"), (-0x1f, "a/-1f")] {
             assert_eq!(lease_key(b"a/", LeaseId::new(lease).unwrap()), key);
         }
+    }
+
+    #[test]
+    fn who_is_before_a_new_key_is_known_at_once_unless_others_stand_between() {
+        let line = Line::Leases("a/".into());
+        let at = |key: &str, lease: i64, made: i64| kv(key, lease).with_revisions(made, made);
+        let own = || at("a/7", 7, 9);
+        let before = |answer: GetResponse| line.before_of(answer, Revision::new(9));
+        let answer = |kvs: Vec<KeyValue>| GetResponse::default().with_keys(kvs);
+        assert!(matches!(before(answer(vec![own()])), Before::Nobody));
+        assert!(matches!(before(answer(vec![])), Before::Nobody));
+        let one = before(answer(vec![own(), at("a/5", 5, 8)]).with_more());
+        assert!(matches!(one, Before::Key(kv) if kv.key() == b"a/5"));
+        let stranger = before(answer(vec![own(), at("a/b/5", 5, 8)]).with_more());
+        assert!(matches!(stranger, Before::Unknown));
+        assert!(matches!(before(answer(vec![own()]).with_more()), Before::Unknown));
     }
 
     #[test]

@@ -3,11 +3,27 @@
 use crate::client::Client;
 use crate::error::{ErrorKind, Result};
 use crate::request::{Get, Watch};
-use crate::service::Service;
+use crate::response::WatchResponse;
+use crate::service::{Service, Streaming};
+use crate::watch::WatchControl;
+
+pub(super) type Watching = Streaming<WatchResponse, WatchControl>;
 
 /// Waits until something happens that `watch` sees, or until nobody knows any more whether it did: the caller looks.
 pub(super) async fn happens<S: Service>(client: &Client<S>, watch: Watch) -> Result<()> {
-    let mut watching = client.watch(watch).await?;
+    happened(&mut client.watch(watch).await?).await
+}
+
+/// Watches from now on: what happens after this has returned is seen.
+pub(super) async fn begin<S: Service>(client: &Client<S>, watch: Watch) -> Result<Watching> {
+    let mut watching = client.watch(watch.created_notify()).await?;
+    // The first response says so, and nothing else.
+    watching.next().await.transpose()?;
+    Ok(watching)
+}
+
+/// The same as [`happens`], of a watch that has begun.
+pub(super) async fn happened(watching: &mut Watching) -> Result<()> {
     while let Some(response) = watching.next().await {
         match response {
             Ok(response) if response.events().is_empty() => {}
