@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::command::{Action, Command, Flag, Kind, flags_of, help, spelled};
+use crate::serve;
 
 /// The page of the last command of `path`.
 pub(super) fn page(path: &[&'static Command]) -> String {
@@ -32,6 +33,11 @@ pub(super) fn page(path: &[&'static Command]) -> String {
         for below in below {
             let _ = writeln!(out, ".TP\n.B {}\n{}", escaped(below.name()), escaped(below.short));
         }
+    }
+    if matches!(command.action, Action::Words(_)) {
+        // The one command that reads its flags by itself.
+        let _ = writeln!(out, ".SH FLAGS\n.nf\n{}\n.fi", escaped(serve::flags_text().trim()));
+        return out;
     }
     let (own, above): (Vec<&Flag>, Vec<&Flag>) = flags_of(path)
         .into_iter()
@@ -153,6 +159,7 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part:?} in\n{page}");
         }
+        assert!(of("etcd", &[]).contains("\\-\\-listen\\-client\\-urls 'http"));
         assert!(of("etcdutl", &["snapshot"]).contains(".SH COMMANDS\n.TP\n.B restore\n"));
     }
 
