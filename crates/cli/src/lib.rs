@@ -5,12 +5,14 @@
 //! values as the official tools do. Everything that a command reads or writes goes through its [`Console`], so that tests
 //! can run commands in their own process.
 
+mod child;
 mod command;
 mod console;
 mod ctl;
 mod failure;
 mod notation;
 mod pause;
+mod progress;
 mod tool;
 
 pub use console::Console;
@@ -42,7 +44,7 @@ pub fn run(name: &OsStr, words: impl IntoIterator<Item = OsString>, console: &mu
         Ok(()) => 0,
         Err(failure) => {
             if let Some(message) = failure.message {
-                console.error_line(format_args!("Error: {message}"));
+                console.error(&message);
             }
             if let Some(hint) = failure.hint.filter(|_| console.err_is_terminal()) {
                 console.error_line(format_args!("Hint: {hint}"));
@@ -85,7 +87,7 @@ fn dispatch(
             for note in &refusal.notes {
                 console.error_line(note);
             }
-            console.error_line(format_args!("Error: {}", refusal.message));
+            console.error(&refusal.message);
             if refusal.usage {
                 console.error_line(help::usage(&refusal.path));
             } else {

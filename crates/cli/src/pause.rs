@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 /// Does nothing for so long.
-#[expect(clippy::disallowed_methods, reason = "a person is to read what was said, and no runtime is blocked")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person is to read what was said, and no runtime is blocked"
+)]
 pub(crate) fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }

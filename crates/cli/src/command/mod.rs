@@ -19,7 +19,7 @@ mod value;
 pub(crate) use call::Call;
 pub(crate) use flag::{Flag, Kind};
 pub(crate) use model::{Action, Arity, Command, Style};
-pub(crate) use parse::{flags_of, parse, spelled};
+pub(crate) use parse::{parse, spelled};
 pub(crate) use value::Values;
 
 #[cfg(test)]

@@ -12,9 +12,7 @@ pub(super) static DEFRAG: Command = Command {
     usage: "defrag",
     short: "Defragments the storage of the etcd members with given endpoints",
     heading: heading::CLUSTER,
-    flags: &[
-        Flag::bool("cluster", "use all endpoints from the cluster member list"),
-    ],
+    flags: &[Flag::bool("cluster", "use all endpoints from the cluster member list")],
     action: Action::Run(defrag),
     ..Command::BASE
 };
@@ -29,9 +27,9 @@ fn defrag(call: &mut Call<'_>) -> Result<()> {
             session.block_on(client.raw(method::maintenance::DEFRAGMENT, &DefragmentRequest {}));
         let took = since(start);
         match result {
-            Ok(_) => call.console.line(format!(
-                "Finished defragmenting etcd member[{endpoint}]. took {took}"
-            ))?,
+            Ok(_) => call
+                .console
+                .line(format!("Finished defragmenting etcd member[{endpoint}]. took {took}"))?,
             Err(error) => {
                 let words = refusal::words(&error);
                 call.console.error_line(format_args!(

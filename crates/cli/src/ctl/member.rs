@@ -10,7 +10,7 @@ use super::print::{self, Format, table};
 use super::session::Session;
 use super::{heading, urls};
 use crate::command::{Action, Call, Command, Flag};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, exit};
 use crate::notation::number;
 
 pub(super) static MEMBER: Command = Command {
@@ -63,9 +63,7 @@ static MEMBER_REMOVE: Command = Command {
 static MEMBER_UPDATE: Command = Command {
     usage: "update <memberID> [options]",
     short: "Updates a member in the cluster",
-    flags: &[
-        Flag::text("peer-urls", "", "comma separated peer URLs for the updated member."),
-    ],
+    flags: &[Flag::text("peer-urls", "", "comma separated peer URLs for the updated member.")],
     action: Action::Run(member_update),
     ..Command::BASE
 };
@@ -73,9 +71,12 @@ static MEMBER_UPDATE: Command = Command {
 const HEADINGS: [&str; 6] = ["ID", "STATUS", "NAME", "PEER ADDRS", "CLIENT ADDRS", "IS LEARNER"];
 
 fn member_list(call: &mut Call<'_>) -> Result<()> {
-    let linearizable = !consistency_is_serializable(&call.flags)?;
+    // The official tool names the default whatever was given.
+    let linearizable = !consistency_is_serializable(&call.flags)
+        .map_err(|_| Failure::new(exit::BAD_FEATURE, "unknown consistency flag \"l\""))?;
     let session = Session::open(call)?;
-    let response = session.call(method::cluster::MEMBER_LIST, &MemberListRequest { linearizable })?;
+    let response =
+        session.call(method::cluster::MEMBER_LIST, &MemberListRequest { linearizable })?;
     let rows: Vec<Vec<String>> = response.members.iter().map(row).collect();
     match session.display.format {
         Format::Table => Ok(call.console.print(table::draw(&HEADINGS, &rows))?),
@@ -115,7 +116,10 @@ fn member_add(call: &mut Call<'_>) -> Result<()> {
     let member = response.member.clone().unwrap_or_default();
     show(&session, call, &response, response.header.as_ref(), |text| {
         let learner = if is_learner { "as learner " } else { "" };
-        print::line(text, format!("Member {:16x} added {learner}to cluster {cluster_id:16x}", member.id));
+        print::line(
+            text,
+            format!("Member {:16x} added {learner}to cluster {cluster_id:16x}", member.id),
+        );
     })?;
     if session.display.format != Format::Simple {
         return Ok(());

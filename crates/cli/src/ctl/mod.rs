@@ -7,12 +7,16 @@
 
 mod alarm;
 mod auth;
+mod check;
 mod defrag;
 mod downgrade;
+mod elect;
 mod endpoint;
 mod global;
 mod kv;
 mod lease;
+mod lock;
+mod make_mirror;
 mod member;
 mod move_leader;
 mod options;
@@ -20,9 +24,11 @@ mod print;
 mod refusal;
 mod role;
 mod session;
+mod snapshot;
 mod urls;
 mod user;
 mod version;
+mod watch;
 
 pub(crate) use global::FLAGS as GLOBAL_FLAGS;
 
@@ -45,7 +51,32 @@ pub(crate) static ETCDCTL: Command = Command {
 const FOOTER: &str = "Use \"etcdctl options\" for a list of global command-line options (applies to all commands).\n";
 
 /// Its commands, in the order of their headings.
-pub(crate) const COMMANDS: &[&Command] = &[&options::OPTIONS, &version::VERSION, &HELP_COMMAND];
+pub(crate) const COMMANDS: &[&Command] = &[
+    &kv::COMPACTION,
+    &kv::DEL,
+    &kv::GET,
+    &lease::LEASE,
+    &kv::PUT,
+    &kv::TXN,
+    &watch::WATCH,
+    &alarm::ALARM,
+    &defrag::DEFRAG,
+    &downgrade::DOWNGRADE,
+    &endpoint::ENDPOINT,
+    &member::MEMBER,
+    &move_leader::MOVE_LEADER,
+    &snapshot::SNAPSHOT,
+    &elect::ELECT,
+    &lock::LOCK,
+    &auth::AUTH,
+    &role::ROLE,
+    &user::USER,
+    &check::CHECK,
+    &make_mirror::MAKE_MIRROR,
+    &options::OPTIONS,
+    &version::VERSION,
+    &HELP_COMMAND,
+];
 
 /// The headings of the help.
 mod heading {

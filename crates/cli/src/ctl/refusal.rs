@@ -41,7 +41,12 @@ fn is_known(error: ServerError) -> bool {
 
 /// The failure of a command whose call failed.
 pub(super) fn failure(error: &Error) -> Failure {
-    with_hint(Failure::new(exit::ERROR, words(error)), error)
+    // The official client asks for its token before anything else.
+    let code = match error.server_error() {
+        Some(ServerError::AuthFailed) => exit::BAD_CONNECTION,
+        _ => exit::ERROR,
+    };
+    with_hint(Failure::new(code, words(error)), error)
 }
 
 /// The same failure with what is known of its cause.
@@ -57,7 +62,9 @@ fn hint(error: &Error) -> Option<String> {
     let last = error.attempts().last()?;
     let endpoint = last.endpoint();
     Some(match last.cause() {
-        Cause::Connect(why) => format!("{endpoint}: {why}. Is etcd running there? --endpoints names others"),
+        Cause::Connect(why) => {
+            format!("{endpoint}: {why}. Is etcd running there? --endpoints names others")
+        }
         Cause::Resolve(why) => format!("{endpoint}: its name is not known here: {why}"),
         Cause::ConnectTimeout => {
             format!("{endpoint}: no connection in time. A firewall, or a wrong address?")
@@ -68,7 +75,9 @@ fn hint(error: &Error) -> Option<String> {
         Cause::Protocol(why) => {
             format!("{endpoint}: {why}. Is it an etcd client port, and does it want https?")
         }
-        Cause::Frozen => format!("{endpoint}: takes requests and answers none: it is frozen or overloaded"),
+        Cause::Frozen => {
+            format!("{endpoint}: takes requests and answers none: it is frozen or overloaded")
+        }
         Cause::Deadline => format!("{endpoint}: no answer in time. --command-timeout allows more"),
         Cause::OtherCluster(why) => format!("{endpoint}: {why}"),
         Cause::Status(..) => return status_hint(error),
@@ -83,7 +92,9 @@ fn status_hint(error: &Error) -> Option<String> {
         ServerError::NoSpace => {
             "the database has reached its quota: compact, defrag, then `alarm disarm`"
         }
-        ServerError::NoLeader => "the cluster has lost its majority: `endpoint status --cluster` shows who is there",
+        ServerError::NoLeader => {
+            "the cluster has lost its majority: `endpoint status --cluster` shows who is there"
+        }
         _ => return None,
     };
     Some(hint.to_owned())

@@ -18,7 +18,14 @@ pub(super) static ROLE: Command = Command {
     short: "Role related commands. Use `etcdctl role --help` to see subcommands",
     heading: heading::AUTHENTICATION,
     long: "Role related commands",
-    commands: &[&ROLE_ADD, &ROLE_DELETE, &ROLE_GET, &ROLE_GRANT_PERMISSION, &ROLE_LIST, &ROLE_REVOKE_PERMISSION],
+    commands: &[
+        &ROLE_ADD,
+        &ROLE_DELETE,
+        &ROLE_GET,
+        &ROLE_GRANT_PERMISSION,
+        &ROLE_LIST,
+        &ROLE_REVOKE_PERMISSION,
+    ],
     ..Command::BASE
 };
 
@@ -47,7 +54,10 @@ static ROLE_GRANT_PERMISSION: Command = Command {
     usage: "grant-permission [options] <role name> <permission type> <key> [endkey]",
     short: "Grants a key to a role",
     flags: &[
-        Flag::bool("from-key", "grant a permission of keys that are greater than or equal to the given key using byte compare"),
+        Flag::bool(
+            "from-key",
+            "grant a permission of keys that are greater than or equal to the given key using byte compare",
+        ),
         Flag::bool("prefix", "grant a prefix permission"),
     ],
     action: Action::Run(role_grant_permission),
@@ -65,7 +75,10 @@ static ROLE_REVOKE_PERMISSION: Command = Command {
     usage: "revoke-permission <role name> <key> [endkey]",
     short: "Revokes a key from a role",
     flags: &[
-        Flag::bool("from-key", "revoke a permission of keys that are greater than or equal to the given key using byte compare"),
+        Flag::bool(
+            "from-key",
+            "revoke a permission of keys that are greater than or equal to the given key using byte compare",
+        ),
         Flag::bool("prefix", "revoke a prefix permission"),
     ],
     action: Action::Run(role_revoke_permission),
@@ -201,11 +214,8 @@ fn role_revoke_permission(call: &mut Call<'_>) -> Result<()> {
     let shown_key = keys[0].clone();
     let role = String::from_utf8_lossy(role).into_owned();
     let session = Session::open(call)?;
-    let request = AuthRoleRevokePermissionRequest {
-        role: role.clone(),
-        key,
-        range_end: range_end.clone(),
-    };
+    let request =
+        AuthRoleRevokePermissionRequest { role: role.clone(), key, range_end: range_end.clone() };
     let response = session.call(method::auth::ROLE_REVOKE_PERMISSION, &request)?;
     session.display.show(call.console, &response, |text| {
         let mut line = b"Permission of ".to_vec();
@@ -267,8 +277,7 @@ fn range(flags: &Values, keys: &[Vec<u8>]) -> Result<(Bytes, Bytes)> {
 impl Fields for AuthRoleListResponse {
     fn fields(&self, writer: &mut Writer) -> Result<()> {
         writer.header(self.header.as_ref());
-        let roles: String =
-            self.roles.iter().map(|role| format!(" \"{role}\"")).collect();
+        let roles: String = self.roles.iter().map(|role| format!(" \"{role}\"")).collect();
         writer.field("Roles", roles.trim_start());
         Ok(())
     }

@@ -17,7 +17,15 @@ pub(super) static USER: Command = Command {
     short: "User related commands. Use `etcdctl user --help` to see subcommands",
     heading: heading::AUTHENTICATION,
     long: "User related commands",
-    commands: &[&USER_ADD, &USER_DELETE, &USER_GET, &USER_GRANT_ROLE, &USER_LIST, &USER_PASSWD, &USER_REVOKE_ROLE],
+    commands: &[
+        &USER_ADD,
+        &USER_DELETE,
+        &USER_GET,
+        &USER_GRANT_ROLE,
+        &USER_LIST,
+        &USER_PASSWD,
+        &USER_REVOKE_ROLE,
+    ],
     ..Command::BASE
 };
 
@@ -25,7 +33,8 @@ static USER_ADD: Command = Command {
     usage: "add <user name or user:password> [options]",
     short: "Adds a new user",
     flags: &[
-        Flag::bool("interactive", "Read password from stdin instead of interactive terminal").default("true"),
+        Flag::bool("interactive", "Read password from stdin instead of interactive terminal")
+            .default("true"),
         Flag::text("new-user-password", "", "Supply password from the command line flag"),
         Flag::bool("no-password", "Create a user without password (CN based auth only)"),
     ],
@@ -43,9 +52,7 @@ static USER_DELETE: Command = Command {
 static USER_GET: Command = Command {
     usage: "get <user name> [options]",
     short: "Gets detailed information of a user",
-    flags: &[
-        Flag::bool("detail", "Show permissions of roles granted to the user"),
-    ],
+    flags: &[Flag::bool("detail", "Show permissions of roles granted to the user")],
     action: Action::Run(user_get),
     ..Command::BASE
 };
@@ -67,9 +74,11 @@ static USER_LIST: Command = Command {
 static USER_PASSWD: Command = Command {
     usage: "passwd <user name> [options]",
     short: "Changes password of user",
-    flags: &[
-        Flag::bool("interactive", "If true, read password from stdin instead of interactive terminal").default("true"),
-    ],
+    flags: &[Flag::bool(
+        "interactive",
+        "If true, read password from stdin instead of interactive terminal",
+    )
+    .default("true")],
     action: Action::Run(user_passwd),
     ..Command::BASE
 };
@@ -158,15 +167,20 @@ fn user_passwd(call: &mut Call<'_>) -> Result<()> {
     let name = user_name(call, "passwd")?;
     let session = Session::open(call)?;
     let password = read_password(call, &name)?;
-    let request =
-        AuthUserChangePasswordRequest { name, password, ..AuthUserChangePasswordRequest::default() };
+    let request = AuthUserChangePasswordRequest {
+        name,
+        password,
+        ..AuthUserChangePasswordRequest::default()
+    };
     let response = session.call(method::auth::USER_CHANGE_PASSWORD, &request)?;
     session.display.show(call.console, &response, |text| print::line(text, "Password updated"))
 }
 
 fn user_grant_role(call: &mut Call<'_>) -> Result<()> {
     let [user, role] = call.texts().try_into().map_err(|_| {
-        Failure::bad_arguments("user grant command requires user name and role name as its argument")
+        Failure::bad_arguments(
+            "user grant command requires user name and role name as its argument",
+        )
     })?;
     let session = Session::open(call)?;
     let request = AuthUserGrantRoleRequest { user: user.clone(), role: role.clone() };
@@ -205,8 +219,7 @@ fn read_password(call: &mut Call<'_>, user: &str) -> Result<String> {
     if first.is_empty() {
         return Err(Failure::bad_arguments("empty password"));
     }
-    let again =
-        console.ask_secret(&format!("Type password of {user} again for confirmation: "))?;
+    let again = console.ask_secret(&format!("Type password of {user} again for confirmation: "))?;
     if first != again {
         return Err(Failure::bad_arguments("given passwords are different"));
     }

@@ -20,7 +20,7 @@
 
 /// One command line.
 #[derive(Clone, Debug, Default)]
-pub struct Line {
+pub(crate) struct Line {
     pub number: usize,
     pub text: String,
     pub tool: String,
@@ -30,7 +30,7 @@ pub struct Line {
 }
 
 /// The command lines of a table.
-pub fn read(text: &str) -> Vec<Line> {
+pub(crate) fn read(text: &str) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for (index, raw) in text.lines().enumerate() {
         let number = index + 1;
@@ -53,7 +53,8 @@ pub fn read(text: &str) -> Vec<Line> {
 
 fn command(number: usize, text: &str) -> Line {
     let mut words = split(text);
-    let mut line = Line { number, text: text.to_owned(), tool: "etcdctl".to_owned(), ..Line::default() };
+    let mut line =
+        Line { number, text: text.to_owned(), tool: "etcdctl".to_owned(), ..Line::default() };
     while let Some((name, value)) = words.first().and_then(|word| variable(word)) {
         line.variables.push((name, value));
         words.remove(0);
@@ -108,7 +109,9 @@ fn unescape(characters: &mut std::str::Chars<'_>, word: &mut Vec<u8>) {
                     let digits: String = characters.by_ref().take(2).collect();
                     word.push(u8::from_str_radix(&digits, 16).expect("two digits follow \\x"));
                 }
-                Some(other) => word.push(u8::try_from(other).expect("an ASCII character is escaped")),
+                Some(other) => {
+                    word.push(u8::try_from(other).expect("an ASCII character is escaped"))
+                }
                 None => panic!("nothing is escaped"),
             },
             _ => word.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -119,7 +122,9 @@ fn unescape(characters: &mut std::str::Chars<'_>, word: &mut Vec<u8>) {
 
 #[test]
 fn lines_are_read_as_a_shell_would() {
-    let lines = read("# x\n\n$ ETCDCTL_HEX=1 put 'a b' \"c\\n\\xff\" '' d'e'\n< one\n< two\\\n$ etcdutl x\n");
+    let lines = read(
+        "# x\n\n$ ETCDCTL_HEX=1 put 'a b' \"c\\n\\xff\" '' d'e'\n< one\n< two\\\n$ etcdutl x\n",
+    );
     let [put, utl] = lines.as_slice() else { panic!("{lines:?}") };
     assert_eq!(put.words, [&b"put"[..], b"a b", b"c\n\xff", b"", b"de"]);
     assert_eq!(put.variables, [("ETCDCTL_HEX".to_owned(), "1".to_owned())]);

@@ -13,9 +13,10 @@ pub(in crate::ctl) static COMPACTION: Command = Command {
     usage: "compaction [options] <revision>",
     short: "Compacts the event history in etcd",
     heading: heading::KEY_VALUE,
-    flags: &[
-        Flag::bool("physical", "'true' to wait for compaction to physically remove all old revisions"),
-    ],
+    flags: &[Flag::bool(
+        "physical",
+        "'true' to wait for compaction to physically remove all old revisions",
+    )],
     action: Action::Run(compaction),
     ..Command::BASE
 };

@@ -23,7 +23,10 @@ pub(in crate::ctl) static DEL: Command = Command {
     short: "Removes the specified key or range of keys [key, range_end)",
     heading: heading::KEY_VALUE,
     flags: &[
-        Flag::bool("from-key", "delete keys that are greater than or equal to the given key using byte compare"),
+        Flag::bool(
+            "from-key",
+            "delete keys that are greater than or equal to the given key using byte compare",
+        ),
         Flag::bool("prefix", "delete keys with matching prefix"),
         Flag::bool("prev-kv", "return deleted key-value pairs"),
         Flag::bool("range", "delete range of keys"),

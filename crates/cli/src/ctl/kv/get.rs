@@ -1,9 +1,9 @@
 //! `get`
 
-use etcdkit::{Get, GetStream};
 use etcdkit::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use etcdkit::proto::etcdserverpb::{RangeRequest, RangeResponse};
 use etcdkit::proto::method;
+use etcdkit::{Get, GetStream};
 
 use super::Keys;
 use crate::command::{Action, Call, Command, Flag, Values};
@@ -19,7 +19,10 @@ pub(in crate::ctl) static GET: Command = Command {
     flags: &[
         Flag::text("consistency", "l", "Linearizable(l) or Serializable(s)"),
         Flag::bool("count-only", "Get only the count"),
-        Flag::bool("from-key", "Get keys that are greater than or equal to the given key using byte compare"),
+        Flag::bool(
+            "from-key",
+            "Get keys that are greater than or equal to the given key using byte compare",
+        ),
         Flag::bool("keys-only", "Get only the keys"),
         Flag::int("limit", "0", "Maximum number of results"),
         Flag::int("max-create-rev", "0", "Maximum create revision"),
@@ -28,7 +31,10 @@ pub(in crate::ctl) static GET: Command = Command {
         Flag::int("min-mod-rev", "0", "Minimum modification revision"),
         Flag::text("order", "", "Order of results; ASCEND or DESCEND (ASCEND by default)"),
         Flag::bool("prefix", "Get keys with matching prefix"),
-        Flag::bool("print-value-only", r#"Only write values when using the "simple" output format"#),
+        Flag::bool(
+            "print-value-only",
+            r#"Only write values when using the "simple" output format"#,
+        ),
         Flag::int("rev", "0", "Specify the kv revision"),
         Flag::text("sort-by", "", "Sort target; CREATE, KEY, MODIFY, VALUE, or VERSION"),
         Flag::bool("stream", "Use the RangeStream RPC"),
@@ -106,10 +112,9 @@ pub(in crate::ctl) fn consistency_is_serializable(flags: &Values) -> Result<bool
     match flags.text("consistency").as_str() {
         "s" => Ok(true),
         "l" => Ok(false),
-        other => Err(Failure::new(
-            exit::BAD_FEATURE,
-            format!("unknown consistency flag \"{other}\""),
-        )),
+        other => {
+            Err(Failure::new(exit::BAD_FEATURE, format!("unknown consistency flag \"{other}\"")))
+        }
     }
 }
 
@@ -156,10 +161,9 @@ fn stream(session: &Session, request: RangeRequest) -> Result<RangeResponse> {
         }
         Ok(whole.unwrap_or_default())
     };
-    let whole: etcdkit::Result<etcdkit::GetResponse> =
-        session.block_on(async { tokio::time::timeout(session.timeout(), read).await }).map_err(
-            |_| Failure::error("context deadline exceeded"),
-        )?;
+    let whole: etcdkit::Result<etcdkit::GetResponse> = session
+        .block_on(async { tokio::time::timeout(session.timeout(), read).await })
+        .map_err(|_| Failure::error("context deadline exceeded"))?;
     let whole = whole.map_err(|error| refusal::failure(&error))?;
     Ok(RangeResponse {
         header: Some(print::wire_header(whole.header())),

@@ -17,7 +17,8 @@ pub(in crate::ctl) static PUT: Command = Command {
     usage: "put [options] <key> <value> (<value> can also be given from stdin)",
     short: "Puts the given key into the store",
     heading: heading::KEY_VALUE,
-    long: "Puts the given key into the store.
+    long: "
+Puts the given key into the store.
 
 When <value> begins with '-', <value> is interpreted as a flag.
 Insert '--' for workaround:
@@ -67,9 +68,7 @@ pub(super) fn request(
     console: &mut Console,
 ) -> Result<PutRequest> {
     let missing = || {
-        Failure::bad_arguments(
-            "put command needs 1 argument and input from stdin or 2 arguments",
-        )
+        Failure::bad_arguments("put command needs 1 argument and input from stdin or 2 arguments")
     };
     let ignore_value = flags.bool("ignore-value");
     let (key, value) = match arguments {

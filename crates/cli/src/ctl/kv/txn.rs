@@ -3,6 +3,8 @@
 mod compare;
 mod words;
 
+pub(in crate::ctl) use words::split as split_words;
+
 use std::io::BufRead;
 
 use etcdkit::proto::etcdserverpb::request_op::Request;
@@ -45,9 +47,7 @@ put key2 "some extra key"
 ---
 
 Refer to https://github.com/etcd-io/etcd/blob/main/etcdctl/README.md#txn-options."#,
-    flags: &[
-        Flag::bool("interactive", "Input transaction in interactive mode").short(b'i'),
-    ],
+    flags: &[Flag::bool("interactive", "Input transaction in interactive mode").short(b'i')],
     action: Action::Run(txn),
     ..Command::BASE
 };

@@ -20,7 +20,7 @@ impl Rest {
         let mut rest = Self::default();
         let Some((key, behind)) = unquote_prefix(text.trim_ascii_start()) else { return rest };
         rest.key = key;
-        let [b')', behind @ ..] = behind else { return rest };
+        let [b')', b' ' | b'\t', behind @ ..] = behind else { return rest };
         let behind = behind.trim_ascii_start();
         let end = behind.iter().position(u8::is_ascii_whitespace).unwrap_or(behind.len());
         rest.operator = behind[..end].to_vec();
@@ -84,10 +84,30 @@ mod tests {
             assert_eq!((compare.target(), compare.result()), (target, result), "{line}");
             assert_eq!(compare.target_union, Some(wanted), "{line}");
         };
-        check("mod(\"a\") > \"3\"", CompareTarget::Mod, CompareResult::Greater, TargetUnion::ModRevision(3));
-        check("c( \"a\")   <  \"0\" x", CompareTarget::Create, CompareResult::Less, TargetUnion::CreateRevision(0));
-        check("ver(\"a\") = \"1\"", CompareTarget::Version, CompareResult::Equal, TargetUnion::Version(1));
-        check("val(`a`) != \"\\x62\"", CompareTarget::Value, CompareResult::NotEqual, TargetUnion::Value("b".into()));
+        check(
+            "mod(\"a\") > \"3\"",
+            CompareTarget::Mod,
+            CompareResult::Greater,
+            TargetUnion::ModRevision(3),
+        );
+        check(
+            "c( \"a\")   <  \"0\" x",
+            CompareTarget::Create,
+            CompareResult::Less,
+            TargetUnion::CreateRevision(0),
+        );
+        check(
+            "ver(\"a\") = \"1\"",
+            CompareTarget::Version,
+            CompareResult::Equal,
+            TargetUnion::Version(1),
+        );
+        check(
+            "val(`a`) != \"\\x62\"",
+            CompareTarget::Value,
+            CompareResult::NotEqual,
+            TargetUnion::Value("b".into()),
+        );
     }
 
     /// The official tool panics here: it never turns the id into a number.
@@ -102,6 +122,7 @@ mod tests {
         for (line, message) in [
             ("mod", "malformed comparison: mod"),
             ("mod(a) > \"0\"", "malformed comparison: mod(a) > \"0\"; got mod(\"\")  \"\""),
+            ("mod(\"a\")>\"0\"", "malformed comparison: mod(\"a\")>\"0\"; got mod(\"a\")  \"\""),
             ("mod(\"a\") > 0", "malformed comparison: mod(\"a\") > 0; got mod(\"a\") > \"\""),
             ("foo(\"a\") > \"0\"", "malformed comparison: foo(\"a\") > \"0\" (unknown target foo)"),
             ("mod(\"a\") > \"x\"", "invalid txn compare request: mod(\"a\") > \"x\""),
