@@ -128,7 +128,6 @@ fn words_beginning_with(words: &[&str], begin: &str, prefix: &str) -> Vec<Candid
 fn flags_beginning_with(flags: &[&'static Flag], begin: &str) -> Vec<Candidate> {
     let mut fitting: Vec<Candidate> = flags
         .iter()
-        .filter(|flag| flag.deprecated.is_none())
         .map(|flag| Candidate {
             word: format!("--{}", flag.name),
             about: flag.usage.lines().next().unwrap_or_default().to_owned(),

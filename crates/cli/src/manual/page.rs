@@ -39,10 +39,8 @@ pub(super) fn page(path: &[&'static Command]) -> String {
         let _ = writeln!(out, ".SH FLAGS\n.nf\n{}\n.fi", escaped(serve::flags_text().trim()));
         return out;
     }
-    let (own, above): (Vec<&Flag>, Vec<&Flag>) = flags_of(path)
-        .into_iter()
-        .filter(|flag| flag.deprecated.is_none())
-        .partition(|flag| is_own(command, flag));
+    let (own, above): (Vec<&Flag>, Vec<&Flag>) =
+        flags_of(path).into_iter().partition(|flag| is_own(command, flag));
     options(&mut out, "OPTIONS", &own, command);
     options(&mut out, "OPTIONS OF ALL COMMANDS", &above, command);
     if !command.example.is_empty() {

@@ -23,14 +23,14 @@ const ADVERTISED: &str = "http://10.0.0.1";
 
 /// How a command line went.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ran {
+pub(crate) struct Ran {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
 /// One side.
-pub struct Side {
+pub(crate) struct Side {
     member: Etcd,
     tmp: TempDir,
     lease: String,
@@ -38,11 +38,11 @@ pub struct Side {
 }
 
 impl Side {
-    pub async fn official() -> Self {
+    pub(crate) async fn official() -> Self {
         Self::new(false).await
     }
 
-    pub async fn ours() -> Self {
+    pub(crate) async fn ours() -> Self {
         Self::new(true).await
     }
 
@@ -59,7 +59,7 @@ impl Side {
     }
 
     /// Runs a command line and masks what it said.
-    pub async fn run(&mut self, line: &Line) -> Ran {
+    pub(crate) async fn run(&mut self, line: &Line) -> Ran {
         let mut command = Command::new(self.program(&line.tool));
         if self.is_ours {
             command.arg0(&line.tool);
@@ -132,15 +132,21 @@ impl Side {
         let mut text = text
             .replace(&self.endpoint(), "ENDPOINT")
             .replace(&*self.tmp.path().to_string_lossy(), "TMP");
-        if let Ok(id) = u64::from_str_radix(&self.lease, 16) {
-            if id > 0xffff {
-                text = text.replace(&self.lease, "LEASE").replace(&id.to_string(), "LEASE");
-            }
+        if let Ok(id) = u64::from_str_radix(&self.lease, 16)
+            && id > 0xffff
+        {
+            text = text.replace(&self.lease, "LEASE").replace(&id.to_string(), "LEASE");
         }
         for before in ["took = ", "took ", "\"took\":\"", "\"Took\" : "] {
             text = mask_behind(&text, before);
         }
-        if text.contains("│ HEALTH │") { squeeze(&text) } else { text }
+        for before in ["\"dbSizeInUse\":", "\"DBSizeInUse\" : "] {
+            text = mask_behind(&text, before);
+        }
+        if text.contains("HEALTH │") || text.contains("STORAGE VERSION │") {
+            text = squeeze(&text);
+        }
+        text.lines().map(mask_size_in_use).collect()
     }
 }
 
@@ -162,6 +168,19 @@ fn without_logs(stderr: &str) -> String {
         .split_inclusive('\n')
         .filter(|line| !line.starts_with("{\"level\"") && !line.starts_with("stty:"))
         .collect()
+}
+
+/// Masks, in the row of a status, how much of the database is in use: pages are given back when a batch is written.
+fn mask_size_in_use(line: &str) -> String {
+    let separator = if line.contains('│') { "│" } else { ", " };
+    let mut cells: Vec<&str> = line.split(separator).collect();
+    if cells.len() >= 16 {
+        let first = cells.iter().position(|cell| cell.ends_with('B')).unwrap_or(0) + 1;
+        for cell in &mut cells[first..first + 2] {
+            *cell = "SIZE";
+        }
+    }
+    format!("{}\n", cells.join(separator))
 }
 
 /// Masks the word behind each `before`.
