@@ -89,11 +89,13 @@ fn make_mirror(call: &mut Call<'_>) -> Result<()> {
         (false, given) => given,
     };
     let revision = flags.int("rev");
+    let keys_at_once = usize::try_from(flags.uint("max-txn-ops")).unwrap_or(usize::MAX);
     let session = Session::open(call)?;
     let destination = session.connect(&call.flags, &[destination], &access)?;
     let console = &mut *call.console;
     session.block_on(async {
-        let mut mirror = Mirror::new(&session.client, from, &destination, to);
+        let mut mirror =
+            Mirror::new(&session.client, from, &destination, to).keys_at_once(keys_at_once);
         if revision > 1 {
             // What was before the revision is in the copy already.
             mirror = mirror.from_revision(revision - 1);

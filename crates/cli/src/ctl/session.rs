@@ -30,6 +30,11 @@ impl Session {
     pub(crate) fn open(call: &mut Call<'_>) -> Result<Self> {
         global::apply_environment(call)?;
         let display = Display::new(&call.flags)?;
+        if !call.flags.text("discovery-srv").is_empty() {
+            return Err(Failure::bad_arguments(
+                "--discovery-srv is not supported: name the endpoints by --endpoints",
+            ));
+        }
         let endpoints = call.flags.list("endpoints");
         let timeout = call.flags.duration("command-timeout");
         let access = Access::of_flags(call)?;
