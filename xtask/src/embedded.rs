@@ -35,6 +35,8 @@ const LEFT_OUT: &[(&str, &[&str])] = &[(
         "kv::lost",
         "kv::quorum",
         "kv::txn_lost",
+        "lease::faults::a_frozen_member_is_left",
+        "lease::faults::lease_renew_lost_quorum",
         "lease::faults::lease_with_require_leader",
         "lease::soak",
         "maintenance::leader",

@@ -114,13 +114,22 @@ impl Console {
         self.print_error(format!("{line}\n"));
     }
 
+    /// Writes an error to stderr, in red if a person is to see it.
+    pub(crate) fn error(&mut self, message: &str) {
+        if self.has_colour() {
+            self.error_line(format_args!("\x1b[31mError:\x1b[0m {message}"));
+        } else {
+            self.error_line(format_args!("Error: {message}"));
+        }
+    }
+
     /// Whether stderr is read by a person.
     pub(crate) const fn err_is_terminal(&self) -> bool {
         self.err_is_terminal
     }
 
     /// Whether to write colours to stderr: <https://no-color.org>.
-    pub(crate) fn has_colour(&self) -> bool {
+    fn has_colour(&self) -> bool {
         let is_off = self.variable("NO_COLOR").is_some_and(|value| !value.is_empty())
             || self.variable("TERM").is_some_and(|value| value == "dumb");
         self.err_is_terminal && !is_off

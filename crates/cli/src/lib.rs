@@ -7,6 +7,7 @@
 
 mod bench;
 mod bootstrap;
+mod child;
 mod command;
 mod completion;
 mod console;
@@ -15,6 +16,7 @@ mod failure;
 mod manual;
 mod notation;
 mod pause;
+mod progress;
 mod serve;
 mod tool;
 mod utl;
@@ -48,7 +50,7 @@ pub fn run(name: &OsStr, words: impl IntoIterator<Item = OsString>, console: &mu
         Ok(()) => 0,
         Err(failure) => {
             if let Some(message) = failure.message {
-                console.error_line(format_args!("Error: {message}"));
+                console.error(&message);
             }
             if let Some(hint) = failure.hint.filter(|_| console.err_is_terminal()) {
                 console.error_line(format_args!("Hint: {hint}"));
@@ -93,7 +95,7 @@ fn dispatch(
             for note in &refusal.notes {
                 console.error_line(note);
             }
-            console.error_line(format_args!("Error: {}", refusal.message));
+            console.error(&refusal.message);
             if refusal.usage {
                 console.error_line(help::usage(&refusal.path));
             } else {

@@ -15,8 +15,6 @@ pub(crate) struct Flag {
     pub(crate) required: bool,
     /// Works, and is not listed.
     pub(crate) hidden: bool,
-    /// Works, is not listed, and says this on stderr.
-    pub(crate) deprecated: Option<&'static str>,
 }
 
 /// What a flag's value is.
@@ -25,8 +23,8 @@ pub(crate) enum Kind {
     /// `--flag` is `--flag=true`; the value never stands in a word of its own.
     Bool,
     Int,
-    Int32,
     Uint,
+    #[allow(dead_code, reason = "for flags of etcdutl")]
     Uint64,
     Duration,
     Text,
@@ -41,16 +39,7 @@ impl Flag {
         default: &'static str,
         usage: &'static str,
     ) -> Self {
-        Self {
-            name,
-            short: None,
-            kind,
-            default,
-            usage,
-            required: false,
-            hidden: false,
-            deprecated: None,
-        }
+        Self { name, short: None, kind, default, usage, required: false, hidden: false }
     }
 
     pub(crate) const fn bool(name: &'static str, usage: &'static str) -> Self {
@@ -99,6 +88,7 @@ impl Flag {
     }
 
     /// The same as another kind of number.
+    #[allow(dead_code, reason = "for flags of etcdutl")]
     pub(crate) const fn kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
@@ -127,13 +117,8 @@ impl Flag {
         self
     }
 
-    pub(crate) const fn deprecated(mut self, message: &'static str) -> Self {
-        self.deprecated = Some(message);
-        self
-    }
-
     pub(crate) const fn is_listed(&self) -> bool {
-        !self.hidden && self.deprecated.is_none()
+        !self.hidden
     }
 
     /// Its value where it isn't given.

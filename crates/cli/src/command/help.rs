@@ -171,7 +171,6 @@ fn flag_name(flag: &Flag) -> String {
     name.push_str(match flag.kind {
         Kind::Bool => "",
         Kind::Int => " int",
-        Kind::Int32 => " int32",
         Kind::Uint | Kind::Uint64 => " uint",
         Kind::Duration => " duration",
         Kind::Text => " string",
@@ -183,7 +182,8 @@ fn flag_name(flag: &Flag) -> String {
 /// The default, unless it is what one would expect.
 pub(crate) fn shown_default(flag: &Flag) -> String {
     match (flag.kind, flag.default) {
-        (_, "" | "0" | "0s") | (Kind::Bool, "false") => String::new(),
+        (_, "") | (Kind::Bool, "false") => String::new(),
+        (Kind::Int | Kind::Uint | Kind::Uint64, "0") | (Kind::Duration, "0s") => String::new(),
         (Kind::Text, default) => format!(" (default \"{default}\")"),
         (Kind::List, default) => {
             let words = list::read(default.as_bytes()).unwrap_or_default();

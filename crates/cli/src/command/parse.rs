@@ -43,11 +43,12 @@ pub(crate) fn parse(tool: &'static Command, words: &[Vec<u8>]) -> Result<Parsed,
     }
     let (path, rest) = descend(tool, words);
     let command = path[path.len() - 1];
-    if path.len() == 1 && !command.commands.is_empty() {
-        if let Some(index) = plain_words(&path, &rest).next() {
-            let message = unknown_command(&path, &rest[index]);
-            return Err(Box::new(Refusal { path, message, usage: false, notes: Vec::new() }));
-        }
+    if path.len() == 1
+        && !command.commands.is_empty()
+        && let Some(index) = plain_words(&path, &rest).next()
+    {
+        let message = unknown_command(&path, &rest[index]);
+        return Err(Box::new(Refusal { path, message, usage: false, notes: Vec::new() }));
     }
     let mut reader = Reader {
         values: Values::new(flags_of(&path)),
@@ -64,16 +65,14 @@ pub(crate) fn parse(tool: &'static Command, words: &[Vec<u8>]) -> Result<Parsed,
     let Reader { values, arguments, before_dashes, notes } = reader;
     let wants_help = match result {
         Ok(()) => values.bool("help") || matches!(command.action, super::Action::Group),
-        Err(Stop::Help) => true,
-        Err(Stop::Refused(message)) => {
+        Err(message) => {
             return Err(Box::new(Refusal { path, message, usage: true, notes }));
         }
     };
-    if !wants_help {
-        if let Err(message) = check_arity(&path, &arguments).and_then(|()| check_required(&values))
-        {
-            return Err(Box::new(Refusal { path, message, usage: true, notes }));
-        }
+    if !wants_help
+        && let Err(message) = check_arity(&path, &arguments).and_then(|()| check_required(&values))
+    {
+        return Err(Box::new(Refusal { path, message, usage: true, notes }));
     }
     Ok(Parsed { path, flags: values, arguments, before_dashes, notes, wants_help })
 }
@@ -256,14 +255,8 @@ struct Reader {
     notes: Vec<String>,
 }
 
-/// Why reading ended early.
-enum Stop {
-    Help,
-    Refused(String),
-}
-
 impl Reader {
-    fn read(&mut self, words: &[Vec<u8>]) -> Result<(), Stop> {
+    fn read(&mut self, words: &[Vec<u8>]) -> Result<(), String> {
         let mut words = words.iter();
         while let Some(word) = words.next() {
             match word.as_slice() {
@@ -285,24 +278,24 @@ impl Reader {
         &mut self,
         word: &[u8],
         words: &mut impl Iterator<Item = &'w Vec<u8>>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), String> {
         let text = &word[2..];
         if matches!(text.first(), None | Some(b'-' | b'=')) {
-            return Err(Stop::Refused(format!("bad flag syntax: {}", lossy(word))));
+            return Err(format!("bad flag syntax: {}", lossy(word)));
         }
         let (name, value) = match text.iter().position(|&byte| byte == b'=') {
             Some(at) => (&text[..at], Some(&text[at + 1..])),
             None => (text, None),
         };
         let Some(flag) = self.values.flags().find(|flag| flag.name.as_bytes() == name) else {
-            return Err(Stop::Refused(format!("unknown flag: --{}", lossy(name))));
+            return Err(format!("unknown flag: --{}", lossy(name)));
         };
         let value = match value {
             Some(value) => value,
             None if flag.kind == Kind::Bool => b"true",
-            None => words.next().ok_or_else(|| {
-                Stop::Refused(format!("flag needs an argument: --{}", lossy(name)))
-            })?,
+            None => {
+                words.next().ok_or_else(|| format!("flag needs an argument: --{}", lossy(name)))?
+            }
         };
         self.set(flag, value)
     }
@@ -312,14 +305,14 @@ impl Reader {
         &mut self,
         mut letters: &[u8],
         words: &mut impl Iterator<Item = &'w Vec<u8>>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), String> {
         while let Some((&letter, behind)) = letters.split_first() {
             let Some(flag) = self.values.flags().find(|flag| flag.short == Some(letter)) else {
-                return Err(Stop::Refused(format!(
+                return Err(format!(
                     "unknown shorthand flag: {} in -{}",
                     quote_char(letter),
                     lossy(letters)
-                )));
+                ));
             };
             let (value, left): (&[u8], &[u8]) = match behind {
                 [b'=', value @ ..] if !value.is_empty() => (value, &[]),
@@ -327,11 +320,11 @@ impl Reader {
                 [] => match words.next() {
                     Some(word) => (word, &[]),
                     None => {
-                        return Err(Stop::Refused(format!(
+                        return Err(format!(
                             "flag needs an argument: {} in -{}",
                             quote_char(letter),
                             lossy(letters)
-                        )));
+                        ));
                     }
                 },
                 value => (value, &[]),
@@ -342,17 +335,14 @@ impl Reader {
         Ok(())
     }
 
-    fn set(&mut self, flag: &'static Flag, text: &[u8]) -> Result<(), Stop> {
-        if let Some(why) = flag.deprecated {
-            self.notes.push(format!("Flag --{} has been deprecated, {why}", flag.name));
-        }
+    fn set(&mut self, flag: &'static Flag, text: &[u8]) -> Result<(), String> {
         self.values.set(flag, text).map_err(|why| {
             let name = match flag.short {
                 Some(letter) => format!("-{}, --{}", char::from(letter), flag.name),
                 None => format!("--{}", flag.name),
             };
             let name = quote(name.as_bytes());
-            Stop::Refused(format!("invalid argument {} for {name} flag: {why}", quote(text)))
+            format!("invalid argument {} for {name} flag: {why}", quote(text))
         })
     }
 }

@@ -28,7 +28,6 @@ static READ: Command = Command {
         Flag::bool("all", "").short(b'a'),
         Flag::list("from", "here", ""),
         Flag::duration("wait", "2s", ""),
-        Flag::bool("every", "").deprecated("use --all"),
     ],
     action: Action::Run(|_| Ok(())),
     ..Command::BASE
@@ -117,12 +116,6 @@ fn refused_in_the_words_of_the_official_parser() {
     ] {
         assert_eq!(leaf(line).unwrap_err(), message, "{line}");
     }
-}
-
-#[test]
-fn what_goes_out_of_use_says_so() {
-    let parsed = leaf("read --every").unwrap();
-    assert_eq!(parsed.notes, ["Flag --every has been deprecated, use --all"]);
 }
 
 #[test]

@@ -24,7 +24,6 @@ impl Value {
         Ok(match kind {
             Kind::Bool => Self::Bool(number::read_bool(text)?),
             Kind::Int => Self::Int(number::read_int(text, 64)?),
-            Kind::Int32 => Self::Int(number::read_int(text, 32)?),
             Kind::Uint | Kind::Uint64 => Self::Uint(number::read_uint(text, 64)?),
             Kind::Duration => Self::Duration(duration::read(text)?),
             Kind::Text => Self::Text(text.to_vec()),

@@ -1,6 +1,7 @@
 //! What could stand at the cursor.
 
-use crate::command::{Arity, Command, Flag, Kind, flags_of, locate};
+use crate::command::{Action, Arity, Command, Flag, Kind, flags_of, locate};
+use crate::serve;
 
 /// What a shell may offer.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,7 +61,11 @@ pub(super) fn wanted(tool: &'static Command, before: &[Vec<u8>], last: &str) -> 
         return value_of(flag, last, "");
     }
     if last.starts_with('-') {
-        return Wanted::Words(flags_beginning_with(&flags, last));
+        return Wanted::Words(match command.action {
+            // It reads its flags by itself.
+            Action::Words(_) => server_flags_beginning_with(last),
+            _ => flags_beginning_with(&flags, last),
+        });
     }
     let mut below: Vec<&Command> = command.listed();
     below.retain(|below| below.name().starts_with(last));
@@ -123,7 +128,6 @@ fn words_beginning_with(words: &[&str], begin: &str, prefix: &str) -> Vec<Candid
 fn flags_beginning_with(flags: &[&'static Flag], begin: &str) -> Vec<Candidate> {
     let mut fitting: Vec<Candidate> = flags
         .iter()
-        .filter(|flag| flag.deprecated.is_none())
         .map(|flag| Candidate {
             word: format!("--{}", flag.name),
             about: flag.usage.lines().next().unwrap_or_default().to_owned(),
@@ -132,6 +136,13 @@ fn flags_beginning_with(flags: &[&'static Flag], begin: &str) -> Vec<Candidate> 
         .collect();
     fitting.sort_by(|a, b| a.word.cmp(&b.word));
     fitting
+}
+
+fn server_flags_beginning_with(begin: &str) -> Vec<Candidate> {
+    serve::flags()
+        .map(|(name, about)| Candidate { word: format!("--{name}"), about: about.to_owned() })
+        .filter(|candidate| candidate.word.starts_with(begin))
+        .collect()
 }
 
 #[cfg(test)]
@@ -172,6 +183,18 @@ mod tests {
         assert_eq!(offered("etcdutl", "defrag --data-dir "), Wanted::Files);
         assert_eq!(offered("etcdutl", "hashkv --rev 3 "), Wanted::Files);
         assert!(words("etcdkit", "").contains(&"serve".to_owned()));
+        assert_eq!(
+            words("etcdkit", "serve --in"),
+            [
+                "--initial-election-tick-advance",
+                "--initial-advertise-peer-urls",
+                "--initial-cluster",
+                "--initial-cluster-state",
+                "--initial-cluster-token",
+                "--in-memory"
+            ]
+        );
+        assert_eq!(words("etcd", "--unsafe"), ["--unsafe-no-fsync"]);
         assert!(!words("etcdkit", "").contains(&"__complete".to_owned()));
     }
 

@@ -53,18 +53,17 @@ fn auth_status(call: &mut Call<'_>) -> Result<()> {
 fn auth_enable(call: &mut Call<'_>) -> Result<()> {
     no_arguments(call, "enable")?;
     let session = Session::open(call)?;
-    let refused = match session.try_call(method::auth::ENABLE, &AuthEnableRequest {}) {
-        Ok(_) => return Ok(call.console.line("Authentication Enabled")?),
-        Err(error) => error,
+    let Err(refused) = session.try_call(method::auth::ENABLE, &AuthEnableRequest {}) else {
+        return Ok(call.console.line("Authentication Enabled")?);
     };
     if refused.server_error() != Some(ServerError::RootRoleNotExist) {
         return Err(refusal::failure(&refused));
     }
     let role = AuthRoleAddRequest { name: "root".to_owned() };
-    if let Err(error) = session.try_call(method::auth::ROLE_ADD, &role) {
-        if error.server_error() != Some(ServerError::RoleAlreadyExist) {
-            return Err(refusal::failure(&error));
-        }
+    if let Err(error) = session.try_call(method::auth::ROLE_ADD, &role)
+        && error.server_error() != Some(ServerError::RoleAlreadyExist)
+    {
+        return Err(refusal::failure(&error));
     }
     let grant = AuthUserGrantRoleRequest { user: "root".to_owned(), role: "root".to_owned() };
     session.call(method::auth::USER_GRANT_ROLE, &grant)?;

@@ -13,7 +13,11 @@ pub(super) static DEFRAG: Command = Command {
     usage: "defrag",
     short: "Defragments the storage of the etcd members with given endpoints",
     heading: heading::CLUSTER,
-    flags: &[Flag::bool("cluster", "use all endpoints from the cluster member list")],
+    flags: &[
+        Flag::bool("cluster", "use all endpoints from the cluster member list"),
+        // Taken from etcdctl by 3.6, and kept here.
+        utl::defrag::DATA_DIR.hidden(),
+    ],
     action: Action::Run(defrag),
     ..Command::BASE
 };

@@ -77,11 +77,13 @@ pub(super) fn open(call: &mut Call<'_>) -> Result<(Session, Vec<String>)> {
 
 /// A client of one endpoint alone.
 pub(super) fn at(session: &Session, endpoint: &str) -> Result<Client> {
-    let endpoint: Endpoint = endpoint
-        .parse()
-        .map_err(|error: Error| Failure::new(exit::BAD_ARGUMENTS, error.message()))?;
-    let options = CallOptions::new().timeout(session.timeout()).endpoint(endpoint);
+    let options = CallOptions::new().timeout(session.timeout()).endpoint(parse(endpoint)?);
     Ok(session.client.with_options(options))
+}
+
+/// An endpoint as it was written.
+pub(super) fn parse(endpoint: &str) -> Result<Endpoint> {
+    endpoint.parse().map_err(|error: Error| Failure::bad_arguments(error.message()))
 }
 
 /// How healthy an endpoint is.
@@ -118,14 +120,15 @@ fn endpoint_health(call: &mut Call<'_>) -> Result<()> {
             Health { endpoint, took: since(start), error }
         });
     }
-    // In the order in which they answer.
-    let found: Vec<Health> = session.block_on(async {
+    let mut found: Vec<Health> = session.block_on(async {
         let mut found = Vec::new();
         while let Some(health) = pending.next().await {
             found.push(health);
         }
         found
     });
+    // In the order in which they answer; with the official tool those that don't are last.
+    found.sort_by_key(|health| health.error.is_some());
     let is_healthy = found.iter().all(|health| health.error.is_none());
     let console = &mut *call.console;
     match display.format {
@@ -336,9 +339,6 @@ fn endpoint_hashkv(call: &mut Call<'_>) -> Result<()> {
             }
         }
     }
-    if let Some(failure) = failure {
-        return Err(failure);
-    }
     let console = &mut *call.console;
     let rows: Vec<Vec<String>> = found
         .iter()
@@ -369,5 +369,5 @@ fn endpoint_hashkv(call: &mut Call<'_>) -> Result<()> {
         }
         Format::Protobuf => return Err(unsupported(session.display.format)),
     }
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }

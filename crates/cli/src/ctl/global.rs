@@ -99,7 +99,7 @@ fn print_all(call: &mut Call<'_>) {
         .map(|flag| {
             let value = match flag.kind {
                 Kind::Bool => flags.bool(flag.name).to_string(),
-                Kind::Int | Kind::Int32 => flags.int(flag.name).to_string(),
+                Kind::Int => flags.int(flag.name).to_string(),
                 Kind::Uint | Kind::Uint64 => flags.uint(flag.name).to_string(),
                 Kind::Duration => duration::write(flags.nanos(flag.name)),
                 Kind::Text => flags.text(flag.name),

@@ -95,7 +95,6 @@ fn lease_grant(call: &mut Call<'_>) -> Result<()> {
             writer.lease("ID", response.id);
             writer.field("TTL", response.ttl);
         },
-        protobuf: response.encode_to_vec(),
     };
     form.print(session.display, call.console, response.header.as_ref())
 }
@@ -141,7 +140,6 @@ fn lease_timetolive(call: &mut Call<'_>) -> Result<()> {
                 writer.quoted("Key", key);
             }
         },
-        protobuf: response.encode_to_vec(),
     };
     form.print(session.display, call.console, response.header.as_ref())
 }
@@ -183,7 +181,6 @@ fn lease_list(call: &mut Call<'_>) -> Result<()> {
                 writer.lease("ID", lease.id);
             }
         },
-        protobuf: response.encode_to_vec(),
     };
     form.print(session.display, call.console, response.header.as_ref())
 }
@@ -219,25 +216,41 @@ fn lease_keep_alive(call: &mut Call<'_>) -> Result<()> {
         return kept_alive(session.display, console, id, &renewal);
     }
     session.block_on(async {
-        let opened = session.client.open(KeepAlive::new(lease)).await;
-        let mut renewals = opened.map_err(|error| {
-            refusal::with_hint(Failure::new(exit::BAD_CONNECTION, refusal::words(&error)), &error)
-        })?;
-        while let Some(renewal) = renewals.next().await {
-            match renewal {
-                Ok(renewal) => {
-                    kept_alive(session.display, console, id, &renewal)?;
-                    console.flush()?;
-                }
-                Err(error) if error.kind() == ErrorKind::NotFound => break,
-                Err(error) => return Err(refusal::failure(&error)),
+        match follow(&session, console, id, KeepAlive::new(lease)).await? {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                let failure = Failure::new(exit::BAD_CONNECTION, refusal::words(&error));
+                return Err(refusal::with_hint(failure, &error));
             }
+            _ => {}
         }
-        if session.display.format == Format::Simple || session.display.format == Format::Json {
+        if session.display.format == Format::Simple {
             console.line(format!("lease {id:016x} expired or revoked."))?;
         }
         Ok(())
     })
+}
+
+/// Prints renewals until there are no more, and returns why.
+async fn follow(
+    session: &Session,
+    console: &mut Console,
+    id: i64,
+    request: KeepAlive,
+) -> Result<etcdkit::Result<()>> {
+    let mut renewals = match session.client.open(request).await {
+        Ok(renewals) => renewals,
+        Err(error) => return Ok(Err(error)),
+    };
+    while let Some(renewal) = renewals.next().await {
+        match renewal {
+            Ok(renewal) => {
+                kept_alive(session.display, console, id, &renewal)?;
+                console.flush()?;
+            }
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(()))
 }
 
 fn kept_alive(
@@ -248,7 +261,6 @@ fn kept_alive(
 ) -> Result<()> {
     let ttl = seconds(renewal.ttl);
     let header = super::print::wire_header(renewal.header);
-    let response = LeaseKeepAliveResponse { header: Some(header), id, ttl };
     let form = Form {
         simple: format!("lease {id:016x} keepalived with TTL({ttl})"),
         json: &|object| {
@@ -258,9 +270,8 @@ fn kept_alive(
             writer.lease("ID", id);
             writer.field("TTL", ttl);
         },
-        protobuf: response.encode_to_vec(),
     };
-    form.print(display, console, response.header.as_ref())
+    form.print(display, console, Some(&header))
 }
 
 fn seconds(duration: Duration) -> i64 {
@@ -273,12 +284,12 @@ fn lease_id(argument: &[u8]) -> Result<i64> {
     })
 }
 
-/// An answer about leases in each format. In JSON the official tools put the fields of the header beside the others.
+/// An answer about leases in each format. In JSON the official tool puts the fields of the header beside the others, and
+/// in protobuf it writes nothing but the header.
 struct Form<'a, T> {
     simple: T,
     json: &'a dyn Fn(&mut Object<'_>),
     fields: &'a dyn Fn(&mut Writer),
-    protobuf: Vec<u8>,
 }
 
 impl<T: AsRef<[u8]>> Form<'_, T> {
@@ -290,7 +301,10 @@ impl<T: AsRef<[u8]>> Form<'_, T> {
     ) -> Result<()> {
         match display.format {
             Format::Simple => console.line(self.simple)?,
-            Format::Protobuf => console.print(self.protobuf)?,
+            // The rest of the answer is left out, as it is there.
+            Format::Protobuf => {
+                console.print(header.cloned().unwrap_or_default().encode_to_vec())?
+            }
             Format::Table => return Err(unsupported(display.format)),
             Format::Json => {
                 let mut text = String::new();

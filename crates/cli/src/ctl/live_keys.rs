@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use etcdkit::proto::etcdserverpb::RangeRequest;
 use etcdkit::proto::method;
 
-use super::global;
 use super::session::Session;
 use crate::command::Call;
 use crate::failure::Result;
@@ -21,12 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The keys that begin with `begin`, each up to the first slash behind it.
 pub(crate) fn beginning_with(call: &mut Call<'_>, begin: &[u8]) -> Result<Vec<Vec<u8>>> {
-    global::apply_environment(call)?;
-    // Nobody is asked for a password here.
-    if !call.flags.text("user").contains(':')
-        && !call.flags.text("user").is_empty()
-        && !call.flags.is_given("password")
-    {
+    if would_ask(call) {
         return Ok(Vec::new());
     }
     let patience = call.flags.flags().find(|flag| flag.name == "command-timeout");
@@ -47,6 +41,18 @@ pub(crate) fn beginning_with(call: &mut Call<'_>, begin: &[u8]) -> Result<Vec<Ve
         let found = session.call(method::kv::RANGE, &request)?;
         Ok(found.kvs.into_iter().next().map(|kv| kv.key.to_vec()))
     })
+}
+
+/// Whether a user is named without a password, which people would be asked for.
+fn would_ask(call: &Call<'_>) -> bool {
+    let said = |flag: &str, variable: &str| {
+        let variable =
+            call.console.variable(variable).map(|text| text.to_string_lossy().into_owned());
+        let given = call.flags.is_given(flag).then(|| call.flags.text(flag));
+        given.or(variable).filter(|text| !text.is_empty())
+    };
+    let user = said("user", "ETCDCTL_USER");
+    user.is_some_and(|user| !user.contains(':')) && said("password", "ETCDCTL_PASSWORD").is_none()
 }
 
 /// `first` finds the first key of a range.

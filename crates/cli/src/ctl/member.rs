@@ -10,7 +10,7 @@ use super::print::{self, Format, table};
 use super::session::Session;
 use super::{heading, urls};
 use crate::command::{Action, Call, Command, Flag};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, exit};
 use crate::notation::number;
 
 pub(super) static MEMBER: Command = Command {
@@ -71,7 +71,9 @@ static MEMBER_UPDATE: Command = Command {
 const HEADINGS: [&str; 6] = ["ID", "STATUS", "NAME", "PEER ADDRS", "CLIENT ADDRS", "IS LEARNER"];
 
 fn member_list(call: &mut Call<'_>) -> Result<()> {
-    let linearizable = !consistency_is_serializable(&call.flags)?;
+    // The official tool names the default whatever was given.
+    let linearizable = !consistency_is_serializable(&call.flags)
+        .map_err(|_| Failure::new(exit::BAD_FEATURE, "unknown consistency flag \"l\""))?;
     let session = Session::open(call)?;
     let response =
         session.call(method::cluster::MEMBER_LIST, &MemberListRequest { linearizable })?;

@@ -7,13 +7,17 @@
 
 mod alarm;
 mod auth;
+mod check;
 mod defrag;
 mod downgrade;
+mod elect;
 pub(crate) mod endpoint;
 mod global;
 mod kv;
 mod lease;
 pub(crate) mod live_keys;
+mod lock;
+mod make_mirror;
 mod member;
 mod move_leader;
 mod options;
@@ -21,9 +25,11 @@ pub(crate) mod print;
 mod refusal;
 mod role;
 pub(crate) mod session;
+mod snapshot;
 mod urls;
 mod user;
 mod version;
+mod watch;
 
 pub(crate) use global::FLAGS as GLOBAL_FLAGS;
 
@@ -48,8 +54,29 @@ const FOOTER: &str = "Use \"etcdctl options\" for a list of global command-line 
 
 /// Its commands, in the order of their headings.
 pub(crate) const COMMANDS: &[&Command] = &[
+    &kv::COMPACTION,
+    &kv::DEL,
+    &kv::GET,
+    &lease::LEASE,
+    &kv::PUT,
+    &kv::TXN,
+    &watch::WATCH,
+    &alarm::ALARM,
+    &defrag::DEFRAG,
+    &downgrade::DOWNGRADE,
+    &endpoint::ENDPOINT,
+    &member::MEMBER,
+    &move_leader::MOVE_LEADER,
+    &snapshot::SNAPSHOT,
+    &elect::ELECT,
+    &lock::LOCK,
+    &auth::AUTH,
+    &role::ROLE,
+    &user::USER,
+    &check::CHECK,
     &completion::COMPLETE,
     &completion::LONG_COMPLETION,
+    &make_mirror::MAKE_MIRROR,
     &options::OPTIONS,
     &version::VERSION,
     &HELP_COMMAND,

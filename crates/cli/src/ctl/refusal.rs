@@ -41,7 +41,12 @@ fn is_known(error: ServerError) -> bool {
 
 /// The failure of a command whose call failed.
 pub(super) fn failure(error: &Error) -> Failure {
-    with_hint(Failure::new(exit::ERROR, words(error)), error)
+    // The official client asks for its token before anything else.
+    let code = match error.server_error() {
+        Some(ServerError::AuthFailed) => exit::BAD_CONNECTION,
+        _ => exit::ERROR,
+    };
+    with_hint(Failure::new(code, words(error)), error)
 }
 
 /// The same failure with what is known of its cause.

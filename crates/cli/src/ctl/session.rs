@@ -21,6 +21,7 @@ pub(crate) struct Session {
     pub(super) display: Display,
     pub(super) endpoints: Vec<String>,
     timeout: Duration,
+    has_user: bool,
     runtime: Runtime,
 }
 
@@ -29,21 +30,18 @@ impl Session {
     pub(crate) fn open(call: &mut Call<'_>) -> Result<Self> {
         global::apply_environment(call)?;
         let display = Display::new(&call.flags)?;
+        if !call.flags.text("discovery-srv").is_empty() {
+            return Err(Failure::bad_arguments(
+                "--discovery-srv is not supported: name the endpoints by --endpoints",
+            ));
+        }
         let endpoints = call.flags.list("endpoints");
-        Self::with_endpoints(call, display, endpoints)
-    }
-
-    /// The same session with other endpoints.
-    pub(super) fn with_endpoints(
-        call: &mut Call<'_>,
-        display: Display,
-        endpoints: Vec<String>,
-    ) -> Result<Self> {
         let timeout = call.flags.duration("command-timeout");
         let access = Access::of_flags(call)?;
         let runtime = runtime()?;
         let client = connect(&runtime, &call.flags, &endpoints, &access)?;
-        Ok(Self { client, display, endpoints, timeout, runtime })
+        let has_user = access.user.is_some();
+        Ok(Self { client, display, endpoints, timeout, has_user, runtime })
     }
 
     /// Makes a call and waits for its answer, until the time of a command is up.
@@ -52,7 +50,14 @@ impl Session {
         Req: WireMessage,
         Res: WireMessage + HasHeader,
     {
-        self.try_call(method, request).map_err(|error| refusal::failure(&error))
+        self.try_call(method, request).map_err(|error| {
+            let mut failure = refusal::failure(&error);
+            // The official client asks for its token before anything else, so nobody was there to give it.
+            if self.has_user && error.code().is_none() {
+                failure.code = exit::BAD_CONNECTION;
+            }
+            failure
+        })
     }
 
     /// The same with the client's error, for commands that say more about it.
@@ -87,6 +92,16 @@ impl Session {
     pub(super) fn timeout(&self) -> Duration {
         // No call is shorter than what a clock tells.
         self.timeout.max(Duration::from_millis(1))
+    }
+
+    /// A client of another cluster, with the limits of this one.
+    pub(super) fn connect(
+        &self,
+        flags: &Values,
+        endpoints: &[String],
+        access: &Access,
+    ) -> Result<Client> {
+        connect(&self.runtime, flags, endpoints, access)
     }
 
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
@@ -201,7 +216,7 @@ fn runtime() -> Result<Runtime> {
 }
 
 /// A client with what the flags of all commands say.
-pub(super) fn connect(
+fn connect(
     runtime: &Runtime,
     flags: &Values,
     endpoints: &[String],
@@ -219,10 +234,11 @@ pub(super) fn connect(
     if let Ok(bytes @ 1..) = usize::try_from(flags.int("max-recv-bytes")) {
         limits = limits.max_receive_message(bytes);
     }
-    let mut builder = Client::builder()
-        .endpoints(endpoints)
-        .limits(limits)
-        .connect_timeout(flags.duration("dial-timeout").max(Duration::from_millis(1)));
+    let mut builder = Client::builder().endpoints(endpoints).limits(limits);
+    let dial_timeout = flags.duration("dial-timeout");
+    if !dial_timeout.is_zero() {
+        builder = builder.connect_timeout(dial_timeout);
+    }
     if let Some(tls) = access.tls()? {
         builder = builder.tls(tls);
     }

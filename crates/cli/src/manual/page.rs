@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::command::{Action, Command, Flag, Kind, flags_of, help, spelled};
+use crate::serve;
 
 /// The page of the last command of `path`.
 pub(super) fn page(path: &[&'static Command]) -> String {
@@ -33,10 +34,13 @@ pub(super) fn page(path: &[&'static Command]) -> String {
             let _ = writeln!(out, ".TP\n.B {}\n{}", escaped(below.name()), escaped(below.short));
         }
     }
-    let (own, above): (Vec<&Flag>, Vec<&Flag>) = flags_of(path)
-        .into_iter()
-        .filter(|flag| flag.deprecated.is_none())
-        .partition(|flag| is_own(command, flag));
+    if matches!(command.action, Action::Words(_)) {
+        // The one command that reads its flags by itself.
+        let _ = writeln!(out, ".SH FLAGS\n.nf\n{}\n.fi", escaped(serve::flags_text().trim()));
+        return out;
+    }
+    let (own, above): (Vec<&Flag>, Vec<&Flag>) =
+        flags_of(path).into_iter().partition(|flag| is_own(command, flag));
     options(&mut out, "OPTIONS", &own, command);
     options(&mut out, "OPTIONS OF ALL COMMANDS", &above, command);
     if !command.example.is_empty() {
@@ -153,6 +157,7 @@ mod tests {
         ] {
             assert!(page.contains(part), "{part:?} in\n{page}");
         }
+        assert!(of("etcd", &[]).contains("\\-\\-listen\\-client\\-urls 'http"));
         assert!(of("etcdutl", &["snapshot"]).contains(".SH COMMANDS\n.TP\n.B restore\n"));
     }
 

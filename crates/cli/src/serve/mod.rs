@@ -16,6 +16,16 @@ mod signals;
 
 use crate::command::{Action, Command};
 
+/// What the flags do, for manual pages.
+pub(crate) fn flags_text() -> String {
+    help::flags()
+}
+
+/// The flags and what each does, for completion.
+pub(crate) fn flags() -> impl Iterator<Item = (&'static str, &'static str)> {
+    flags::SECTIONS.iter().flat_map(|section| section.flags).map(|flag| (flag.name, flag.about))
+}
+
 /// The verb.
 pub(crate) static SERVE: Command = Command {
     usage: "serve [flags]",

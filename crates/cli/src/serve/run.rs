@@ -127,7 +127,7 @@ fn shown(program: &str, arguments: &[String]) -> Vec<String> {
         }
         _ => argument.clone(),
     };
-    std::iter::once(program.to_owned()).chain(arguments.iter().map(hide)).collect()
+    program.split(' ').map(str::to_owned).chain(arguments.iter().map(hide)).collect()
 }
 
 /// Serves until a signal comes, and returns it.

@@ -8,6 +8,7 @@ use etcdkit_datadir::defragment;
 use super::{lock, refusal};
 use crate::command::{Action, Call, Command, Flag};
 use crate::failure::{Failure, Result};
+use crate::progress::Progress;
 
 pub(crate) static DEFRAG: Command = Command {
     usage: "defrag",
@@ -32,7 +33,12 @@ pub(crate) fn defrag(call: &mut Call<'_>) -> Result<()> {
             "--data-dir is the folder that etcd was started with: it has a folder 'member' in it",
         ));
     }
-    let done =
-        lock::when_free(call, || defragment::data_dir(folder, &mut |_| ControlFlow::Continue(())))?;
+    let bar = Progress::new(call.console, "defragmenting");
+    let done = lock::when_free(call, || {
+        defragment::data_dir(folder, &mut |progress| {
+            bar.show(progress.done, progress.total);
+            ControlFlow::Continue(())
+        })
+    })?;
     done.map(drop).map_err(|error| failed(&error.to_string()))
 }

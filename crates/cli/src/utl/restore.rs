@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use etcdkit_datadir::{Error, ErrorKind, Restore};
@@ -12,6 +13,7 @@ use crate::bootstrap::{Members, Url};
 use crate::command::{Action, Call, Command, Flag, Kind};
 use crate::failure::{Failure, Result};
 use crate::notation::os_error;
+use crate::progress::Progress;
 
 pub(crate) static RESTORE: Command = COMMAND;
 
@@ -96,7 +98,12 @@ fn restore(call: &mut Call<'_>) -> Result<()> {
     if !flags.text("wal-dir").is_empty() {
         restore = restore.wal_dir(flags.text("wal-dir"));
     }
-    restore.run().map(drop).map_err(|error| refused(&error, Path::new(snapshot)))
+    let bar = Progress::new(call.console, "restoring");
+    let restored = restore.run_with_progress(&mut |progress| {
+        bar.show(progress.done, progress.total);
+        ControlFlow::Continue(())
+    });
+    restored.map(drop).map_err(|error| refused(&error, Path::new(snapshot)))
 }
 
 fn check_places(data_dir: &Path, wal_dir: &str) -> Result<()> {

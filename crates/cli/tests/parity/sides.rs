@@ -2,7 +2,7 @@
 //!
 //! Both members have one name and one advertised address, from which ids follow, so that ids, revisions and hashes are
 //! equal as long as both sides have run the same commands. What can't be equal is masked: addresses, durations, leases,
-//! folders, and the log lines that Go's client writes to stderr.
+//! sizes of databases, folders, and the log lines that Go's client writes to stderr.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -23,14 +23,15 @@ const ADVERTISED: &str = "http://10.0.0.1";
 
 /// How a command line went.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ran {
+pub(crate) struct Ran {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
 /// One side.
-pub struct Side {
+pub(crate) struct Side {
+    version: Version,
     member: Etcd,
     tmp: TempDir,
     lease: String,
@@ -38,16 +39,19 @@ pub struct Side {
 }
 
 impl Side {
-    pub async fn official() -> Self {
-        Self::new(false).await
+    /// The official tools of `version`, and a member of it.
+    pub(crate) async fn official(version: Version) -> Self {
+        Self::new(version, false).await
     }
 
-    pub async fn ours() -> Self {
-        Self::new(true).await
+    /// Our tools, and a member of `version`.
+    pub(crate) async fn ours(version: Version) -> Self {
+        Self::new(version, true).await
     }
 
-    async fn new(is_ours: bool) -> Self {
-        let member = Etcd::builder(Version::V3_7)
+    async fn new(version: Version, is_ours: bool) -> Self {
+        let member = Etcd::builder(version)
+            .argument("--bcrypt-cost=4")
             .argument("--name=m")
             .argument(format!("--initial-advertise-peer-urls={ADVERTISED}:2380"))
             .argument(format!("--initial-cluster=m={ADVERTISED}:2380"))
@@ -55,11 +59,11 @@ impl Side {
             .start()
             .await;
         let tmp = TempDir::new().expect("a folder can be made");
-        Self { member, tmp, lease: "0".to_owned(), is_ours }
+        Self { version, member, tmp, lease: "0".to_owned(), is_ours }
     }
 
     /// Runs a command line and masks what it said.
-    pub async fn run(&mut self, line: &Line) -> Ran {
+    pub(crate) async fn run(&mut self, line: &Line) -> Ran {
         let mut command = Command::new(self.program(&line.tool));
         if self.is_ours {
             command.arg0(&line.tool);
@@ -68,6 +72,10 @@ impl Side {
         command.env("HOME", self.tmp.path()).current_dir(self.tmp.path());
         if !line.text.contains("{endpoint}") && line.tool == "etcdctl" {
             command.env("ETCDCTL_ENDPOINTS", self.endpoint());
+        }
+        // Their own limit is 5 s, which a busy machine can need for a single password.
+        if line.tool == "etcdctl" && !line.text.contains("command-timeout") {
+            command.env("ETCDCTL_COMMAND_TIMEOUT", "50s");
         }
         for (name, value) in &line.variables {
             command.env(name, self.fill(value.as_bytes()));
@@ -100,8 +108,8 @@ impl Side {
             return env!("CARGO_BIN_EXE_etcdkit").into();
         }
         match tool {
-            "etcdutl" => Version::V3_7.etcdutl().expect("etcd 3.7 has it"),
-            _ => Version::V3_7.etcdctl(),
+            "etcdutl" => self.version.etcdutl().expect("since etcd 3.5 there is one"),
+            _ => self.version.etcdctl(),
         }
     }
 
@@ -132,15 +140,21 @@ impl Side {
         let mut text = text
             .replace(&self.endpoint(), "ENDPOINT")
             .replace(&*self.tmp.path().to_string_lossy(), "TMP");
-        if let Ok(id) = u64::from_str_radix(&self.lease, 16) {
-            if id > 0xffff {
-                text = text.replace(&self.lease, "LEASE").replace(&id.to_string(), "LEASE");
-            }
+        if let Ok(id) = u64::from_str_radix(&self.lease, 16)
+            && id > 0xffff
+        {
+            text = text.replace(&self.lease, "LEASE").replace(&id.to_string(), "LEASE");
         }
         for before in ["took = ", "took ", "\"took\":\"", "\"Took\" : "] {
             text = mask_behind(&text, before);
         }
-        if text.contains("│ HEALTH │") { squeeze(&text) } else { text }
+        for before in ["\"dbSize\":", "\"dbSizeInUse\":", "\"DBSize\" : ", "\"DBSizeInUse\" : "] {
+            text = mask_behind(&text, before);
+        }
+        if text.contains("HEALTH │") || text.contains("STORAGE VERSION │") {
+            text = squeeze(&text);
+        }
+        text.lines().map(mask_sizes).collect()
     }
 }
 
@@ -164,6 +178,20 @@ fn without_logs(stderr: &str) -> String {
         .collect()
 }
 
+/// Masks, in the row of a status, how large the database is and how much of it is in use: that changes when a batch is
+/// written, a moment after the answer.
+fn mask_sizes(line: &str) -> String {
+    let separator = if line.contains('│') { "│" } else { ", " };
+    let mut cells: Vec<&str> = line.split(separator).collect();
+    if cells.len() >= 16 {
+        let first = cells.iter().position(|cell| cell.ends_with('B')).unwrap_or(0);
+        for cell in &mut cells[first..first + 3] {
+            *cell = "SIZE";
+        }
+    }
+    format!("{}\n", cells.join(separator))
+}
+
 /// Masks the word behind each `before`.
 fn mask_behind(text: &str, before: &str) -> String {
     let mut parts = text.split(before);
@@ -171,7 +199,7 @@ fn mask_behind(text: &str, before: &str) -> String {
     for part in parts {
         let end = part.find(|c: char| !c.is_alphanumeric() && c != '.').unwrap_or(part.len());
         masked.push_str(before);
-        masked.push_str("TIME");
+        masked.push_str("MASKED");
         // A full stop may follow the duration.
         masked.push_str(if part[..end].ends_with('.') { "." } else { "" });
         masked.push_str(&part[end..]);
@@ -188,7 +216,7 @@ fn squeeze(text: &str) -> String {
             .into_iter()
             .map(|cell| {
                 if cell.ends_with('s') && cell.starts_with(|c: char| c.is_ascii_digit()) {
-                    "TIME".to_owned()
+                    "MASKED".to_owned()
                 } else {
                     cell.replace('─', "")
                 }

@@ -20,7 +20,7 @@
 
 /// One command line.
 #[derive(Clone, Debug, Default)]
-pub struct Line {
+pub(crate) struct Line {
     pub number: usize,
     pub text: String,
     pub tool: String,
@@ -30,7 +30,7 @@ pub struct Line {
 }
 
 /// The command lines of a table.
-pub fn read(text: &str) -> Vec<Line> {
+pub(crate) fn read(text: &str) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for (index, raw) in text.lines().enumerate() {
         let number = index + 1;

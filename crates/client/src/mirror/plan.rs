@@ -10,7 +10,7 @@ use crate::response::{Event, KeyValue};
 use crate::revision::Revision;
 
 /// What etcd takes in one transaction, unless it is set up otherwise; one is left for the checkpoint.
-const MAX_OPS: usize = 127;
+pub(super) const MAX_OPS: usize = 127;
 /// Half of what etcd takes in one request, unless it is set up otherwise.
 const MAX_BYTES: usize = 768 << 10;
 
@@ -50,8 +50,8 @@ impl Batch {
         self.ops.insert(key.clone(), Op::Delete(Delete::new(key)));
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.ops.len() >= MAX_OPS || self.bytes >= MAX_BYTES
+    pub(super) fn is_full(&self, max_ops: usize) -> bool {
+        self.ops.len() >= max_ops || self.bytes >= MAX_BYTES
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -73,19 +73,19 @@ impl Batch {
 }
 
 /// Makes batches of events. A batch ends with a revision, unless one revision alone is more than a batch.
-pub(super) fn batches(events: &[Event], translation: &Translation) -> Vec<Batch> {
+pub(super) fn batches(events: &[Event], translation: &Translation, max_ops: usize) -> Vec<Batch> {
     let mut batches = Vec::new();
     let mut batch = Batch::default();
     let revisions = events.chunk_by(|one, other| one.revision() == other.revision());
     for revision in revisions {
         let (count, bytes) = (revision.len(), revision.iter().map(size).sum::<usize>());
-        let fits = batch.ops.len() + count <= MAX_OPS && batch.bytes + bytes <= MAX_BYTES;
+        let fits = batch.ops.len() + count <= max_ops && batch.bytes + bytes <= MAX_BYTES;
         if !fits && !batch.is_empty() {
             batches.push(mem::take(&mut batch));
         }
         for event in revision {
             // Of one revision that is more than a batch, what comes before the last is not complete.
-            if batch.is_full() {
+            if batch.is_full(max_ops) {
                 batch.complete = None;
                 batches.push(mem::take(&mut batch));
             }
@@ -111,6 +111,7 @@ fn size(event: &Event) -> usize {
 /// Walks the source and the destination, both by key, and finds what differs.
 #[derive(Debug)]
 pub(super) struct Merge {
+    max_ops: usize,
     translation: Translation,
     batch: Batch,
     /// Keys of the destination that are not to be touched.
@@ -118,8 +119,13 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    pub(super) fn new(translation: Translation, spared: impl IntoIterator<Item = Bytes>) -> Self {
-        Self { translation, batch: Batch::default(), spared: spared.into_iter().collect() }
+    pub(super) fn new(
+        translation: Translation,
+        max_ops: usize,
+        spared: impl IntoIterator<Item = Bytes>,
+    ) -> Self {
+        let spared = spared.into_iter().collect();
+        Self { max_ops, translation, batch: Batch::default(), spared }
     }
 
     /// A key of the source and one of the destination, the next of each, as far as there are any. Returns of which of the
@@ -159,7 +165,7 @@ impl Merge {
 
     /// What is to be written now: what is full, or whatever there is.
     pub(super) fn take(&mut self, everything: bool) -> Option<Batch> {
-        (self.batch.is_full() || (everything && !self.batch.is_empty()))
+        (self.batch.is_full(self.max_ops) || (everything && !self.batch.is_empty()))
             .then(|| mem::take(&mut self.batch))
     }
 }
@@ -184,7 +190,7 @@ mod tests {
     fn revisions_share_a_batch_and_the_last_write_counts() {
         let gone = Event::delete(KeyValue::new("a/y", "").with_revisions(0, 7));
         let events = [put("x", "1", 5), put("y", "1", 5), put("x", "2", 6), gone];
-        let mut made = batches(&events, &translation());
+        let mut made = batches(&events, &translation(), MAX_OPS);
         assert_eq!(made.len(), 1);
         let batch = made.remove(0);
         assert_eq!(batch.complete, Some(Revision::new(7)));
@@ -197,7 +203,7 @@ mod tests {
         let many =
             |count: i64, at| (0..count).map(move |key| put(&format!("{at}/{key:03}"), "", at));
         let events: Vec<Event> = many(100, 5).chain(many(100, 6)).chain(many(200, 7)).collect();
-        let made: Vec<_> = batches(&events, &translation())
+        let made: Vec<_> = batches(&events, &translation(), MAX_OPS)
             .into_iter()
             .map(|batch| (batch.len(), batch.complete.map(Revision::get)))
             .collect();
@@ -206,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_checkpoint_goes_with_the_last_of_a_revision() {
-        let batch = || batches(&[put("x", "1", 5)], &translation()).remove(0);
+        let batch = || batches(&[put("x", "1", 5)], &translation(), MAX_OPS).remove(0);
         let key = Bytes::from("mark");
         let txn = batch().into_txn(Some(&key));
         assert_eq!(txn.success().last(), Some(Put::new("mark", "5").into()));
@@ -222,7 +228,7 @@ mod tests {
             list.iter().map(|(key, value)| KeyValue::new(*key, *value)).collect()
         };
         let (source, there) = (kvs(&source), kvs(&there));
-        let mut merge = Merge::new(translation(), [Bytes::from("b/mark")]);
+        let mut merge = Merge::new(translation(), MAX_OPS, [Bytes::from("b/mark")]);
         let (mut left, mut right) = (0, 0);
         loop {
             let (next_left, next_right) = merge.step(source.get(left), there.get(right));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::plan::{Batch, Merge, Translation, batches};
+use super::plan::{Batch, MAX_OPS, Merge, Translation, batches};
 use super::syncer::Syncer;
 use crate::byte_string::ByteString;
 use crate::client::Client;
@@ -48,6 +48,7 @@ pub struct Mirror<S = Channel, D = Channel> {
     from: Option<Revision>,
     checkpoint: Option<Bytes>,
     keys_per_second: Option<u64>,
+    keys_at_once: usize,
 }
 
 /// How far a [`Mirror`] has come.
@@ -80,6 +81,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
             from: None,
             checkpoint: None,
             keys_per_second: None,
+            keys_at_once: MAX_OPS,
         }
     }
 
@@ -102,6 +104,14 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     #[must_use]
     pub fn keys_per_second(mut self, keys: u64) -> Self {
         self.keys_per_second = (keys > 0).then_some(keys);
+        self
+    }
+
+    /// Writes no more than so many keys in one transaction. Default: 127, one less than etcd takes; a destination with
+    /// another `--max-txn-ops` wants one less than that. 0 counts as 1.
+    #[must_use]
+    pub fn keys_at_once(mut self, keys: usize) -> Self {
+        self.keys_at_once = keys.max(1);
         self
     }
 
@@ -169,7 +179,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         let revision = syncer.revision().unwrap_or_default();
         let there = Get::prefix(&self.translation.to);
         let mut there = Keys::new(self.destination.get_stream(there).await?);
-        let mut merge = Merge::new(self.translation.clone(), self.checkpoint.clone());
+        let mut merge =
+            Merge::new(self.translation.clone(), self.keys_at_once, self.checkpoint.clone());
         let mut writes = FuturesUnordered::new();
         loop {
             let (left, right) = merge.step(source.peek().await?, there.peek().await?);
@@ -206,7 +217,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         let syncer = Syncer::new(&self.source, &self.translation.from).at_revision(revision);
         let mut updates = syncer.updates().await?;
         while let Some(response) = updates.next().await {
-            for batch in batches(response?.events(), &self.translation) {
+            for batch in batches(response?.events(), &self.translation, self.keys_at_once) {
                 let complete = batch.complete;
                 self.pace(&batch).await;
                 let written = self.write(batch).await?;

@@ -13,7 +13,7 @@ pub(super) use compaction::COMPACTION;
 pub(super) use del::DEL;
 pub(super) use get::{GET, consistency_is_serializable};
 pub(super) use put::PUT;
-pub(super) use txn::TXN;
+pub(super) use txn::{TXN, split_words};
 
 use bytes::Bytes;
 use etcdkit::prefix_end;

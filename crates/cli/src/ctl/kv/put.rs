@@ -17,7 +17,8 @@ pub(in crate::ctl) static PUT: Command = Command {
     usage: "put [options] <key> <value> (<value> can also be given from stdin)",
     short: "Puts the given key into the store",
     heading: heading::KEY_VALUE,
-    long: "Puts the given key into the store.
+    long: "
+Puts the given key into the store.
 
 When <value> begins with '-', <value> is interpreted as a flag.
 Insert '--' for workaround:

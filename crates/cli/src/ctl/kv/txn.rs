@@ -3,6 +3,8 @@
 mod compare;
 mod words;
 
+pub(in crate::ctl) use words::split as split_words;
+
 use std::io::BufRead;
 
 use etcdkit::proto::etcdserverpb::request_op::Request;

@@ -44,7 +44,7 @@ impl Writer {
     }
 
     pub(crate) fn lease(&mut self, name: &str, id: i64) {
-        if self.hex { self.field(name, format_args!("{id:x}")) } else { self.field(name, id) }
+        if self.hex { self.field(name, format_args!("{id:016x}")) } else { self.field(name, id) }
     }
 
     pub(crate) fn empty_line(&mut self) {

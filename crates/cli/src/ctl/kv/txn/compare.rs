@@ -20,7 +20,7 @@ impl Rest {
         let mut rest = Self::default();
         let Some((key, behind)) = unquote_prefix(text.trim_ascii_start()) else { return rest };
         rest.key = key;
-        let [b')', behind @ ..] = behind else { return rest };
+        let [b')', b' ' | b'\t', behind @ ..] = behind else { return rest };
         let behind = behind.trim_ascii_start();
         let end = behind.iter().position(u8::is_ascii_whitespace).unwrap_or(behind.len());
         rest.operator = behind[..end].to_vec();
@@ -122,6 +122,7 @@ mod tests {
         for (line, message) in [
             ("mod", "malformed comparison: mod"),
             ("mod(a) > \"0\"", "malformed comparison: mod(a) > \"0\"; got mod(\"\")  \"\""),
+            ("mod(\"a\")>\"0\"", "malformed comparison: mod(\"a\")>\"0\"; got mod(\"a\")  \"\""),
             ("mod(\"a\") > 0", "malformed comparison: mod(\"a\") > 0; got mod(\"a\") > \"\""),
             ("foo(\"a\") > \"0\"", "malformed comparison: foo(\"a\") > \"0\" (unknown target foo)"),
             ("mod(\"a\") > \"x\"", "invalid txn compare request: mod(\"a\") > \"x\""),

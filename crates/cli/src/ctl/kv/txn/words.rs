@@ -4,7 +4,7 @@ use crate::notation::quote::unquote;
 
 /// The words of a line. A word in double quotes may hold escapes, one in single quotes is taken as it stands, and any
 /// other ends at a space.
-pub(super) fn split(line: &[u8]) -> Vec<Vec<u8>> {
+pub(in crate::ctl) fn split(line: &[u8]) -> Vec<Vec<u8>> {
     let mut words = Vec::new();
     let mut rest = line;
     while let Some(&first) = rest.first() {

@@ -1,0 +1,101 @@
+//! `elect`: runs for leader, or watches who leads.
+
+use etcdkit::concurrency::{Election, SessionOptions};
+use etcdkit::{Client, Error};
+
+use super::lock::{show_key, ttl};
+use super::print::Display;
+use super::session::Session;
+use super::{heading, refusal};
+use crate::child;
+use crate::command::{Action, Call, Command, Flag};
+use crate::console::Console;
+use crate::failure::{Failure, Result};
+
+/// The time to live of a candidate's session, in seconds.
+const TTL: i64 = 60;
+
+pub(super) static ELECT: Command = Command {
+    usage: "elect <election-name> [proposal]",
+    short: "Observes and participates in leader election",
+    heading: heading::CONCURRENCY,
+    flags: &[Flag::bool("listen", "observation mode").short(b'l')],
+    action: Action::Run(elect),
+    ..Command::BASE
+};
+
+fn elect(call: &mut Call<'_>) -> Result<()> {
+    let listen = call.flags.bool("listen");
+    let (name, proposal) = match call.arguments.as_slice() {
+        [name] => (name.clone(), None),
+        [name, proposal] => (name.clone(), Some(proposal.clone())),
+        _ => {
+            return Err(Failure::bad_arguments(
+                "elect takes one election name argument and an optional proposal argument",
+            ));
+        }
+    };
+    match proposal {
+        Some(_) if listen => Err(Failure::bad_arguments("proposal given but -l is set")),
+        Some(proposal) => {
+            let session = Session::open(call)?;
+            let (client, display) = (&session.client, session.display);
+            session.block_on(campaign(client, display, call.console, name, proposal))
+        }
+        None if listen => {
+            let session = Session::open(call)?;
+            session.block_on(observe(&session.client, session.display, call.console, name))
+        }
+        None => Err(Failure::bad_arguments("no proposal argument but -l not set")),
+    }
+}
+
+/// Leads until interrupted.
+async fn campaign(
+    client: &Client,
+    display: Display,
+    console: &mut Console,
+    name: Vec<u8>,
+    proposal: Vec<u8>,
+) -> Result<()> {
+    let failed = |error: Error| refusal::failure(&error);
+    let session = client.session(SessionOptions::new().ttl(ttl(TTL))).await.map_err(failed)?;
+    let election = Election::new(&session, name);
+    let leadership = tokio::select! {
+        leadership = election.campaign(proposal) => leadership.map_err(failed)?,
+        () = child::interrupted() => {
+            drop(election);
+            return session.close().await.map_err(failed);
+        }
+    };
+    show_key(client, display, console, leadership.key()).await?;
+    let outcome = tokio::select! {
+        _ = leadership.lost() => Err(Failure::error("elect: session expired")),
+        () = child::interrupted() => Ok(()),
+    };
+    leadership.resign().await.map_err(failed)?;
+    session.close().await.map_err(failed)?;
+    outcome
+}
+
+/// Prints each leader until interrupted.
+async fn observe(
+    client: &Client,
+    display: Display,
+    console: &mut Console,
+    name: Vec<u8>,
+) -> Result<()> {
+    let mut leaders = client.election_leaders(name);
+    loop {
+        tokio::select! {
+            leader = leaders.next() => match leader {
+                Some(Ok(leader)) => {
+                    show_key(client, display, console, &leader.key_bytes()).await?;
+                }
+                Some(Err(error)) => return Err(refusal::failure(&error)),
+                None => return Err(Failure::error("elect: observer lost")),
+            },
+            () = child::interrupted() => return Ok(()),
+        }
+    }
+}

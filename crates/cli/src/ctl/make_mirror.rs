@@ -1,0 +1,122 @@
+//! `make-mirror`: keeps a copy of keys in another cluster.
+
+use std::time::Duration;
+
+use etcdkit::mirror::Mirror;
+
+use super::session::{Access, Session, credentials};
+use super::{heading, refusal};
+use crate::command::{Action, Call, Command, Flag};
+use crate::failure::{Failure, Result};
+
+/// How often the number of keys is printed.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+pub(super) static MAKE_MIRROR: Command = Command {
+    usage: "make-mirror [options] <destination>",
+    short: "Makes a mirror at the destination etcd cluster",
+    heading: heading::UTILITY,
+    flags: &[
+        Flag::text(
+            "dest-cacert",
+            "",
+            "Verify certificates of TLS enabled secure servers using this CA bundle",
+        ),
+        Flag::text(
+            "dest-cert",
+            "",
+            "Identify secure client using this TLS certificate file for the destination cluster",
+        ),
+        Flag::bool("dest-insecure-transport", "Disable transport security for client connections")
+            .default("true"),
+        Flag::text("dest-key", "", "Identify secure client using this TLS key file"),
+        Flag::text(
+            "dest-password",
+            "",
+            "Destination password for authentication (if this option is used, --user option shouldn't include password)",
+        ),
+        Flag::text(
+            "dest-prefix",
+            "",
+            "destination prefix to mirror a prefix to a different prefix in the destination cluster",
+        ),
+        Flag::text(
+            "dest-user",
+            "",
+            "Destination username[:password] for authentication (prompt if password is not supplied)",
+        ),
+        Flag::uint(
+            "max-txn-ops",
+            "128",
+            "Maximum number of operations permitted in a transaction during syncing updates.",
+        ),
+        Flag::bool("no-dest-prefix", "mirror key-values to the root of the destination cluster"),
+        Flag::text("prefix", "", "Key-value prefix to mirror"),
+        Flag::int("rev", "0", "Specify the kv revision to start to mirror"),
+    ],
+    action: Action::Run(make_mirror),
+    ..Command::BASE
+};
+
+fn make_mirror(call: &mut Call<'_>) -> Result<()> {
+    let [destination] = call
+        .texts()
+        .try_into()
+        .map_err(|_| Failure::bad_arguments("make-mirror takes one destination argument"))?;
+    let flags = &call.flags;
+    let password = flags.is_given("dest-password").then(|| flags.text("dest-password"));
+    let user = flags.text("dest-user");
+    let user = credentials(call.console, &user, password)?;
+    let flags = &call.flags;
+    let access = Access {
+        cert: flags.text("dest-cert"),
+        key: flags.text("dest-key"),
+        cacert: flags.text("dest-cacert"),
+        insecure_transport: flags.bool("dest-insecure-transport"),
+        skip_verification: false,
+        user,
+        token: String::new(),
+    };
+    let from = flags.bytes("prefix");
+    let to = match (flags.bool("no-dest-prefix"), flags.bytes("dest-prefix")) {
+        (true, given) if !given.is_empty() => {
+            return Err(Failure::bad_arguments(
+                "`--dest-prefix` and `--no-dest-prefix` cannot be set at the same time, choose one",
+            ));
+        }
+        (true, _) => Vec::new(),
+        (false, given) if given.is_empty() => from.clone(),
+        (false, given) => given,
+    };
+    let revision = flags.int("rev");
+    let keys_at_once = usize::try_from(flags.uint("max-txn-ops")).unwrap_or(usize::MAX);
+    let session = Session::open(call)?;
+    let destination = session.connect(&call.flags, &[destination], &access)?;
+    let console = &mut *call.console;
+    session.block_on(async {
+        let mut mirror =
+            Mirror::new(&session.client, from, &destination, to).keys_at_once(keys_at_once);
+        if revision > 1 {
+            // What was before the revision is in the copy already.
+            mirror = mirror.from_revision(revision - 1);
+        }
+        let written = std::cell::Cell::new(0);
+        let copying = mirror.run(|progress| written.set(progress.written));
+        let telling = async {
+            let mut ticks = tokio::time::interval(INTERVAL);
+            ticks.tick().await;
+            loop {
+                ticks.tick().await;
+                console.line(written.get().to_string())?;
+                console.flush()?;
+            }
+        };
+        tokio::select! {
+            result = copying => match result {
+                Ok(endless) => match endless {},
+                Err(error) => Err(refusal::failure(&error)),
+            },
+            result = telling => result,
+        }
+    })
+}
