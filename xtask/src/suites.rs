@@ -86,7 +86,7 @@ impl Server {
     fn start() -> Result<Self, String> {
         let mut process = Command::new(target().join("debug/examples/etcd"))
             .args(["--listen-client-urls=http://127.0.0.1:0", "--bcrypt-cost=4"])
-            .args(["--watch-progress-notify-interval=200ms", "--auth-token-ttl=4"])
+            .args(["--watch-progress-notify-interval=200ms", "--auth-token-ttl=2"])
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("cannot run the example `etcd`: {error}"))?;

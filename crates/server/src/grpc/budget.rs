@@ -96,6 +96,9 @@ impl Drop for Hold {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future as _;
+    use std::task::{Context, Waker};
+
     use super::*;
 
     #[tokio::test]
@@ -108,7 +111,7 @@ mod tests {
         let mut second = budget.hold();
         assert!(second.set(1).is_err());
         let mut waiting = Box::pin(budget.room());
-        assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         first.set(OWN - 1).unwrap();
         waiting.await;
         second.set(OWN).unwrap();
