@@ -84,7 +84,7 @@ struct Server {
 
 impl Server {
     fn start() -> Result<Self, String> {
-        let mut process = Command::new(target().join("debug/examples/etcd"))
+        let mut process = Command::new(program())
             .args(["--listen-client-urls=http://127.0.0.1:0", "--bcrypt-cost=4"])
             .args(["--watch-progress-notify-interval=200ms", "--auth-token-ttl=2"])
             .stderr(Stdio::piped())
@@ -190,8 +190,14 @@ fn package(suite: &Suite, folder: &Path) -> Result<(), String> {
     run_command(
         test.current_dir(folder)
             .env("CARGO_TARGET_DIR", built)
+            .env("ETCDKIT_EMBEDDED", program())
             .env("ETCD_ENDPOINTS", &server.endpoint),
     )
+}
+
+/// The embedded server behind etcd's flags, which takes a moment to build.
+fn program() -> PathBuf {
+    target().join("debug/examples/etcd")
 }
 
 fn target() -> PathBuf {

@@ -1,19 +1,41 @@
-//! What the tests of etcd-rs expect around them: a cluster that is there, and changes as values. `cargo xtask suites` puts it
-//! in the place of theirs, which starts three members.
+//! What the tests of etcd-rs expect around them: a fresh cluster for each test, and changes as values. `cargo xtask suites`
+//! puts it in the place of theirs, which starts three members; this starts one, the embedded server.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 
 use etcd_rs::{Client, ClientConfig};
 
-pub struct Context;
+pub struct Context {
+    server: Child,
+    url: String,
+}
 
 impl Context {
     pub fn new(_with_tls: bool) -> Self {
-        Self
+        let program = std::env::var_os("ETCDKIT_EMBEDDED").expect("cargo xtask suites sets it");
+        let mut server = Command::new(program)
+            .arg("--listen-client-urls=http://127.0.0.1:0")
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it can be run");
+        let mut line = String::new();
+        let log = server.stderr.take().expect("it was asked for");
+        BufReader::new(log).read_line(&mut line).expect("it says where it listens");
+        let at = line.find("http://").expect("it says where it listens");
+        Self { server, url: line[at..].trim().to_owned() }
     }
 
     pub async fn connect_to_cluster(&self) -> Client {
-        let endpoint = std::env::var("ETCD_ENDPOINTS").expect("cargo xtask suites sets it");
-        let config = ClientConfig::new([format!("http://{endpoint}").as_str().into()]);
+        let config = ClientConfig::new([self.url.as_str().into()]);
         Client::connect(config).await.expect("the server is there")
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
     }
 }
 
@@ -28,7 +50,9 @@ macro_rules! apply_kv_ops {
     ($client:expr, $changes:expr) => {
         for change in $changes.iter() {
             match change.clone() {
-                KVOp::Put(key, value) => drop($client.put(PutRequest::new(key, value)).await.unwrap()),
+                KVOp::Put(key, value) => {
+                    drop($client.put(PutRequest::new(key, value)).await.unwrap())
+                }
                 KVOp::Delete(key) => {
                     drop($client.delete(DeleteRequest::new(KeyRange::key(key))).await.unwrap());
                 }
