@@ -10,6 +10,7 @@ mod embedded;
 mod etcd;
 mod run;
 mod soak;
+mod suites;
 mod test;
 
 use std::env;
@@ -21,6 +22,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   test [-- <arguments>]  all tests and examples; with arguments, those of `cargo test` with them
   soak [-- <arguments>]  the long tests
   embedded [-- <names>]  the client's tests with the embedded server in the place of etcd
+  suites [-- <names>]    what others wrote for their clients, on the embedded server
   etcd <version> | all   puts the etcd servers that tests run into the cache and prints where
   etcd --list            the versions there are, and why one cannot be had
   codegen [--check]      the code of etcdkit-proto, made anew or compared with what is committed";
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::run(passed_on(rest)),
         ["soak", rest @ ..] => soak::run(passed_on(rest)),
         ["embedded", rest @ ..] => embedded::run(passed_on(rest)),
+        ["suites", rest @ ..] => suites::run(passed_on(rest)),
         ["etcd", "--list"] => etcd::list(),
         ["etcd", "all"] => etcd::all(),
         ["etcd", version] => etcd::one(version),

@@ -1,5 +1,5 @@
 //! What the embedded server costs: the time from nothing to the first answer, the memory of idle watches with the client's
-//! side of them, and the memory of a million keys beside that of real etcd 3.7.1 with the same keys.
+//! side of them, and the memory and time of a million keys beside those of real etcd 3.7.1 with the same keys.
 //!
 //! `cargo run --release -p etcdkit-server --example cost`
 #![expect(clippy::print_stdout, reason = "a program that says what it measured")]
@@ -75,18 +75,41 @@ async fn keys(order: &str, key: fn(u64) -> [u8; 8]) -> Result<()> {
     let process = etcd.process_id().ok_or("etcd has ended")?;
     let real = fill(&etcd.client_url(), process, key).await?;
     println!(
-        "{KEYS} keys {order}: {own:.0} bytes each, in etcd {real:.0}: {:.2} times as much",
-        own / real
+        "{KEYS} keys {order}: {:.0} bytes each, in etcd {:.0}: {:.2} times as much",
+        own.bytes,
+        real.bytes,
+        own.bytes / real.bytes
+    );
+    println!(
+        "  {:.0} puts a second, {:.0} in etcd; {:.0} gets, {:.0}",
+        own.puts, real.puts, own.gets, real.gets
     );
     Ok(())
 }
 
-/// Puts all keys, and tells the memory that the server holds for each.
-async fn fill(url: &str, process: u32, key: fn(u64) -> [u8; 8]) -> Result<f64> {
+/// What a server with all keys costs.
+struct Cost {
+    /// Memory for each key.
+    bytes: f64,
+    /// A second.
+    puts: f64,
+    gets: f64,
+}
+
+/// Puts all keys, and gets them.
+async fn fill(url: &str, process: u32, key: fn(u64) -> [u8; 8]) -> Result<Cost> {
+    #[expect(clippy::disallowed_methods, reason = "it is time that is measured")]
+    let now = std::time::Instant::now;
+    let rate = |since: std::time::Instant| KEYS as f64 / since.elapsed().as_secs_f64();
     let client = Client::connect([url]).await?;
+    let start = now();
     let puts = stream::iter(0..KEYS).map(|number| client.put(key(number), VALUE));
     puts.buffer_unordered(WORKERS).try_for_each(async |_| Ok(())).await?;
-    Ok(anonymous_memory(process)? as f64 / KEYS as f64)
+    let (puts, bytes) = (rate(start), anonymous_memory(process)? as f64 / KEYS as f64);
+    let start = now();
+    let gets = stream::iter(0..KEYS).map(|number| client.get(key(number)));
+    gets.buffer_unordered(WORKERS).try_for_each(async |_| Ok(())).await?;
+    Ok(Cost { bytes, puts, gets: rate(start) })
 }
 
 /// This program once more, which serves until nobody holds its standard input.

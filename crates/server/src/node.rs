@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::commit::Commits;
 use crate::config::Config;
 use crate::fault::Faults;
-use crate::grpc::Counts;
+use crate::grpc::{Counts, Total};
 use crate::lease::Now;
 use crate::state::State;
 use crate::status::Result;
@@ -26,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) config: Arc<Config>,
     pub(crate) faults: Faults,
     pub(crate) counts: Counts,
+    /// What is held for clients.
+    pub(crate) held: Total,
     /// Whether answers wait for the committer.
     durable: bool,
     commits: Commits,
@@ -45,6 +47,7 @@ impl Node {
             state: RwLock::new(state),
             faults: Faults::new(),
             counts: Counts::default(),
+            held: Total::default(),
             clock,
             durable,
             commits,

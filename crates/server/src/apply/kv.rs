@@ -15,16 +15,19 @@ use crate::status::Result;
 impl State {
     /// Finds what a request asks for, at what was published.
     pub(crate) fn range(&self, who: Option<&Who>, request: &RangeRequest) -> Result<Selection<'_>> {
+        let revision = self.range_at(who, request)?;
+        Ok(Selection::find(&self.store, request, revision))
+    }
+
+    /// The revision that a range is read at, if it may be.
+    pub(crate) fn range_at(&self, who: Option<&Who>, request: &RangeRequest) -> Result<i64> {
         check_range(request)?;
         self.may_range(who, request)?;
-        let revision = match request.revision {
-            ..=0 => self.published(),
-            revision if revision > self.published() => {
-                return Err(ServerError::FutureRevision.into());
-            }
-            revision => self.store.readable(revision)?,
-        };
-        Ok(Selection::find(&self.store, request, revision))
+        match request.revision {
+            ..=0 => Ok(self.published()),
+            revision if revision > self.published() => Err(ServerError::FutureRevision.into()),
+            revision => Ok(self.store.readable(revision)?),
+        }
     }
 
     pub(crate) fn put(&mut self, who: Option<&Who>, request: &PutRequest) -> Result<PutResponse> {

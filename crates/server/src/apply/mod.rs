@@ -12,10 +12,12 @@ mod compact;
 mod kv;
 mod lease;
 mod member;
+mod pieces;
 mod range;
 mod txn;
 
 pub(crate) use check::{check_delete, check_put, check_range, check_txn};
+pub(crate) use pieces::Pieces;
 pub(crate) use range::{Selection, has_filters};
 pub(crate) use txn::{is_read_only, is_serializable};
 

@@ -4,7 +4,7 @@ use etcdkit_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use etcdkit_proto::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader};
 use etcdkit_proto::mvccpb::KeyValue;
 use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, int64};
+use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, int64, message};
 
 use super::Ranged;
 use crate::mvcc::{Record, Store};
@@ -79,29 +79,20 @@ impl<'a> Selection<'a> {
     }
 
     /// Appends the encoded answer. Records are copied as they lie.
-    pub(crate) fn encode(&self, header: &ResponseHeader, out: &mut Vec<u8>) {
-        let start = RangeResponse { header: Some(header.clone()), ..RangeResponse::default() };
+    pub(crate) fn encode(&self, header: ResponseHeader, out: &mut Vec<u8>) {
         if self.keys_only {
-            let _ = self.response(header.clone()).encode(out);
+            let _ = self.response(header).encode(out);
             return;
         }
+        let start = RangeResponse { header: Some(header), ..RangeResponse::default() };
         let size = |record: &Record<'_>| {
             1 + encoded_len_varint(record.message.len() as u64) + record.message.len()
         };
         out.reserve(32 + start.encoded_len() + self.records.iter().map(size).sum::<usize>());
         // A vector grows as needed, so that encoding into it cannot fail.
         let _ = start.encode(out);
-        for record in &self.records {
-            encode_key(KVS, WireType::LengthDelimited, out);
-            encode_varint(record.message.len() as u64, out);
-            out.extend_from_slice(record.message);
-        }
-        if self.more {
-            prost::encoding::bool::encode(3, &true, out);
-        }
-        if self.count != 0 {
-            int64::encode(4, &self.count, out);
-        }
+        self.records.iter().for_each(|record| encode_record(record, out));
+        encode_end(self.more, self.count, out);
     }
 
     pub(crate) const fn count(&self) -> i64 {
@@ -120,6 +111,29 @@ impl<'a> Selection<'a> {
 
     pub(crate) fn len(&self) -> usize {
         self.records.len()
+    }
+}
+
+/// Appends a key to an encoded answer, as it lies.
+pub(super) fn encode_record(record: &Record<'_>, out: &mut Vec<u8>) {
+    out.reserve(16 + record.message.len());
+    encode_key(KVS, WireType::LengthDelimited, out);
+    encode_varint(record.message.len() as u64, out);
+    out.extend_from_slice(record.message);
+}
+
+/// Appends a key that is not as it lies.
+pub(super) fn encode_kv(kv: &KeyValue, out: &mut Vec<u8>) {
+    message::encode(KVS, kv, out);
+}
+
+/// Appends what comes behind the keys.
+pub(super) fn encode_end(more: bool, count: i64, out: &mut Vec<u8>) {
+    if more {
+        prost::encoding::bool::encode(3, &true, out);
+    }
+    if count != 0 {
+        int64::encode(4, &count, out);
     }
 }
 

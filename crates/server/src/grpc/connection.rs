@@ -15,6 +15,7 @@ use h2::server::{Builder, SendResponse};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::budget::Budget;
 use super::counts::Place;
 use super::head;
 use super::inbound::Inbound;
@@ -37,6 +38,9 @@ const HEADERS: u32 = 64 << 10;
 /// Payload that h2 holds for one stream before it asks to wait.
 const SEND_BUFFER: usize = 1 << 20;
 
+/// Calls that a connection may have open at once, whatever the settings say: each costs a kilobyte before it says anything.
+const CALLS: u32 = 100_000;
+
 /// Serves a connection until it ends. All of its calls are polled by this one task: what a call waits for wakes it, and
 /// whatever is ready to be written goes out together.
 pub(crate) async fn serve<T>(io: T, node: Arc<Node>, common_name: Option<Arc<str>>)
@@ -50,20 +54,22 @@ where
         .max_frame_size(FRAME)
         .max_header_list_size(HEADERS)
         .max_send_buffer_size(SEND_BUFFER)
-        .max_concurrent_streams(node.config.max_concurrent_streams)
+        .max_concurrent_streams(node.config.max_concurrent_streams.min(CALLS))
         // Calls that clients give up are no attack.
         .max_pending_accept_reset_streams(10_000)
         .max_local_error_reset_streams(None)
         .handshake::<_, Bytes>(io);
     let Ok(mut connection) = handshake.await else { return };
     let mut calls = FuturesUnordered::new();
+    let budget = Budget::new(&node.held);
     poll_fn(|context| {
         loop {
             let mut moved = false;
             loop {
                 match connection.poll_accept(context) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
-                        calls.push(call(Arc::clone(&node), request, respond, common_name.clone()));
+                        let (node, budget) = (Arc::clone(&node), Arc::clone(&budget));
+                        calls.push(call(node, budget, request, respond, common_name.clone()));
                         moved = true;
                     }
                     Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
@@ -85,6 +91,7 @@ where
 /// Serves one call.
 async fn call(
     node: Arc<Node>,
+    budget: Arc<Budget>,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
     common_name: Option<Arc<str>>,
@@ -99,21 +106,23 @@ async fn call(
         Err(status) => return outbound.end(Err(status)),
     };
     let timeout = head::timeout(&head.headers);
-    let inbound = Inbound::new(body, node.config.receive_limit());
+    let inbound = Inbound::new(body, node.config.receive_limit(), budget.hold());
     let path = head.uri.path();
     let place = Place::of(path);
     node.counts.started(place);
     let streams = place.and_then(Place::info).is_some_and(|info| info.shape != Shape::Unary);
     let code = if streams {
+        budget.room().await;
         stream(&node, path, &caller, inbound, outbound, timeout).await
     } else {
-        unary(&node, path, &caller, inbound, outbound, timeout).await
+        unary(&node, &budget, path, &caller, inbound, outbound, timeout).await
     };
     node.counts.handled(place, code);
 }
 
 async fn unary(
     node: &Arc<Node>,
+    budget: &Arc<Budget>,
     path: &str,
     caller: &Caller,
     mut inbound: Inbound,
@@ -121,13 +130,14 @@ async fn unary(
     timeout: Option<Duration>,
 ) -> Code {
     let served = async {
+        budget.room().await;
         let message = inbound.only().await?;
         node.faults.meet(path).await?;
         service::unary(node, path, caller, message).await
     };
     match within(served, &mut outbound, timeout).await {
         Some(Ok(answer)) => {
-            outbound.answer(answer);
+            outbound.answer(answer, budget.hold()).await;
             Code::Ok
         }
         Some(Err(status)) => end(outbound, Err(status)),

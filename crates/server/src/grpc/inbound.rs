@@ -6,6 +6,7 @@ use h2::RecvStream;
 use prost::Message;
 
 use super::PREFIX;
+use super::budget::Hold;
 use crate::status::{Result, Status};
 
 /// One call's messages, one behind the other.
@@ -16,11 +17,13 @@ pub(crate) struct Inbound {
     gathered: BytesMut,
     rest: Bytes,
     limit: usize,
+    /// For what is no whole message yet.
+    hold: Hold,
 }
 
 impl Inbound {
-    pub(super) fn new(body: RecvStream, limit: usize) -> Self {
-        Self { body, gathered: BytesMut::new(), rest: Bytes::new(), limit }
+    pub(super) fn new(body: RecvStream, limit: usize, hold: Hold) -> Self {
+        Self { body, gathered: BytesMut::new(), rest: Bytes::new(), limit, hold }
     }
 
     /// The next message; `None` once the client sends no more. Dropping the future loses nothing.
@@ -42,6 +45,7 @@ impl Inbound {
             if let Some(message) = self.take()? {
                 return Ok(Some(message));
             }
+            self.hold.set(self.gathered.len() + self.rest.len())?;
             let Some(data) = self.body.data().await else {
                 let whole = self.gathered.is_empty() && self.rest.is_empty();
                 return if whole {

@@ -10,6 +10,7 @@ use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use prost::Message;
 
+use super::budget::Hold;
 use super::{PREFIX, head};
 use crate::status::{Result, Status};
 
@@ -57,12 +58,31 @@ impl Outbound {
         self.stream.as_mut().ok_or_else(gone)
     }
 
-    /// Sends the one answer of a call and its end, as far as there is room; h2 keeps the rest.
-    pub(super) fn answer(mut self, framed: Vec<u8>) {
-        let Ok(mut stream) = self.respond.send_response(head::opening(), false) else { return };
-        if stream.send_data(framed.into(), false).is_ok() {
-            let _ = stream.send_trailers(head::trailers_ok());
+    /// Sends the one answer of a call and its end. What the client has no room for is held until it has.
+    pub(super) async fn answer(mut self, framed: Vec<u8>, mut hold: Hold) {
+        let Ok(stream) = self.open() else { return };
+        let mut data = Bytes::from(framed);
+        while !data.is_empty() {
+            stream.reserve_capacity(data.len());
+            let mut refused = None;
+            let room = poll_fn(|context| {
+                let room = stream.poll_capacity(context);
+                if room.is_pending() {
+                    refused = hold.set(data.len()).err();
+                }
+                if refused.is_some() { Poll::Ready(None) } else { room }
+            });
+            let room = room.await;
+            if let Some(status) = refused {
+                return self.end(Err(status));
+            }
+            let Some(Ok(room)) = room else { return };
+            let part = data.split_to(room.min(data.len()));
+            if stream.send_data(part, false).is_err() {
+                return;
+            }
         }
+        let _ = stream.send_trailers(head::trailers_ok());
     }
 
     /// Ends the call. Whoever is gone is not told.

@@ -4,8 +4,8 @@
 //! reads. What it doesn't know: leases' lives, permissions, watchers, and where the bytes are made durable.
 //!
 //! `log.rs` is the bucket itself: every record that was not compacted, in the order of revisions, in the very encoding of
-//! etcd's files. `index.rs` finds a key's revisions in it, out of chunks of packed keys (`chunk.rs`). `store.rs` joins the two; `range.rs` is the span of keys that
-//! a request names; `compact.rs` and `hash.rs` are the two walks over everything.
+//! etcd's files. `index.rs` finds a key's revisions in it, out of chunks of packed keys (`chunk.rs`). `store.rs` joins the
+//! two; `range.rs` is the span of keys that a request names; `compact.rs` and `hash.rs` are the two walks over everything.
 
 mod chunk;
 mod compact;

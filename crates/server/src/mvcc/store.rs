@@ -73,6 +73,11 @@ impl Store {
         self.index.range(range, revision).filter_map(|(_, stamp)| self.log.get(stamp))
     }
 
+    /// The names of the keys of a range at `revision`, in their order.
+    pub(crate) fn keys(&self, range: &KeyRange, revision: i64) -> impl Iterator<Item = &[u8]> {
+        self.index.range(range, revision).map(|(key, _)| key)
+    }
+
     /// How many keys of a range there were at `revision`.
     pub(crate) fn count(&self, range: &KeyRange, revision: i64) -> usize {
         self.index.range(range, revision).count()

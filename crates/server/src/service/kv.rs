@@ -1,27 +1,56 @@
 //! Keys.
 
+use std::sync::Arc;
+
 use etcdkit_proto::ServerError;
 use etcdkit_proto::etcdserverpb::{
     CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
     PutResponse, RangeRequest, TxnRequest, TxnResponse,
 };
 
-use crate::apply::{check_put, check_txn, is_read_only};
+use crate::apply::{Pieces, Selection, check_put, check_txn, is_read_only};
 use crate::caller::Caller;
 use crate::grpc::{PREFIX, seal};
 use crate::node::Node;
+use crate::snapshot::Whole;
 use crate::status::Result;
 
 /// What etcd wraps around a request before it measures it.
 const WRAPPING: usize = 20;
 
-/// Reads a range. The answer is copied from where the keys lie.
-pub(super) fn range(node: &Node, caller: &Caller, request: &RangeRequest) -> Result<Vec<u8>> {
-    let state = node.state();
-    let who = state.who(caller, node.now())?;
-    let found = state.range(who.as_ref(), request)?;
+/// Reads a range. The answer is copied from where the keys lie, a piece at a time: who writes does not wait for all of it.
+///
+/// Keys in another order, and some of them by their revisions, are found under one lock.
+pub(super) async fn range(
+    node: &Arc<Node>,
+    caller: &Caller,
+    request: &RangeRequest,
+) -> Result<Vec<u8>> {
     let mut out = vec![0; PREFIX];
-    found.encode(&state.header(state.published()), &mut out);
+    let (mut pieces, whole) = {
+        let state = node.state();
+        let who = state.who(caller, node.now())?;
+        let revision = state.range_at(who.as_ref(), request)?;
+        let header = state.header(state.published());
+        let Some(mut pieces) = Pieces::of(request, revision) else {
+            Selection::find(&state.store, request, revision).encode(header, &mut out);
+            seal(&mut out, 0);
+            return Ok(out);
+        };
+        Pieces::begin(header, &mut out);
+        let more = pieces.add(&state.store, &mut out);
+        // Nothing of what is to be read goes meanwhile.
+        (pieces, more.then(|| Whole::keep(&state, node)))
+    };
+    if whole.is_some() {
+        loop {
+            tokio::task::yield_now().await;
+            if !pieces.add(&node.state().store, &mut out) {
+                break;
+            }
+        }
+    }
+    pieces.end(request.count_only, &mut out);
     seal(&mut out, 0);
     Ok(out)
 }

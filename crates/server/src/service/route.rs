@@ -55,7 +55,7 @@ pub(crate) async fn unary(
         return Err(ServerError::NoLeader.into());
     }
     if path == keys::RANGE.path() {
-        return kv::range(node, caller, &request(keys::RANGE, message)?);
+        return kv::range(node, caller, &request(keys::RANGE, message)?).await;
     }
     let size = message.len();
     serve! { path, message;

@@ -9,7 +9,7 @@ use crate::storage::Bucket;
 /// Bytes of keys and values that are taken under the lock at once.
 const PAGE: usize = 1 << 20;
 
-/// Counts the copies that are being made. Nothing is removed meanwhile, so that each is whole.
+/// Counts the copies and long reads that are being made. Nothing is removed meanwhile, so that each is whole.
 #[derive(Debug, Default)]
 pub(crate) struct Copies(Arc<()>);
 
@@ -27,9 +27,20 @@ pub(crate) struct Copy {
     revision: i64,
     /// Where the next page begins.
     next: i64,
-    /// Nothing is removed until this is dropped.
+    _whole: Whole,
+}
+
+/// Nothing is removed from a state until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Whole {
     _count: Arc<()>,
     _wake: Wake,
+}
+
+impl Whole {
+    pub(crate) fn keep(state: &State, node: &Arc<Node>) -> Self {
+        Self { _count: Arc::clone(&state.copies.0), _wake: Wake(Arc::clone(node)) }
+    }
 }
 
 /// Lets removals go on. It is dropped after the count.
@@ -49,8 +60,7 @@ impl Copy {
             entries: state.export(),
             revision: state.store.revision(),
             next: 0,
-            _count: Arc::clone(&state.copies.0),
-            _wake: Wake(Arc::clone(node)),
+            _whole: Whole::keep(state, node),
         }
     }
 

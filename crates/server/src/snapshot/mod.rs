@@ -9,7 +9,7 @@ mod read;
 mod scratch;
 mod write;
 
-pub(crate) use copy::{Copies, Copy};
+pub(crate) use copy::{Copies, Copy, Whole};
 pub(crate) use read::read;
 pub(crate) use write::write;
 

@@ -1,8 +1,9 @@
 //! The server against real etcd, and over its connections.
 //!
 //! `peer.rs` is a bare gRPC client: it shows what is on the wire, without a word of the client's own. `differential/` sends
-//! the same requests to both. `durable/` is about what outlives the process, `listening.rs` about addresses,
-//! `reflection.rs` about what it tells of itself, `testing.rs` about what the server offers to tests of others.
+//! the same requests to both, `acceptance/` has old versions of etcdctl talk to both. `durable/` is about what outlives the
+//! process, `listening.rs` about addresses, `reflection.rs` about what the server tells of itself, `testing.rs` about what it
+//! offers to tests of others.
 
 mod acceptance;
 mod differential;

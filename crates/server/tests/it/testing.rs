@@ -165,6 +165,78 @@ async fn a_member_without_a_leader_answers_what_it_knows_by_itself() {
 }
 
 #[tokio::test]
+async fn a_long_read_lets_writers_in_and_sees_nothing_of_what_they_do() {
+    let server = Server::start_ephemeral().await.unwrap();
+    let client = connect(&server).await;
+    let value = [b'v'; 1000];
+    for first in (0..20_000_u32).step_by(100) {
+        let puts = (first..first + 100).map(|number| Put::new(number.to_be_bytes(), value).into());
+        client.txn(etcdkit::Txn::new().then(puts.collect::<Vec<etcdkit::Op>>())).await.unwrap();
+    }
+    let peer = Peer::over(server.connect()).await;
+    let everything =
+        RangeRequest { key: vec![0].into(), range_end: vec![0].into(), ..Default::default() };
+    let reading = spawn(async move { peer.call(method::kv::RANGE, &everything).await });
+    let before = server.revision();
+    let mut writes = 0;
+    while !reading.is_finished() {
+        client.put("new", "1").await.unwrap();
+        if writes == 1 {
+            // What is being read is kept until it was.
+            server.compact(server.revision()).await.unwrap();
+        }
+        writes += 1;
+    }
+    assert!(writes > 5, "{writes} writes while much was read");
+    let answer = reading.await.unwrap().unwrap();
+    let new = usize::from(answer.header.unwrap().revision > before);
+    assert_eq!(answer.kvs.len(), 20_000 + new);
+    assert_eq!(answer.count, 20_000 + i64::try_from(new).unwrap());
+}
+
+#[tokio::test]
+async fn who_asks_for_much_and_reads_nothing_waits_and_others_do_not() {
+    let server = Server::start_ephemeral().await.unwrap();
+    let client = connect(&server).await;
+    let large = vec![b'v'; 1 << 20];
+    for number in 0..8_u8 {
+        client.put([number], large.clone()).await.unwrap();
+    }
+    // It has no room for any answer.
+    let (send, connection) = h2::client::Builder::new()
+        .initial_window_size(0)
+        .handshake::<_, bytes::Bytes>(server.connect())
+        .await
+        .unwrap();
+    let driver = spawn(connection);
+    let message = |request: &RangeRequest| crate::peer::framed(&request.encode_to_vec());
+    let everything =
+        RangeRequest { key: vec![0].into(), range_end: vec![0].into(), ..Default::default() };
+    let mut made = 0;
+    let mut kept = Vec::new();
+    loop {
+        let request = http::Request::post("http://etcd/etcdserverpb.KV/Range")
+            .header("content-type", "application/grpc")
+            .body(())
+            .unwrap();
+        let mut ready = send.clone().ready().await.unwrap();
+        let (answer, mut body) = ready.send_request(request, false).unwrap();
+        body.send_data(message(&everything), true).unwrap();
+        // The headers of an answer come when it is made. If it is not, calls of somebody else are many times in between.
+        tokio::select! {
+            answer = answer => kept.push(answer.unwrap()),
+            () = async { for _ in 0..500 { client.get("a").await.unwrap(); } } => break,
+        }
+        made += 1;
+    }
+    // Eight MiB each.
+    assert_eq!(made, 8, "answers that are held");
+    // Gone with the connection.
+    driver.abort();
+    client.get([0_u8]).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_learner_is_added_once_and_waited_for_in_vain() {
     let server = Server::start_ephemeral().await.unwrap();
     let etcd = Etcd::builder(Version::V3_7).start().await;
