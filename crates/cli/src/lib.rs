@@ -1,7 +1,7 @@
 //! The command line `etcdkit`: a drop-in etcdctl and etcdutl, an embedded server, and what operators lack.
 //!
-//! [`run`] is the whole program. By the name that it is called by it picks a tool, a tree of commands ([`command`]); finds
-//! in it what the command line means; and calls that. What `etcdctl` does is in [`ctl`]; [`notation`] reads and writes
+//! [`run`] is the whole program. By the name that it is called by it picks a tool, a tree of commands (`command`); finds
+//! in it what the command line means; and calls that. What `etcdctl` does is in `ctl`; `notation` reads and writes
 //! values as the official tools do. Everything that a command reads or writes goes through its [`Console`], so that tests
 //! can run commands in their own process.
 

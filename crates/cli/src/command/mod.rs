@@ -6,7 +6,7 @@
 //! ends flags, and every refusal has the official tools' words.
 //!
 //! Nothing here knows what a command does, nor touches a file or a socket: [`run`](crate::run) finds the command
-//! ([`parse`]), and calls it with what was read, a [`Call`].
+//! ([`parse()`]), and calls it with what was read, a [`Call`].
 
 mod call;
 mod flag;

@@ -1,7 +1,7 @@
 //! `etcdctl`: the commands that talk to a cluster.
 //!
 //! One file for each command or family of commands: its table, which the parser and the help read, and what it does.
-//! [`global`] has the flags of all commands, [`session`] makes a client of them, and [`print`] writes answers in the
+//! [`global`] has the flags of all commands, [`session`] makes a client of them, and [`mod@print`] writes answers in the
 //! formats that there are. Answers are printed as they come off the wire, so requests go through
 //! [`Client::raw`](etcdkit::Client::raw) with etcd's own messages.
 
