@@ -60,29 +60,25 @@ pub(super) fn with_hint(failure: Failure, error: &Error) -> Failure {
 /// What to do about an error: which endpoint fails in what way.
 fn hint(error: &Error) -> Option<String> {
     let last = error.attempts().last()?;
-    let endpoint = last.endpoint();
-    Some(match last.cause() {
-        Cause::Connect(why) => {
-            format!("{endpoint}: {why}. Is etcd running there? --endpoints names others")
-        }
-        Cause::Resolve(why) => format!("{endpoint}: its name is not known here: {why}"),
-        Cause::ConnectTimeout => {
-            format!("{endpoint}: no connection in time. A firewall, or a wrong address?")
-        }
-        Cause::Tls(why) => format!(
-            "{endpoint}: {why}. --cacert names the authority of the server's certificate, --cert and --key your own"
+    let (why, remedy) = match last.cause() {
+        Cause::Connect(why) => (why.as_str(), "Is etcd running there? --endpoints names others"),
+        Cause::Resolve(why) => (why.as_str(), "Is the name right? --endpoints names others"),
+        Cause::ConnectTimeout => ("no connection in time", "A firewall, or a wrong address?"),
+        Cause::Tls(why) => (
+            why.as_str(),
+            "--cacert names the authority of the server's certificate, --cert and --key your own",
         ),
-        Cause::Protocol(why) => {
-            format!("{endpoint}: {why}. Is it an etcd client port, and does it want https?")
-        }
-        Cause::Frozen => {
-            format!("{endpoint}: takes requests and answers none: it is frozen or overloaded")
-        }
-        Cause::Deadline => format!("{endpoint}: no answer in time. --command-timeout allows more"),
-        Cause::OtherCluster(why) => format!("{endpoint}: {why}"),
+        Cause::Protocol(why) => (why.as_str(), "Is it etcd's port for clients, and is it https?"),
+        Cause::Frozen => ("it takes requests and answers none", "It is frozen or overloaded"),
+        Cause::Deadline => ("no answer in time", "--command-timeout allows more"),
+        Cause::OtherCluster(why) => (why.as_str(), "--endpoints has members of several clusters"),
         Cause::Status(..) => return status_hint(error),
-        _ => Attempt::to_string(last),
-    })
+        _ => return Some(Attempt::to_string(last)),
+    };
+    // Some causes name the address themselves.
+    let endpoint = last.endpoint();
+    let place = if why.contains(endpoint) { String::new() } else { format!("{endpoint}: ") };
+    Some(format!("{place}{why}. {remedy}"))
 }
 
 fn status_hint(error: &Error) -> Option<String> {
@@ -98,4 +94,22 @@ fn status_hint(error: &Error) -> Option<String> {
         _ => return None,
     };
     Some(hint.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_member_said_has_no_code() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // Nobody listens on port 1.
+        let connecting = etcdkit::Client::connect(["127.0.0.1:1"]);
+        let error = runtime.block_on(connecting).unwrap_err();
+        let failure = failure(&error);
+        assert_eq!(failure.message.as_deref(), Some("context deadline exceeded"));
+        let hint = failure.hint.unwrap();
+        assert_eq!(hint.matches("127.0.0.1:1").count(), 1, "{hint}");
+        assert!(hint.ends_with("Is etcd running there? --endpoints names others"), "{hint}");
+    }
 }
