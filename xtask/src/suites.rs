@@ -6,9 +6,10 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use crate::etcd;
 use crate::run::{Scratch, cargo, make_folder, output, root, run as run_command};
@@ -64,7 +65,7 @@ const SUITES: &[Suite] = &[
 
 /// Runs all, or those whose names are given: `go`, `etcd-client`, `etcd-rs`.
 pub(crate) fn run(names: &[&str]) -> Result<(), String> {
-    run_command(&mut cargo(["build", "--package", "etcdkit-server", "--example", "etcd"]))?;
+    run_command(&mut cargo(["build", "--package", "etcdkit-cli"]))?;
     let scratch = Scratch::new(&env::temp_dir(), "etcdkit-suites")?;
     let wanted = |name: &str| names.is_empty() || names.contains(&name);
     if wanted("go") {
@@ -85,19 +86,30 @@ struct Server {
 impl Server {
     fn start() -> Result<Self, String> {
         let mut process = Command::new(program())
-            .args(["--listen-client-urls=http://127.0.0.1:0", "--bcrypt-cost=4"])
-            .args(["--watch-progress-notify-interval=200ms", "--auth-token-ttl=2"])
+            .args(["serve", "--in-memory", "--bcrypt-cost=4", "--auth-token-ttl=2"])
+            .args(["--listen-client-urls=http://127.0.0.1:0"])
+            .args(["--advertise-client-urls=http://127.0.0.1:0"])
+            .args(["--watch-progress-notify-interval=200ms"])
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|error| format!("cannot run the example `etcd`: {error}"))?;
-        let log = process.stderr.take().ok_or("the server has no log")?;
-        let mut first = String::new();
-        let read = BufReader::new(log).read_line(&mut first);
-        let endpoint = first.trim().rsplit_once("http://").map(|(_, endpoint)| endpoint.to_owned());
-        match (read, endpoint) {
-            (Ok(_), Some(endpoint)) => Ok(Self { process, endpoint }),
-            _ => Err(format!("the server says {first:?}, and not where it listens")),
-        }
+            .map_err(|error| format!("cannot run `etcdkit serve`: {error}"))?;
+        let mut log = BufReader::new(process.stderr.take().ok_or("the server has no log")?);
+        let mut line = String::new();
+        let endpoint = loop {
+            line.clear();
+            match log.read_line(&mut line) {
+                Ok(1..) => {}
+                _ => return Err("the server does not say where it listens".to_owned()),
+            }
+            let after =
+                line.split_once(r#""address":""#).and_then(|(_, rest)| rest.split_once('"'));
+            if let Some((address, _)) = after {
+                break address.to_owned();
+            }
+        };
+        // Until it ends: who writes to a pipe that nobody reads waits some day.
+        thread::spawn(move || io::copy(&mut log, &mut io::sink()));
+        Ok(Self { process, endpoint })
     }
 }
 
@@ -197,7 +209,7 @@ fn package(suite: &Suite, folder: &Path) -> Result<(), String> {
 
 /// The embedded server behind etcd's flags, which takes a moment to build.
 fn program() -> PathBuf {
-    target().join("debug/examples/etcd")
+    target().join("debug/etcdkit")
 }
 
 fn target() -> PathBuf {

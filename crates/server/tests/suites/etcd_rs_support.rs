@@ -15,15 +15,24 @@ impl Context {
     pub fn new(_with_tls: bool) -> Self {
         let program = std::env::var_os("ETCDKIT_EMBEDDED").expect("cargo xtask suites sets it");
         let mut server = Command::new(program)
-            .arg("--listen-client-urls=http://127.0.0.1:0")
+            .args(["serve", "--in-memory", "--listen-client-urls=http://127.0.0.1:0"])
+            .arg("--advertise-client-urls=http://127.0.0.1:0")
             .stderr(Stdio::piped())
             .spawn()
             .expect("it can be run");
+        let mut log = BufReader::new(server.stderr.take().expect("it was asked for"));
         let mut line = String::new();
-        let log = server.stderr.take().expect("it was asked for");
-        BufReader::new(log).read_line(&mut line).expect("it says where it listens");
-        let at = line.find("http://").expect("it says where it listens");
-        Self { server, url: line[at..].trim().to_owned() }
+        let url = loop {
+            line.clear();
+            let read = log.read_line(&mut line).expect("it says where it listens");
+            assert!(read > 0, "it ends without a word of where it listens");
+            let after = line.split_once(r#""address":""#).and_then(|(_, rest)| rest.split_once('"'));
+            if let Some((address, _)) = after {
+                break format!("http://{address}");
+            }
+        };
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { server, url }
     }
 
     pub async fn connect_to_cluster(&self) -> Client {
