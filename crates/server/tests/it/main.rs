@@ -2,14 +2,15 @@
 //!
 //! `peer.rs` is a bare gRPC client: it shows what is on the wire, without a word of the client's own. `differential/` sends
 //! the same requests to both, `acceptance/` has old versions of etcdctl talk to both. `durable/` is about what outlives the
-//! process, `listening.rs` about addresses, `reflection.rs` about what the server tells of itself, `testing.rs` about what it
-//! offers to tests of others.
+//! process, `listening.rs` about addresses, `load.rs` about very many clients, `reflection.rs` about what the server tells of
+//! itself, `testing.rs` about what it offers to tests of others.
 
 mod acceptance;
 mod differential;
 mod durable;
 mod http;
 mod listening;
+mod load;
 mod peer;
 mod reflection;
 mod testing;

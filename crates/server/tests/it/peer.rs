@@ -29,13 +29,21 @@ impl Drop for Peer {
 }
 
 impl Peer {
-    #[expect(clippy::disallowed_methods, reason = "aborted on drop")]
     pub(crate) async fn over<T>(io: T) -> Self
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        Self::with_window(io, 64 << 20).await
+    }
+
+    /// With room for so many bytes that are not read.
+    #[expect(clippy::disallowed_methods, reason = "aborted on drop")]
+    pub(crate) async fn with_window<T>(io: T, window: u32) -> Self
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let mut builder = h2::client::Builder::new();
-        builder.initial_window_size(64 << 20).initial_connection_window_size(64 << 20);
+        builder.initial_window_size(window).initial_connection_window_size(window);
         let (send, connection) = builder.handshake(io).await.unwrap();
         let driver = tokio::spawn(async move { drop(connection.await) });
         Self { send, token: None, needs_leader: false, driver }
