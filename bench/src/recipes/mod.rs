@@ -159,6 +159,6 @@ pub struct Outcome {
     pub violations: Vec<String>,
     /// The items taken from a queue.
     pub items: Vec<String>,
-    /// How long it took.
+    /// How long it took; of reads from a cache, how much of a core.
     pub seconds: f64,
 }
