@@ -59,6 +59,8 @@ fn messages_are_those_on_the_wire() {
         election: CAMPAIGN PROCLAIM LEADER OBSERVE RESIGN;
     } + all! { check
         health: CHECK WATCH;
+        reflection: INFO;
+        reflection_v1alpha: INFO;
     };
     assert_eq!(checked, method::ALL.len());
 }
