@@ -76,6 +76,7 @@ fn make_mirror(call: &mut Call<'_>) -> Result<()> {
         skip_verification: false,
         user,
         token: String::new(),
+        server_name: None,
     };
     let from = flags.bytes("prefix");
     let to = match (flags.bool("no-dest-prefix"), flags.bytes("dest-prefix")) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcdkit::config::{Limits, Tls};
+use etcdkit::config::{Limits, SrvLookup, Tls};
 use etcdkit::proto::method::Method;
 use etcdkit::proto::{HasHeader, WireMessage};
 use etcdkit::{CallOptions, Client};
@@ -30,15 +30,28 @@ impl Session {
     pub(crate) fn open(call: &mut Call<'_>) -> Result<Self> {
         global::apply_environment(call)?;
         let display = Display::new(&call.flags)?;
-        if !call.flags.text("discovery-srv").is_empty() {
-            return Err(Failure::bad_arguments(
-                "--discovery-srv is not supported: name the endpoints by --endpoints",
-            ));
-        }
-        let endpoints = call.flags.list("endpoints");
         let timeout = call.flags.duration("command-timeout");
-        let access = Access::of_flags(call)?;
+        let mut access = Access::of_flags(call)?;
         let runtime = runtime()?;
+        let domain = call.flags.text("discovery-srv");
+        let endpoints = if domain.is_empty() {
+            call.flags.list("endpoints")
+        } else {
+            let found = runtime.block_on(discover(&domain, &call.flags.text("discovery-srv-name")));
+            let mut endpoints = found?;
+            if !call.flags.bool("insecure-discovery") {
+                // What DNS says is believed only as far as a certificate for the domain bears it out.
+                let (secure, ignored) =
+                    endpoints.into_iter().partition(|endpoint| endpoint.starts_with("https://"));
+                endpoints = secure;
+                for endpoint in ignored {
+                    call.console
+                        .error_line(format!("ignoring discovered insecure endpoint {endpoint}"));
+                }
+                access.server_name = Some(domain);
+            }
+            endpoints
+        };
         let client = connect(&runtime, &call.flags, &endpoints, &access)?;
         let has_user = access.user.is_some();
         Ok(Self { client, display, endpoints, timeout, has_user, runtime })
@@ -122,6 +135,19 @@ pub(super) struct Access {
     pub(super) skip_verification: bool,
     pub(super) user: Option<(String, String)>,
     pub(super) token: String,
+    /// What the certificate of a server has to be made out to, if not to the name it was called by.
+    pub(super) server_name: Option<String>,
+}
+
+/// The endpoints that a domain's SRV records name.
+async fn discover(domain: &str, service: &str) -> Result<Vec<String>> {
+    let mut lookup = SrvLookup::new(domain);
+    if !service.is_empty() {
+        lookup = lookup.service_name(service);
+    }
+    let endpoints = lookup.endpoints().await;
+    let endpoints = endpoints.map_err(|error| Failure::error(error.message()))?;
+    Ok(endpoints.iter().map(ToString::to_string).collect())
 }
 
 impl Access {
@@ -147,6 +173,7 @@ impl Access {
             skip_verification: flags.bool("insecure-skip-tls-verify"),
             user,
             token: flags.text("auth-jwt-token"),
+            server_name: None,
         })
     }
 
@@ -159,7 +186,7 @@ impl Access {
             )));
         }
         let has_files = !self.cert.is_empty() || !self.cacert.is_empty();
-        if !has_files && self.insecure_transport {
+        if !has_files && self.insecure_transport && self.server_name.is_none() {
             return Ok(None);
         }
         let mut tls = Tls::new();
@@ -171,6 +198,9 @@ impl Access {
             readable(&self.cert)?;
             readable(&self.key)?;
             tls = tls.client_certificate_files(&self.cert, &self.key);
+        }
+        if let Some(name) = &self.server_name {
+            tls = tls.server_name(name);
         }
         if self.skip_verification {
             tls = tls.danger_skip_verification();

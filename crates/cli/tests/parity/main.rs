@@ -72,13 +72,6 @@ macro_rules! tables {
     };
 }
 
-/// The list of all commands names one more than there is yet.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "until there is a command `completion`"]
-async fn root() {
-    compare("root", include_str!("lines/root.txt")).await;
-}
-
 tables! {
-    parser key_value txn lease cluster auth watch concurrency connection
+    root parser key_value txn lease cluster auth watch concurrency connection
 }
