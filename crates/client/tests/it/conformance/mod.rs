@@ -19,6 +19,7 @@ mod learners;
 mod listeners;
 mod messages;
 mod metadata;
+mod paused;
 mod retry;
 mod settings;
 mod stalls;
