@@ -1,0 +1,103 @@
+//! A member in this process that counts pings, for tests in which tokio's clock is paused: seconds pass as soon as nobody
+//! has anything to do.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use etcdkit::Client;
+use etcdkit::config::ClientBuilder;
+use etcdkit::transport::{DuplexListener, duplex};
+use etcdkit_testkit::peer::frame::flag;
+use etcdkit_testkit::peer::{Answer, Connection, FrameKind};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::support::{RANGE_STREAM, healthy};
+
+/// What the member saw.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    connections: AtomicUsize,
+    pings: AtomicUsize,
+}
+
+impl Seen {
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn pings(&self) -> usize {
+        self.pings.load(Ordering::SeqCst)
+    }
+}
+
+/// How the member behaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    /// HTTP/2's SETTINGS.
+    pub(super) settings: &'static [(u16, u32)],
+    pub(super) answers_pings: bool,
+    /// The RPCs that it never answers. A streamed read gets one piece and then rests.
+    pub(super) unanswered: &'static [&'static str],
+}
+
+impl Member {
+    /// The member, which runs as long as the set is held, and its client.
+    pub(super) fn start(
+        self,
+        configure: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> (Client, Arc<Seen>, JoinSet<()>) {
+        let (connector, listener) = duplex();
+        let seen = Arc::default();
+        let mut server = JoinSet::new();
+        server.spawn(self.accept(listener, Arc::clone(&seen)));
+        let builder = Client::builder().endpoints(["inprocess:etcd"]).connector(connector);
+        (configure(builder).build().unwrap(), seen, server)
+    }
+
+    async fn accept(self, mut listener: DuplexListener, seen: Arc<Seen>) {
+        let mut connections = JoinSet::new();
+        while let Some(stream) = listener.accept().await {
+            seen.connections.fetch_add(1, Ordering::SeqCst);
+            connections.spawn(self.serve(Connection::new(stream), Arc::clone(&seen)));
+        }
+    }
+
+    async fn serve(self, mut conn: Connection, seen: Arc<Seen>) -> io::Result<()> {
+        conn.handshake(self.settings).await?;
+        if !self.answers_pings {
+            conn.ignore_pings();
+        }
+        let mut logged = 0;
+        loop {
+            // Whatever ends the wait: a call, or a while without any.
+            let call = timeout(Duration::from_secs(1), conn.next_request()).await;
+            let pings = conn.log()[logged..]
+                .iter()
+                .filter(|frame| frame.kind == FrameKind::Ping && !frame.has(flag::ACK))
+                .count();
+            logged = conn.log().len();
+            seen.pings.fetch_add(pings, Ordering::SeqCst);
+            let Ok(call) = call else { continue };
+            let call = call?;
+            if self.unanswered.contains(&&*call.path) {
+                continue;
+            }
+            match healthy(&call.path) {
+                Some(Answer::Message(message)) => conn.respond(call.stream_id, &message).await?,
+                _ => {
+                    assert_eq!(call.path, RANGE_STREAM);
+                    conn.start_response(call.stream_id).await?;
+                    conn.send_message(call.stream_id, &super::streams::piece("a")).await?;
+                }
+            }
+        }
+    }
+}
+
+/// Lets time pass.
+pub(super) async fn pass(duration: Duration) {
+    let _ = timeout(duration, std::future::pending::<()>()).await;
+}
