@@ -24,7 +24,6 @@ pub(crate) enum Kind {
     Bool,
     Int,
     Uint,
-    #[allow(dead_code, reason = "for flags of etcdutl")]
     Uint64,
     Duration,
     Text,
@@ -88,7 +87,6 @@ impl Flag {
     }
 
     /// The same as another kind of number.
-    #[allow(dead_code, reason = "for flags of etcdutl")]
     pub(crate) const fn kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
