@@ -26,11 +26,11 @@ async fn soak_a_million_keys() {
         let etcd = Etcd::builder(version).start().await;
         put_many(&etcd, 1_000_000, 0);
         put_many(&etcd, 100_000, 1);
-        etcd.etcdctl(["--command-timeout=120s", "del", "key-5", "key-7"]).await;
+        etcd.etcdctl(["del", "key-5", "key-7"]).await;
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("snapshot.db");
         let path_text = path.display().to_string();
-        etcd.etcdctl(["--command-timeout=120s", "snapshot", "save", &path_text]).await;
+        etcd.etcdctl(["snapshot", "save", &path_text]).await;
         let hash = scenario::hash_kv(&etcd, None).await;
         drop(etcd);
         let mut backend = Backend::open_path(&path).expect("a database");
