@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use etcdkit_proto::method::Patience;
+
 use crate::config::check;
 use crate::error::Result;
 
@@ -21,6 +23,10 @@ use crate::error::Result;
 /// shorter one turns every slow write into [`maybe_applied`](crate::Error::maybe_applied). A cluster with a longer
 /// election timeout wants longer deadlines.
 ///
+/// What differs from these defaults is sent to the server as `grpc-timeout`, as is a call's own
+/// [`timeout`](crate::CallOptions::timeout). A default is not: the member's own limit ends the work before it, and the end
+/// of a call cancels it there in any case, whereas a timer for each request costs etcd 7 % of the work of a read.
+///
 /// Frozen members and lost connections are found long before these deadlines, see
 /// [`Liveness`](crate::config::Liveness).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,18 +41,20 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            read: Duration::from_secs(10),
-            write: Duration::from_secs(10),
-            admin: Duration::from_secs(10),
-            long: Duration::from_secs(600),
-            stream_idle: Duration::from_secs(30),
-        }
+        Self::DEFAULT
     }
 }
 
 impl Timeouts {
+    pub(crate) const DEFAULT: Self = Self {
+        connect: Duration::from_secs(5),
+        read: Duration::from_secs(10),
+        write: Duration::from_secs(10),
+        admin: Duration::from_secs(10),
+        long: Duration::from_secs(600),
+        stream_idle: Duration::from_secs(30),
+    };
+
     /// The defaults.
     #[must_use]
     pub fn new() -> Self {
@@ -105,6 +113,17 @@ impl Timeouts {
     #[must_use]
     pub(crate) fn all(self, timeout: Duration) -> Self {
         self.read(timeout).write(timeout).admin(timeout).long(timeout)
+    }
+
+    /// The deadline of calls of one class; a stream has none.
+    pub(crate) fn of(&self, patience: Patience) -> Option<Duration> {
+        match patience {
+            Patience::Read => Some(self.read),
+            Patience::Write => Some(self.write),
+            Patience::Admin => Some(self.admin),
+            Patience::Long => Some(self.long),
+            Patience::Stream => None,
+        }
     }
 
     pub(super) fn validate(&self) -> Result<()> {

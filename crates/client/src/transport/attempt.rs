@@ -201,7 +201,10 @@ impl<T: Transport> Channel<T> {
     ) -> Result<A::Output, Failure> {
         let head = Head {
             path: call.method.path,
-            timeout: call.deadline.map(|deadline| deadline.saturating_duration_since(now)),
+            timeout: call
+                .deadline
+                .filter(|_| call.announces_deadline)
+                .map(|deadline| deadline.saturating_duration_since(now)),
             token: token.map(|token| &token.value),
             require_leader: call.require_leader,
             metadata: &call.metadata,

@@ -34,6 +34,8 @@ pub(crate) struct Call<'a, T: Transport> {
     /// When it began.
     pub(super) started: Instant,
     pub(super) deadline: Option<Instant>,
+    /// Whether the server is told of it: the caller chose it.
+    pub(super) announces_deadline: bool,
     pub(super) retry: bool,
     pub(super) require_leader: bool,
     pub(super) metadata: Metadata,

@@ -19,7 +19,7 @@ use super::retry::Budget;
 use super::token::Tokens;
 use super::traits::Transport;
 use crate::clock;
-use crate::config::{Balance, Config, Endpoint, Endpoints, RetryPolicy};
+use crate::config::{Balance, Config, Endpoint, Endpoints, RetryPolicy, Timeouts};
 use crate::error::{Attempt, Error, Result};
 use crate::lease::Keepers;
 use crate::request::{Request, StreamRequest};
@@ -281,13 +281,7 @@ impl<T: Transport> Channel<T> {
         options: &CallOptions,
     ) -> Call<'a, T> {
         let config = self.config();
-        let default = match method.patience {
-            Patience::Read => Some(config.timeouts.read),
-            Patience::Write => Some(config.timeouts.write),
-            Patience::Admin => Some(config.timeouts.admin),
-            Patience::Long => Some(config.timeouts.long),
-            Patience::Stream => None,
-        };
+        let default = config.timeouts.of(method.patience);
         let started = clock::now();
         Call {
             pool,
@@ -295,6 +289,8 @@ impl<T: Transport> Channel<T> {
             serializable,
             started,
             deadline: call::deadline(options.timeout, default, started),
+            announces_deadline: options.timeout.is_some()
+                || default != Timeouts::DEFAULT.of(method.patience),
             retry: options.retry.unwrap_or(config.retry.is_on),
             require_leader: options.require_leader || config.require_leader,
             metadata: config.metadata.joined(&options.metadata),

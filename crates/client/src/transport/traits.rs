@@ -34,7 +34,7 @@ pub trait Transport: Send + Sync + 'static {
 pub struct Head<'a> {
     /// The RPC, such as `/etcdserverpb.KV/Range`.
     pub path: &'static str,
-    /// How long the server may take, sent as `grpc-timeout`.
+    /// How long the server may take, sent as `grpc-timeout`: what the caller chose, not a default.
     pub timeout: Option<Duration>,
     /// The auth token.
     pub token: Option<&'a HeaderValue>,

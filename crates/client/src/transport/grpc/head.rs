@@ -18,9 +18,6 @@ const SPOKEN: HeaderValue = HeaderValue::from_static("3.7");
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("etcdkit/", env!("CARGO_PKG_VERSION")));
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
-/// The default deadline of most calls in milliseconds, which costs nothing to send.
-const USUAL_TIMEOUT: u128 = 10_000;
-const USUAL_TIMEOUT_VALUE: HeaderValue = HeaderValue::from_static("10000m");
 const TRUE: HeaderValue = HeaderValue::from_static("true");
 
 /// What every request of a connection shares.
@@ -39,7 +36,6 @@ impl Template {
         headers.insert(CONTENT_TYPE, GRPC);
         headers.insert(USER_AGENT, AGENT);
         headers.insert(API_VERSION, SPOKEN);
-        headers.insert(TIMEOUT, USUAL_TIMEOUT_VALUE);
         Self { scheme, authority, headers }
     }
 
@@ -51,10 +47,8 @@ impl Template {
         uri.path_and_query = Some(PathAndQuery::from_static(head.path));
 
         let mut headers = self.headers.clone();
-        match head.timeout.map(milliseconds) {
-            Some(USUAL_TIMEOUT) => {}
-            Some(timeout) => drop(headers.insert(TIMEOUT, timeout_value(timeout))),
-            None => drop(headers.remove(TIMEOUT)),
+        if let Some(timeout) = head.timeout {
+            headers.insert(TIMEOUT, timeout_value(timeout));
         }
         // Names that this crate uses itself can't be among them.
         for (name, value) in head.metadata.iter() {
@@ -77,14 +71,11 @@ impl Template {
     }
 }
 
-/// Whole milliseconds, rounded up: a call that has just begun has its full time.
-fn milliseconds(timeout: Duration) -> u128 {
-    timeout.as_nanos().div_ceil(1_000_000).max(1)
-}
-
-/// `grpc-timeout`: at most eight digits and a unit. Milliseconds as long as they fit, then seconds.
-fn timeout_value(milliseconds: u128) -> HeaderValue {
+/// `grpc-timeout`: at most eight digits and a unit. Milliseconds as long as they fit, then seconds. Rounded up: a call that
+/// has just begun has its full time.
+fn timeout_value(timeout: Duration) -> HeaderValue {
     const EIGHT_DIGITS: u128 = 99_999_999;
+    let milliseconds = timeout.as_nanos().div_ceil(1_000_000).max(1);
     let text = if milliseconds <= EIGHT_DIGITS {
         format!("{milliseconds}m")
     } else {
@@ -109,13 +100,8 @@ mod tests {
             (Duration::from_secs(100_000), "100000S"),
             (Duration::MAX, "99999999S"),
         ] {
-            assert_eq!(timeout_value(milliseconds(timeout)), value);
+            assert_eq!(timeout_value(timeout), value);
         }
-    }
-
-    #[test]
-    fn the_usual_timeout_is_spelt_as_any_other() {
-        assert_eq!(timeout_value(USUAL_TIMEOUT), USUAL_TIMEOUT_VALUE);
     }
 
     #[test]

@@ -49,7 +49,8 @@ fn settings_that_make_no_sense() {
 async fn metadata_with_client_api_version_and_require_leader() {
     let etcd = EtcdLike::start().await;
     serve_reads(&etcd);
-    let settings = || Client::builder().endpoints([etcd.endpoint()]);
+    let timeouts = Timeouts::new().read(Duration::from_secs(20));
+    let settings = || Client::builder().endpoints([etcd.endpoint()]).timeouts(timeouts.clone());
     let plain = settings().connect().await.unwrap();
     let demanding = settings().require_leader().metadata(metadata("x-a", "1"));
     let demanding = demanding.connect().await.unwrap();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use etcdkit::config::Timeouts;
 use etcdkit::service::{CallOptions, Service, Streaming};
 use etcdkit::{Client, Metadata, Result, StreamRequest};
 use etcdkit_testkit::peer::{Answer, EtcdLike, Request};
@@ -81,12 +82,24 @@ async fn the_time_that_is_left_is_sent_along() {
     let never = client.with_options(CallOptions::new().no_timeout());
     soon("no deadline", never.get("k")).await.unwrap();
     let gets = etcd.requests(RANGE);
-    let (usual, first, second) =
-        (milliseconds(&gets[0]), milliseconds(&gets[1]), milliseconds(&gets[2]));
-    assert!((5_000..=10_000).contains(&usual), "{usual}");
+    assert_eq!(only(&gets[0], "grpc-timeout"), None);
+    let (first, second) = (milliseconds(&gets[1]), milliseconds(&gets[2]));
     assert!((1_000..=4_321).contains(&first), "{first}");
     assert!(second < first, "{second} after {first}");
     assert_eq!(only(&gets[3], "grpc-timeout"), None);
+}
+
+/// A deadline that was chosen for all calls of the client, and one that was not, on the same client.
+#[tokio::test]
+async fn the_deadline_of_a_class_is_sent_along_unless_it_is_the_default() {
+    let etcd = support::etcd().await;
+    let timeouts = Timeouts::new().write(Duration::from_secs(30));
+    let client = support::builder([etcd.endpoint()]).timeouts(timeouts).build().unwrap();
+    soon("the put", client.put("k", "v")).await.unwrap();
+    soon("the get", client.get("k")).await.unwrap();
+    let put = milliseconds(&etcd.requests(PUT)[0]);
+    assert!((25_000..=30_000).contains(&put), "{put}");
+    assert_eq!(only(&etcd.requests(RANGE)[0], "grpc-timeout"), None);
 }
 
 #[tokio::test]
@@ -167,7 +180,7 @@ async fn user_layers_cannot_switch_ours_off() {
         .unwrap()
         .layer(Forgetful)
         .layer(Forgetful)
-        .with_options(CallOptions::new().retry(false));
+        .with_options(CallOptions::new().retry(false).timeout(Duration::from_secs(9)));
     soon("the put", client.put("k", "v")).await.unwrap();
     let call = &etcd.requests(PUT)[0];
     check_own(call);
