@@ -41,7 +41,7 @@ pub async fn run(plan: &Plan) -> Result<Outcome, Error> {
     };
     let outcome = Arc::new(Shared::new(outcome));
     let ready = match plan.kind {
-        Kind::Cache => Some(client.cache(KeyRange::prefix(&*plan.name)).await?),
+        Kind::Cache => Some(filled(&client, &plan.name).await?),
         _ => None,
     };
     let (began, cpu) = (clock::now(), clock::process_cpu());
@@ -61,6 +61,16 @@ pub async fn run(plan: &Plan) -> Result<Outcome, Error> {
     };
     outcome.seconds = took.as_secs_f64();
     Ok(outcome)
+}
+
+async fn filled(client: &Client, prefix: &str) -> Result<Cache, Error> {
+    let cache = client.cache(KeyRange::prefix(prefix)).await?;
+    if cache.range(cache.key_range().clone())?.kvs.is_empty() {
+        return Err(
+            format!("no key begins with {prefix:?}: put some, there is nothing to read").into()
+        );
+    }
+    Ok(cache)
 }
 
 impl Worker {

@@ -175,12 +175,13 @@ async fn user_layers_cannot_switch_ours_off() {
     let client = support::builder([etcd.endpoint()])
         .metadata(always)
         .require_leader()
+        .timeouts(Timeouts::new().write(Duration::from_secs(9)))
         .token("a.b.c")
         .build()
         .unwrap()
         .layer(Forgetful)
         .layer(Forgetful)
-        .with_options(CallOptions::new().retry(false).timeout(Duration::from_secs(9)));
+        .with_options(CallOptions::new().retry(false));
     soon("the put", client.put("k", "v")).await.unwrap();
     let call = &etcd.requests(PUT)[0];
     check_own(call);
