@@ -208,7 +208,8 @@ impl<T: Transport> Channel<T> {
             _ => {}
         }
         let spent = progress.attempts.len() >= self.retry_policy().max_attempts as usize;
-        if spent && decision != Decision::Authenticate {
+        let first_renewals = decision == Decision::Authenticate && progress.renewals < RENEWALS;
+        if spent && !first_renewals {
             decision = Decision::Fail;
         }
         match decision {
@@ -402,7 +403,9 @@ fn error_of<T: Transport>(call: &Call<'_, T>, failure: &Failure) -> Error {
             };
             match cause {
                 Cause::Limit(why) => Error::new(kind, why.clone()),
-                _ if call.method.class == Class::Write => {
+                _ if matches!(failure, Failure::Unknown(_))
+                    && call.method.class == Class::Write =>
+                {
                     Error::new(kind, "the connection failed before an answer came")
                 }
                 _ => Error::new(kind, "every attempt failed"),

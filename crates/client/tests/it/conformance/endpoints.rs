@@ -11,7 +11,8 @@ use etcdkit::ErrorKind::Unavailable;
 use etcdkit::config::{Address, Balance, Candidate, Endpoint, Liveness, Pick};
 use etcdkit::service::CallOptions;
 use etcdkit::transport::{ConnectFuture, Connector, Io};
-use etcdkit::{Client, Get};
+use etcdkit::{Client, Get, GetResponse, Streaming};
+use etcdkit_testkit::peer::frame::code::NO_ERROR;
 use etcdkit_testkit::peer::{Answer, EtcdLike, Peer};
 use tokio::net::TcpStream;
 
@@ -179,6 +180,25 @@ async fn a_read_that_waits_is_not_asked_of_the_same_member_by_another_name() {
     assert_eq!((slow.calls(RANGE), same.calls(RANGE), well.calls(RANGE)), (1, 0, 1));
 }
 
+/// A stream on a member that freezes after the first piece.
+async fn rests_on(freezing: &Peer) -> (Client, Streaming<GetResponse>) {
+    let quick = Duration::from_millis(100);
+    let client = support::builder([freezing.endpoint()])
+        .liveness(Liveness::new().probe_after(quick).probe_timeout(quick))
+        .build()
+        .unwrap();
+    let pieces = soon("opening", client.get_stream(Get::all())).await.unwrap();
+    (client, pieces)
+}
+
+/// The first piece came; what follows does not, and that is noticed.
+async fn ends_soon(mut pieces: Streaming<GetResponse>) {
+    soon("the first piece", pieces.next()).await.unwrap().unwrap();
+    // A stream may be silent for 30 s; a member that does not answer a probe may not.
+    let end = within(Duration::from_secs(10), "the end", pieces.next()).await;
+    assert_eq!(end.unwrap().unwrap_err().kind(), Unavailable);
+}
+
 /// It was begun on a connection that calls do not use any more; nobody read from it when the member froze.
 #[tokio::test]
 async fn a_stream_on_a_member_that_was_left_does_not_wait_for_ever() {
@@ -191,16 +211,25 @@ async fn a_stream_on_a_member_that_was_left_does_not_wait_for_ever() {
     })
     .await;
     let other = support::etcd().await;
-    let quick = Duration::from_millis(100);
-    let client = support::builder([freezing.endpoint()])
-        .liveness(Liveness::new().probe_after(quick).probe_timeout(quick))
-        .build()
-        .unwrap();
-    let mut pieces = soon("opening", client.get_stream(Get::all())).await.unwrap();
+    let (client, pieces) = rests_on(&freezing).await;
     soon("the endpoints", client.set_endpoints([other.endpoint()])).await.unwrap();
     soon("a get elsewhere", client.get("k")).await.unwrap();
-    soon("the first piece", pieces.next()).await.unwrap().unwrap();
-    // A stream may be silent for 30 s; a member that does not answer a probe may not.
-    let end = within(Duration::from_secs(10), "the end", pieces.next()).await;
-    assert_eq!(end.unwrap().unwrap_err().kind(), Unavailable);
+    ends_soon(pieces).await;
+}
+
+/// The same where it was the server that was leaving, and froze before it had finished.
+#[tokio::test]
+async fn a_stream_on_a_member_that_was_leaving_does_not_wait_for_ever() {
+    let freezing = streams::streaming(|conn, call| {
+        Box::pin(async move {
+            conn.start_response(call.stream_id).await?;
+            conn.send_message(call.stream_id, &streams::piece("a")).await?;
+            conn.goaway(0x7fff_ffff, NO_ERROR, b"").await?;
+            pending().await
+        })
+    })
+    .await;
+    let (client, pieces) = rests_on(&freezing).await;
+    soon("a get on another connection", client.get("k")).await.unwrap();
+    ends_soon(pieces).await;
 }
