@@ -111,6 +111,33 @@ async fn tls_files_that_can_not_be_used() {
     }
 }
 
+/// A file that nobody writes to yet holds up the one who connects, and nothing else in its runtime.
+#[cfg(unix)]
+#[tokio::test]
+async fn connecting_reads_no_file_on_the_runtimes_own_thread() {
+    let ca = TestCa::new();
+    let slow = ca.file("slow.pem", "");
+    std::fs::remove_file(&slow).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&slow).status().unwrap().success());
+    let builder = tolerant().endpoints(["https://127.0.0.1:1"]).tls(Tls::new().ca_file(&slow));
+    let connecting = tokio::spawn(builder.connect());
+
+    let (turned, turns) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        // It opens as soon as somebody reads.
+        let pipe = std::fs::File::options().write(true).open(slow).unwrap();
+        let turned = turns.recv_timeout(Duration::from_secs(10));
+        drop(pipe);
+        turned
+    });
+    tokio::task::yield_now().await;
+    turned.send(()).unwrap();
+    let error = in_time("the end of the file", connecting).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    assert!(error.to_string().contains("slow.pem"), "{error}");
+    assert_eq!(writer.join().unwrap(), Ok(()), "the runtime stood still");
+}
+
 /// Each endpoint goes by its own scheme, whichever comes first, now and when they are set later.
 #[tokio::test]
 async fn tls_is_decided_per_endpoint() {

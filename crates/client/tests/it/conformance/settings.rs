@@ -388,6 +388,8 @@ async fn calls_that_wait_go_on_as_soon_as_the_limit_is_raised() {
     let mut peer = Peer::bind().await;
     peer.run(|mut conn| async move {
         conn.handshake(&[(MAX_CONCURRENT_STREAMS, LIMIT as u32)]).await?;
+        // Nothing else that it sends may wake the calls.
+        conn.hold_windows();
         let mut open = Vec::new();
         while open.len() < PUTS {
             if open.len() == LIMIT {
