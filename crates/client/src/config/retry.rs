@@ -63,7 +63,7 @@ impl RetryPolicy {
     }
 
     /// How often a call is attempted at most, the first attempt included. Default 10: with the default backoff that spans
-    /// 2.3 to 4.6 s, in which a cluster elects a new leader.
+    /// 2.3 to 4.6 s, in which a cluster elects a new leader. With 1, what holds for [`off`](Self::off) holds too.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;

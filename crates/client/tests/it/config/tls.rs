@@ -7,6 +7,7 @@ use etcdkit::{Client, ErrorKind};
 use etcdkit_testkit::certs::{ClientAuth, TestCa};
 use etcdkit_testkit::etcd::{Etcd, Tls as ServerTls, Version};
 use etcdkit_testkit::peer::{EtcdLike, Peer};
+use tokio::task::JoinSet;
 
 use super::{RANGE, serve_reads};
 use crate::kv::members::*;
@@ -120,7 +121,8 @@ async fn connecting_reads_no_file_on_the_runtimes_own_thread() {
     std::fs::remove_file(&slow).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(&slow).status().unwrap().success());
     let builder = tolerant().endpoints(["https://127.0.0.1:1"]).tls(Tls::new().ca_file(&slow));
-    let connecting = tokio::spawn(builder.connect());
+    let mut connecting = JoinSet::new();
+    connecting.spawn(builder.connect());
 
     let (turned, turns) = std::sync::mpsc::channel();
     let writer = std::thread::spawn(move || {
@@ -132,7 +134,8 @@ async fn connecting_reads_no_file_on_the_runtimes_own_thread() {
     });
     tokio::task::yield_now().await;
     turned.send(()).unwrap();
-    let error = in_time("the end of the file", connecting).await.unwrap().unwrap_err();
+    let connected = in_time("the end of the file", connecting.join_next()).await.unwrap();
+    let error = connected.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
     assert!(error.to_string().contains("slow.pem"), "{error}");
     assert_eq!(writer.join().unwrap(), Ok(()), "the runtime stood still");

@@ -361,14 +361,15 @@ async fn a_slow_write_is_not_given_up_because_its_server_is_going_away() {
             .probe_timeout(support::PATIENCE);
         let client = support::builder([peer.endpoint()]).liveness(liveness).build().unwrap();
         soon("the member", client.wait_ready()).await.unwrap();
-        let put = tokio::spawn({
+        let mut put = JoinSet::new();
+        put.spawn({
             let client = client.clone();
             async move { client.put("k", "v").await }
         });
         if another_call {
             soon("another call", client.get("k")).await.unwrap();
         }
-        soon("the put", put).await.unwrap().unwrap();
+        soon("the put", put.join_next()).await.unwrap().unwrap().unwrap();
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use etcdkit::ErrorKind::Unavailable;
-use etcdkit::config::{Address, Balance, Candidate, Endpoint, Liveness, Pick};
+use etcdkit::config::{Address, Balance, Candidate, Endpoint, Limits, Liveness, Pick};
 use etcdkit::service::CallOptions;
 use etcdkit::transport::{ConnectFuture, Connector, Io};
 use etcdkit::{Client, Get, GetResponse, Streaming};
@@ -178,6 +178,46 @@ async fn a_read_that_waits_is_not_asked_of_the_same_member_by_another_name() {
     soon("all members", support::all_ready(&client)).await;
     soon("the get", client.get("k")).await.unwrap();
     assert_eq!((slow.calls(RANGE), same.calls(RANGE), well.calls(RANGE)), (1, 0, 1));
+}
+
+#[tokio::test]
+async fn calls_are_spread_over_several_connections_to_one_endpoint() {
+    const CONNECTIONS: usize = 3;
+    let gets: Arc<[AtomicUsize; CONNECTIONS]> = Arc::default();
+    let counted = Arc::clone(&gets);
+    let mut connections = 0;
+    let mut peer = Peer::bind().await;
+    peer.run(move |mut conn| {
+        let (number, gets) = (connections, Arc::clone(&counted));
+        connections += 1;
+        async move {
+            conn.handshake(&[]).await?;
+            loop {
+                let call = conn.next_request().await?;
+                if call.path == RANGE {
+                    gets[number].fetch_add(1, Ordering::SeqCst);
+                }
+                if let Some(Answer::Message(answer)) = support::healthy(&call.path) {
+                    conn.respond(call.stream_id, &answer).await?;
+                }
+            }
+        }
+    });
+    let limits = Limits::new().connections_per_endpoint(CONNECTIONS);
+    let client = support::builder([peer.endpoint()]).limits(limits).build().unwrap();
+    let called = || gets.each_ref().map(|gets| gets.load(Ordering::SeqCst));
+    soon("a call on each", async {
+        while called().contains(&0) {
+            client.get("k").await.unwrap();
+        }
+    })
+    .await;
+    let before = called();
+    for _ in 0..10 * CONNECTIONS {
+        client.get("k").await.unwrap();
+    }
+    assert_eq!(called(), before.map(|calls| calls + 10));
+    assert_eq!(peer.connections(), CONNECTIONS as u64);
 }
 
 /// A stream on a member that freezes after the first piece.
