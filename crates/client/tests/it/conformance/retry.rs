@@ -168,9 +168,11 @@ async fn without_retries_there_is_one_attempt() {
 async fn without_retries_a_write_that_nobody_looked_at_is_sent_twice_at_most() {
     let etcd =
         support::etcd_that(|call| (call.path == PUT).then(|| Answer::Rst(REFUSED_STREAM))).await;
-    let off = support::quick_retry();
-    for (policy, retry) in [(off.clone(), Some(false)), (off.max_attempts(1), None)] {
-        let options = retry.map_or(CallOptions::new(), |retry| CallOptions::new().retry(retry));
+    let quick = support::quick_retry();
+    let options = CallOptions::new;
+    for (policy, options) in
+        [(quick.clone(), options().retry(false)), (quick.max_attempts(1), options())]
+    {
         let client = support::builder([etcd.endpoint()]).retry(policy).build().unwrap();
         let before = etcd.calls(PUT);
         let once = client.with_options(options);
