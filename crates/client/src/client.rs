@@ -9,6 +9,7 @@ use crate::config::{ClientBuilder, Config, Endpoint, Endpoints};
 use crate::error::{Error, Result};
 use crate::request::{Request, StreamRequest};
 use crate::service::{BoxService, CallOptions, Service, Streaming};
+use crate::task;
 use crate::transport::{Channel, EndpointState, EndpointStates, H2, Transport};
 
 /// A client of an etcd cluster. Cheap to clone; all clones share connections, token and retries.
@@ -60,7 +61,8 @@ impl Client {
 }
 
 impl ClientBuilder {
-    /// A client that connects when its first call wants to.
+    /// A client that connects when its first call wants to. Where TLS is used, its certificates are read here;
+    /// [`connect`](Self::connect) reads them without blocking the runtime.
     ///
     /// # Errors
     ///
@@ -95,8 +97,16 @@ impl ClientBuilder {
     /// The configuration makes no sense, or no endpoint could be connected to: it fails as soon as each has been tried,
     /// and names each one's failure. A program that is to wait for a cluster calls [`build`](Self::build) and then
     /// [`Client::wait_ready`].
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is left of it if the future is dropped.
     pub async fn connect(self) -> Result<Client> {
-        let client = self.build()?;
+        let client = match self.reads_certificates() {
+            // Files are not read on the runtime's own threads.
+            true => task::blocking(|| self.build()).await??,
+            false => self.build()?,
+        };
         client.service.connect().await?;
         Ok(client)
     }

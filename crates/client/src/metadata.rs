@@ -31,6 +31,9 @@ impl fmt::Debug for Metadata {
     }
 }
 
+/// The headers that one may hold: a header map panics when it is full, at 32 768.
+const MOST: usize = 1000;
+
 impl Metadata {
     /// No headers.
     #[must_use]
@@ -46,10 +49,16 @@ impl Metadata {
     /// # Errors
     ///
     /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) if the name or the value can't be sent, or if the name is
-    /// one that etcdkit, gRPC or HTTP/2 gives a meaning to; the message says which and what to use instead.
+    /// one that etcdkit, gRPC or HTTP/2 gives a meaning to; the message says which and what to use instead. Or if there
+    /// are 1000 headers already.
     pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self> {
         let header = name_of(name)?;
         let value = value_of(name, value.as_ref())?;
+        if self.len() >= MOST {
+            return Err(Error::invalid(format!(
+                "metadata `{name}`: there are {MOST} headers already"
+            )));
+        }
         Arc::make_mut(self.0.get_or_insert_default()).push((header, value));
         Ok(self)
     }
@@ -170,6 +179,13 @@ mod tests {
         assert_eq!(metadata, metadata.clone());
         assert_ne!(metadata, Metadata::new());
         assert!(Metadata::new().is_empty());
+    }
+
+    #[test]
+    fn there_are_only_so_many_headers() {
+        let full = (0..MOST).try_fold(Metadata::new(), |all, _| all.with("a", "1")).unwrap();
+        let error = full.with("a", "1").unwrap_err();
+        assert!(error.to_string().contains("1000 headers already"), "{error}");
     }
 
     #[test]

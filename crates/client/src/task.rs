@@ -7,6 +7,8 @@ use std::task::Poll;
 
 use tokio::task::JoinHandle;
 
+use crate::error::{Error, Result};
+
 /// A running task; dropping it ends the task.
 #[derive(Debug)]
 pub(crate) struct Task(Option<JoinHandle<()>>);
@@ -44,6 +46,16 @@ impl Drop for Task {
     fn drop(&mut self) {
         self.abort();
     }
+}
+
+/// What `work` comes to, which may wait for files: on a thread of its own, lest it holds up other tasks. It goes on if
+/// nobody waits for it any more.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::internal("a blocking task failed").with_source(error))
 }
 
 /// What `future` comes to; `None` if it panics.

@@ -241,6 +241,11 @@ impl ClientBuilder {
         self
     }
 
+    /// Whether making settings of it may read files.
+    pub(crate) fn reads_certificates(&self) -> bool {
+        self.tls.is_some() || self.endpoints.iter().any(|endpoint| endpoint.uses_tls(false))
+    }
+
     /// The settings, if nothing is wrong with them. Reads certificate files; connects to nothing.
     pub(crate) fn config(self) -> Result<Config> {
         if let Some(error) = self.bad_endpoint {

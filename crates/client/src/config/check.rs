@@ -21,6 +21,11 @@ pub(super) fn ordered(lesser: (&str, Duration), greater: (&str, Duration)) -> Re
     Ok(())
 }
 
+/// The clock can't add what is longer than its own range.
+pub(super) fn within_a_day(what: &str, duration: Duration) -> Result<()> {
+    ordered((what, duration), ("a day", Duration::from_secs(86_400)))
+}
+
 pub(super) fn in_range(what: &str, value: f64, range: std::ops::RangeInclusive<f64>) -> Result<()> {
     if !range.contains(&value) {
         return Err(Error::invalid(format!(

@@ -63,7 +63,7 @@ impl RetryPolicy {
     }
 
     /// How often a call is attempted at most, the first attempt included. Default 10: with the default backoff that spans
-    /// 2.3 to 4.6 s, in which a cluster elects a new leader.
+    /// 2.3 to 4.6 s, in which a cluster elects a new leader. With 1, what holds for [`off`](Self::off) holds too.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
@@ -104,6 +104,7 @@ impl RetryPolicy {
         }
         check::not_zero("the first backoff", self.first_backoff)?;
         check::ordered(("the first backoff", self.first_backoff), ("the last", self.max_backoff))?;
+        check::within_a_day("the last backoff", self.max_backoff)?;
         check::in_range("the retry budget's ratio", self.budget_ratio, 0.0..=10.0)?;
         check::in_range("the retry budget per second", self.budget_per_second, 0.0..=1e6)
     }
@@ -181,10 +182,7 @@ impl Reconnect {
     pub(super) fn validate(&self) -> Result<()> {
         check::not_zero("the first reconnect pause", self.first)?;
         check::ordered(("the first reconnect pause", self.first), ("the longest", self.max))?;
-        check::ordered(
-            ("the longest reconnect pause", self.max),
-            ("a day", Duration::from_secs(86_400)),
-        )?;
+        check::within_a_day("the longest reconnect pause", self.max)?;
         check::in_range("the reconnect factor", self.factor, 1.0..=10.0)?;
         check::in_range("the reconnect jitter", self.jitter, 0.0..=1.0)
     }

@@ -123,6 +123,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         (retry(RetryPolicy::new().max_attempts(0)), "RetryPolicy::off"),
         (retry(RetryPolicy::new().backoff(zero, SECOND)), "the first backoff is zero"),
         (retry(RetryPolicy::new().backoff(2 * SECOND, SECOND)), "is longer than the last"),
+        (retry(RetryPolicy::new().backoff(SECOND, Duration::MAX)), "a day"),
         (retry(RetryPolicy::new().budget(-1.0, 1.0)), "ratio is -1"),
         (retry(RetryPolicy::new().budget(0.1, f64::NAN)), "per second is NaN"),
         (builder().reconnect(Reconnect::new().first(zero)), "is zero"),

@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -86,29 +87,40 @@ impl<T: Transport> Channel<T> {
         if let Some(full) = self.is_full(&link) {
             return Outcome::Failed(full, link);
         }
-        let mut first = pin!(self.on_link(call, attempting, Arc::clone(&link), token, now));
-        let MethodInfo { class, patience, .. } = call.method;
-        if call.retry && class != Class::Write && patience == Patience::Read {
-            let hedge_at = hedge_at(&self.config().liveness, call.deadline, now);
-            if call.deadline.is_none_or(|deadline| hedge_at < deadline) {
-                match clock::until(Some(hedge_at), first.as_mut()).await {
-                    Some(ended) => return outcome(ended, link),
-                    None if !self.budget().take(clock::now()) => {}
-                    None => {
-                        let hedge = self.hedge(call, attempting, first, link, token, progress);
-                        // Boxed, as what happens to few calls is: every call's future would be larger by it.
-                        return Box::pin(hedge).await;
+        let unsent = AtomicBool::new(false);
+        {
+            let on_link = Arc::clone(&link);
+            let first = self.on_link(call, attempting, on_link, token, now, Some(&unsent));
+            let mut first = pin!(first);
+            let MethodInfo { class, patience, .. } = call.method;
+            if call.retry && class != Class::Write && patience == Patience::Read {
+                let hedge_at = hedge_at(&self.config().liveness, call.deadline, now);
+                if call.deadline.is_none_or(|deadline| hedge_at < deadline) {
+                    match clock::until(Some(hedge_at), first.as_mut()).await {
+                        Some(ended) => return outcome(ended, link),
+                        None if !self.budget().take(clock::now()) => {}
+                        None => {
+                            let hedge = self.hedge(call, attempting, first, link, token, progress);
+                            // Boxed, as what happens to few calls is: every call's future would be larger by it.
+                            return Box::pin(hedge).await;
+                        }
                     }
                 }
             }
-        }
-        match clock::until(call.deadline, first).await {
-            Some(ended) => outcome(ended, link),
-            None => {
-                progress.note(self.nature(call), &link, &Failure::Unknown(Cause::Deadline));
-                Outcome::TimeUp
+            if let Some(ended) = clock::until(call.deadline, first).await {
+                return outcome(ended, link);
             }
         }
+        // Now that it is dropped, it is known whether it had left.
+        let failure = match unsent.into_inner() {
+            true => Failure::NotProcessed(Cause::Limit(
+                "the request waited for its turn on the connection, and was not sent in time"
+                    .into(),
+            )),
+            false => Failure::Unknown(Cause::Deadline),
+        };
+        progress.note(self.nature(call), &link, &failure);
+        Outcome::TimeUp
     }
 
     /// Goes on waiting for `first`, and has other members answer too, one at a time.
@@ -149,7 +161,8 @@ impl<T: Transport> Channel<T> {
                 None => self.config().liveness.hedge_after,
                 Some(other) => {
                     tracing::debug!(rpc = call.method.path, slow = %at.endpoint, also = %other.endpoint, "hedging");
-                    let second = self.on_link(call, attempting, Arc::clone(&other), token, now);
+                    let on_other = Arc::clone(&other);
+                    let second = self.on_link(call, attempting, on_other, token, now, None);
                     let mut second: Waiting<'a, _> = Box::pin(second);
                     let (failure, failed) = match race(waiting.as_mut(), second.as_mut()).await {
                         Either::First(Ok(answer)) => return (Ok(answer), Arc::clone(at)),
@@ -198,6 +211,7 @@ impl<T: Transport> Channel<T> {
         link: Arc<Link<T::Connection>>,
         token: Option<&Token>,
         now: Instant,
+        unsent: Option<&AtomicBool>,
     ) -> Result<A::Output, Failure> {
         let head = Head {
             path: call.method.path,
@@ -208,6 +222,7 @@ impl<T: Transport> Channel<T> {
             token: token.map(|token| &token.value),
             require_leader: call.require_leader,
             metadata: &call.metadata,
+            unsent,
         };
         let in_flight = link.liveness.begin(call.waiting(), now);
         let ended = attempting.attempt(&link, head).await;

@@ -194,23 +194,22 @@ impl<T: Transport> Channel<T> {
                 return Ok(Next::Done);
             }
         }
+        // Where retries are off, or used up by the first attempt, a call is still sent again if that is no repetition:
+        // with another token, or, once, if no handler has seen it (gRPC's transparent retry).
+        let unseen = matches!(failure, Failure::NotProcessed(_)) && progress.attempts.len() == 1;
         match decision {
             Decision::Authenticate if progress.renewals >= RENEWALS && !outdated(&failure) => {
                 decision = Decision::Fail;
             }
             Decision::Elsewhere if !elsewhere => decision = Decision::Fail,
-            // With retries off a call is still sent again where that is no repetition: with another token, or, once, if
-            // no handler has seen it (gRPC's transparent retry).
-            Decision::Retry | Decision::Elsewhere if !call.retry => {
-                let unseen = matches!(failure, Failure::NotProcessed(_));
-                if !unseen || progress.attempts.len() > 1 {
-                    decision = Decision::Fail;
-                }
+            Decision::Retry | Decision::Elsewhere if !call.retry && !unseen => {
+                decision = Decision::Fail;
             }
             _ => {}
         }
         let spent = progress.attempts.len() >= self.retry_policy().max_attempts as usize;
-        if spent && decision != Decision::Authenticate {
+        let first_renewals = decision == Decision::Authenticate && progress.renewals < RENEWALS;
+        if spent && !first_renewals && !unseen {
             decision = Decision::Fail;
         }
         match decision {
@@ -404,7 +403,9 @@ fn error_of<T: Transport>(call: &Call<'_, T>, failure: &Failure) -> Error {
             };
             match cause {
                 Cause::Limit(why) => Error::new(kind, why.clone()),
-                _ if call.method.class == Class::Write => {
+                _ if matches!(failure, Failure::Unknown(_))
+                    && call.method.class == Class::Write =>
+                {
                     Error::new(kind, "the connection failed before an answer came")
                 }
                 _ => Error::new(kind, "every attempt failed"),

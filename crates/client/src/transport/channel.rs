@@ -381,6 +381,9 @@ impl<T: Transport> Channel<T> {
 
     pub(crate) async fn set_endpoints(&self, endpoints: Endpoints) -> Result<()> {
         self.config().check_endpoints(&endpoints)?;
+        if self.is_closed() {
+            return Err(Error::closed());
+        }
         let Shared { streams, calls, endpoints: current, .. } = &*self.shared;
         let (of_streams, of_calls) = {
             // All at once, whoever else replaces them now, and whether or not anybody waits for the rest.

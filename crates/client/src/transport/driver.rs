@@ -267,7 +267,7 @@ impl<T: Transport> Driver<T> {
         next.all_failed = self.balancer.all_failed();
         next.connecting = self.balancer.is_connecting();
         next.hopeless = self.balancer.is_hopeless();
-        next.edition = self.seen.0;
+        (next.edition, next.wakes) = self.seen;
         self.picker.send_replace(Arc::new(next));
     }
 

@@ -9,6 +9,7 @@ use etcdkit_proto::WireMessage;
 use etcdkit_proto::etcdserverpb::{RangeRequest, StatusRequest, StatusResponse};
 use etcdkit_proto::grpc_health_v1::HealthCheckRequest;
 use etcdkit_proto::method::{self, Method};
+use futures_util::FutureExt;
 use http::HeaderValue;
 
 use super::balancer::{About, Candidates, SlotId};
@@ -100,14 +101,10 @@ impl<C: Connection> Link<C> {
                 self.connection.shut_down(cause);
                 return;
             }
-            if Arc::strong_count(&self) == 1 {
+            if Arc::strong_count(&self) == 1 || self.connection.is_over() {
                 return;
             }
-            let reading =
-                clock::until(Some(clock::now() + LAST_LOOK), self.liveness.wait_for_calls());
-            if let Either::First(_) = race(self.connection.closed(), reading).await {
-                return;
-            }
+            clock::until(Some(clock::now() + LAST_LOOK), self.liveness.wait_for_calls()).await;
         }
     }
 
@@ -126,10 +123,15 @@ impl<C: Connection> Link<C> {
                 }
                 Verdict::Probe => {
                     let answer = if self.connection.is_full() {
-                        // A call would wait behind those that the server does not allow yet.
+                        // A call would wait behind those that the server does not allow yet, or is refused because the
+                        // server is going away.
                         self.ping(&mut pinged).await
                     } else {
-                        self.probe(|| alive(&self.connection)).await
+                        match self.probe(|| alive(&self.connection)).await {
+                            // That the server is going away says nothing about the calls which it still has.
+                            Err(_) if self.is_closed() && !self.connection.is_over() => Ok(()),
+                            answer => answer,
+                        }
                     };
                     if let Err(cause) = answer {
                         return Some(cause);
@@ -189,7 +191,7 @@ enum WhenIdle {
     Leave,
 }
 
-/// How often a connection that is being drained is looked at whether anyone still holds it.
+/// How often a connection that is being drained is looked at whether it is over, or nobody holds it any more.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 /// A timer that is later than this shows that this machine, not the member, is slow.
 const LATE: Duration = Duration::from_millis(50);
@@ -217,6 +219,10 @@ impl<C: Connection> Candidates for Link<C> {
 
     fn doubt(&self, now: Instant) -> Doubt {
         self.liveness.doubt(now, &self.settings)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.connection.closed().now_or_never().is_some()
     }
 }
 
@@ -295,6 +301,7 @@ async fn ask<C: Connection, Req: WireMessage, Res: WireMessage>(
         token,
         require_leader: false,
         metadata: &Metadata::new(),
+        unsent: None,
     };
     let answer = connection.unary(head, message).await?;
     Res::decode(answer).map_err(|error| {

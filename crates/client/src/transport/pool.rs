@@ -110,7 +110,7 @@ impl<T: Transport> Pool<T> {
     /// Waits until there is a ready connection for a call.
     pub(super) async fn wait_for_link(&self, want: Want<'_>) -> Result<Arc<Link<T::Connection>>> {
         let mut picker = self.picker.clone();
-        let mut woken = false;
+        let mut woken = None;
         loop {
             picker.mark_unchanged();
             if let Some(link) = self.pick(want, clock::now())? {
@@ -121,16 +121,18 @@ impl<T: Transport> Pool<T> {
                 self.wake()?;
                 return Err(error);
             }
-            if woken && self.demand == Demand::EachCall {
+            if let Some(woken) = woken
+                && self.demand == Demand::EachCall
+            {
                 let now = self.picker.borrow();
-                if now.all_failed && !now.connecting {
+                if now.wakes >= woken && now.all_failed && !now.connecting {
                     let message = "the endpoint can't be connected to";
                     return Err(Error::new(ErrorKind::Unavailable, message)
                         .with_attempts(now.failures.clone()));
                 }
             }
-            self.wake()?;
-            woken = true;
+            let wake = self.wake()?;
+            woken.get_or_insert(wake);
             if picker.changed().await.is_err() {
                 return Err(abandoned());
             }
@@ -177,14 +179,18 @@ impl<T: Transport> Pool<T> {
         Some(Error::new(kind, "no endpoint can be used").with_attempts(picker.failures.clone()))
     }
 
-    /// Tells the driver, starting it if need be, that someone wants a connection.
-    fn wake(&self) -> Result<()> {
+    /// Tells the driver, starting it if need be, that someone wants a connection. Returns how often that was said.
+    fn wake(&self) -> Result<u64> {
         self.start();
         if self.wanted.is_closed() {
             return Err(if self.context.is_closed() { Error::closed() } else { abandoned() });
         }
-        self.wanted.send_modify(|wanted| wanted.wakes += 1);
-        Ok(())
+        let mut wakes = 0;
+        self.wanted.send_modify(|wanted| {
+            wanted.wakes += 1;
+            wakes = wanted.wakes;
+        });
+        Ok(wakes)
     }
 
     fn start(&self) {

@@ -1,6 +1,7 @@
 //! The door between the channel and whatever carries its calls.
 
 use std::future::Future;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub struct Head<'a> {
     pub require_leader: bool,
     /// The caller's own metadata.
     pub metadata: &'a Metadata,
+    /// Set if the call is given up before any of the request has left, and none of it will.
+    pub unsent: Option<&'a AtomicBool>,
 }
 
 /// A server's answer that is no success.
@@ -74,7 +77,8 @@ pub trait Connection: Send + Sync + 'static {
     /// The receiving half of a stream.
     type Source: Source;
 
-    /// One request, one answer. Dropping the future resets the stream.
+    /// One request, one answer. Dropping the future resets the stream; if nothing has been sent by then, that is noted
+    /// in [`Head::unsent`].
     ///
     /// # Errors
     ///
@@ -100,8 +104,13 @@ pub trait Connection: Send + Sync + 'static {
         usize::MAX
     }
 
-    /// Whether the peer allows no call beyond those that are under way.
+    /// Whether the peer allows no call beyond those that are under way, for now or for good.
     fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Whether it has ended, and with it all that was under way.
+    fn is_over(&self) -> bool {
         false
     }
 

@@ -14,6 +14,7 @@ use super::pem::Pem;
 use super::settings::{Identity, Tls};
 use crate::config::Endpoint;
 use crate::error::{Error, Result};
+use crate::task;
 
 /// Makes TLS configurations, and a new one only if what it is made of has changed.
 pub(crate) struct TlsLoader {
@@ -59,10 +60,7 @@ impl TlsLoader {
             return Ok(config.clone());
         }
         let loader = self.clone();
-        match tokio::task::spawn_blocking(move || loader.load()).await {
-            Ok(loaded) => loaded,
-            Err(error) => Err(Error::internal("loading certificates failed").with_source(error)),
-        }
+        task::blocking(move || loader.load()).await?
     }
 
     /// The name that the certificate of the server at `endpoint` has to be for.

@@ -27,6 +27,8 @@ pub(in crate::transport) trait Candidates: Send + Sync {
     fn in_flight(&self) -> usize;
     /// How much speaks for preferring another.
     fn doubt(&self, now: Instant) -> Doubt;
+    /// Whether it takes no more calls. It takes a moment until a snapshot leaves it out.
+    fn is_closed(&self) -> bool;
 }
 
 /// The connections that are up, and how to choose among them.
@@ -44,6 +46,8 @@ pub(in crate::transport) struct Picker<L> {
     pub(in crate::transport) hopeless: bool,
     /// Which replacement of the endpoints this shows.
     pub(in crate::transport) edition: u64,
+    /// How many callers without a connection had been heard.
+    pub(in crate::transport) wakes: u64,
     pub(in crate::transport) closed: bool,
     balance: Balance,
     cursor: AtomicUsize,
@@ -59,6 +63,7 @@ impl<L: Candidates> Picker<L> {
             connecting: false,
             hopeless: false,
             edition: 0,
+            wakes: 0,
             closed: false,
             balance,
             cursor: AtomicUsize::new(start),
@@ -93,6 +98,9 @@ impl<L: Candidates> Picker<L> {
                 return None;
             }
             let avoided = want.avoid.contains(&link.slot());
+            if avoided && link.is_closed() {
+                return None;
+            }
             Some(u8::from(avoided) << 2 | link.doubt(now) as u8)
         };
         match &self.balance {
@@ -108,9 +116,12 @@ impl<L: Candidates> Picker<L> {
                 .min_by_key(|(key, _)| *key)
                 .map(|(_, link)| link),
             Balance::Custom(policy) => {
-                let best = self.links.iter().filter_map(|link| rank(link)).min()?;
-                let links: Vec<&Arc<L>> =
-                    self.links.iter().filter(|link| rank(link) == Some(best)).collect();
+                // Ranked once: doubt may come or go, and then none might be of the best rank any more.
+                let ranked: Vec<(u8, &Arc<L>)> =
+                    self.links.iter().filter_map(|link| Some((rank(link)?, link))).collect();
+                let best = ranked.iter().map(|(rank, _)| *rank).min()?;
+                let suitable = ranked.into_iter().filter(|(rank, _)| *rank == best);
+                let links: Vec<&Arc<L>> = suitable.map(|(_, link)| link).collect();
                 let candidates: Vec<Candidate<'_>> = links
                     .iter()
                     .map(|link| {

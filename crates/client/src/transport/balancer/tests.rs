@@ -3,6 +3,7 @@
 use crate::transport::liveness::Doubt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -458,13 +459,17 @@ fn an_endpoint_that_nobody_calls_any_more_is_not_tried_for_ever() {
     assert_eq!(tried(&model).len(), 1);
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Fake {
     slot: SlotId,
     endpoint: Endpoint,
     learner: bool,
     in_flight: usize,
     doubt: Doubt,
+    closed: bool,
+    /// Whether it is doubted every second time that somebody asks, and how often that was.
+    flickers: bool,
+    asked: AtomicUsize,
 }
 
 impl Candidates for Fake {
@@ -485,7 +490,12 @@ impl Candidates for Fake {
     }
 
     fn doubt(&self, _now: Instant) -> Doubt {
-        self.doubt
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        if self.flickers && asked % 2 == 1 { Doubt::Slight } else { self.doubt }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed
     }
 }
 
@@ -499,9 +509,16 @@ fn picker(balance: Balance, change: impl Fn(&mut [Fake])) -> Picker<Fake> {
     let mut links: Vec<Fake> = actions
         .into_iter()
         .map(|action| match action {
-            Action::Connect(slot, endpoint) => {
-                Fake { slot, endpoint, learner: false, in_flight: 0, doubt: Doubt::None }
-            }
+            Action::Connect(slot, endpoint) => Fake {
+                slot,
+                endpoint,
+                learner: false,
+                in_flight: 0,
+                doubt: Doubt::None,
+                closed: false,
+                flickers: false,
+                asked: AtomicUsize::new(0),
+            },
             Action::Drop(_) => panic!("nothing is dropped"),
         })
         .collect();
@@ -596,9 +613,42 @@ fn a_custom_policy_sees_the_best_and_may_be_wrong() {
     assert_eq!(shares(&picker, false, &[], 10), [0, 0, 10, 0]);
 }
 
+/// A member that comes into doubt while the picker looks is not taken away from under the policy.
+#[test]
+fn a_custom_policy_always_has_a_choice() {
+    #[derive(Debug)]
+    struct Last;
+    impl Pick for Last {
+        fn pick(&self, candidates: &[Candidate<'_>]) -> usize {
+            candidates.len().checked_sub(1).expect("there is a candidate")
+        }
+    }
+    let change = |links: &mut [Fake]| links.iter_mut().for_each(|link| link.flickers = true);
+    let picker = picker(Balance::custom(Last), change);
+    assert_eq!(shares(&picker, false, &[], 10), [0, 0, 0, 10]);
+}
+
+/// A snapshot shows it for a moment longer: too long for a call that is repeated at once.
+#[test]
+fn a_connection_that_takes_no_more_calls_is_not_picked_by_a_call_that_found_out() {
+    let picker = picker(Balance::RoundRobin, |links| {
+        links.iter_mut().for_each(|link| link.closed = true);
+        links[1].closed = false;
+    });
+    assert_eq!(shares(&picker, false, &[0, 1, 2, 3], 10), [0, 10, 0, 0]);
+    // Whoever does not know yet is not made to ask.
+    assert_eq!(shares(&picker, false, &[0, 2, 3], 10), [0, 10, 0, 0]);
+    assert_eq!(shares(&picker, false, &[], 8), [2; 4]);
+}
+
 #[test]
 fn nobody_is_picked_where_nobody_will_do() {
     let mut nobody = picker(Balance::RoundRobin, |_| {});
     nobody.links.clear();
     assert!(nobody.pick(Want { learner: true, avoid: &[] }, clock::now()).is_none());
+    let closed = picker(Balance::RoundRobin, |links| {
+        links.iter_mut().for_each(|link| link.closed = true);
+    });
+    let avoid: Vec<SlotId> = closed.links.iter().map(|link| link.slot).collect();
+    assert!(closed.pick(Want { learner: true, avoid: &avoid }, clock::now()).is_none());
 }

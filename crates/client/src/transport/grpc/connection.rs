@@ -8,14 +8,14 @@ use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::uri::{Authority, Scheme};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use super::answer::exchange;
 use super::failure::{HEADERS, cause_of};
 use super::head::Template;
 use super::keep_alive::{self, OpenStreams};
 use super::meter::Metered;
-use super::mux::{self, Job, Queue};
+use super::mux::{self, Queue};
 use super::stream::{H2Sink, H2Source};
 use crate::config::{Endpoint, KeepAlive};
 use crate::error::Cause;
@@ -134,19 +134,13 @@ impl H2Connection {
         Failure::NotProcessed(self.fate().unwrap_or_else(|| cause_of(error)))
     }
 
-    /// Leaves a call to the connection's task.
-    fn leave(&self, head: &Head<'_>, message: Bytes) -> Result<Answered, Failure> {
-        let (answer, answered) = oneshot::channel();
+    /// Leaves a call to the connection's task, and waits for the answer.
+    async fn leave(&self, head: &Head<'_>, message: Bytes) -> Result<Bytes, Failure> {
         let request = self.template.request(head);
-        match self.queue.push(Job { request, message, answer }) {
-            true => Ok(answered),
-            false => Err(Failure::NotProcessed(self.over())),
-        }
-    }
-
-    /// Waits for the answer to a call that was left to the connection's task.
-    async fn answered(&self, answered: Answered) -> Result<Bytes, Failure> {
-        match answered.await {
+        let Some(mut left) = self.queue.leave(request, message, head.unsent) else {
+            return Err(Failure::NotProcessed(self.over()));
+        };
+        match left.answered().await {
             Ok(outcome) => outcome.map_err(|failure| self.by_fate(failure)),
             // The task was ended with the call under way.
             Err(_) => Err(Failure::Unknown(self.over())),
@@ -167,9 +161,6 @@ impl H2Connection {
         }
     }
 }
-
-/// Where the connection's task leaves an answer.
-type Answered = oneshot::Receiver<Result<Bytes, Failure>>;
 
 /// Counts the calls that are under way.
 #[derive(Debug, Default)]
@@ -213,8 +204,7 @@ impl Connection for H2Connection {
     async fn unary(&self, head: Head<'_>, message: Bytes) -> Result<Bytes, Failure> {
         let call = self.calls.begin();
         if call.others >= DIRECT_CALLS {
-            let answered = self.leave(&head, message)?;
-            return self.answered(answered).await;
+            return self.leave(&head, message).await;
         }
         let (response, sending) = self.begin(&head).await?;
         exchange(response, sending, message, self.receive_limit)
@@ -237,7 +227,11 @@ impl Connection for H2Connection {
     }
 
     fn is_full(&self) -> bool {
-        self.calls.count() + self.streams.count() >= self.capacity()
+        self.fate.borrow().is_some() || self.calls.count() + self.streams.count() >= self.capacity()
+    }
+
+    fn is_over(&self) -> bool {
+        self.driver.is_over()
     }
 
     async fn ping(&self) -> Result<(), Cause> {

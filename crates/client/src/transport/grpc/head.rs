@@ -115,6 +115,7 @@ mod tests {
             token: Some(&token),
             require_leader: true,
             metadata: &metadata,
+            unsent: None,
         });
         assert_eq!(request.uri(), "http://etcd:2379/etcdserverpb.KV/Put");
         let unlimited = Head {
@@ -123,6 +124,7 @@ mod tests {
             token: None,
             require_leader: false,
             metadata: &metadata,
+            unsent: None,
         };
         assert_eq!(template.request(&unlimited).headers().get("grpc-timeout"), None);
         for (name, value) in [

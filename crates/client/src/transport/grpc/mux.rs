@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -30,10 +31,49 @@ use crate::transport::traits::Failure;
 
 /// A call on its way to the connection's task.
 #[derive(Debug)]
-pub(super) struct Job {
-    pub(super) request: Request<()>,
-    pub(super) message: Bytes,
-    pub(super) answer: oneshot::Sender<Result<Bytes, Failure>>,
+struct Job {
+    /// How many came before it.
+    number: u64,
+    request: Request<()>,
+    message: Bytes,
+    answer: oneshot::Sender<Result<Bytes, Failure>>,
+}
+
+/// A call that was left to the connection's task.
+#[derive(Debug)]
+pub(super) struct Left<'a> {
+    queue: &'a Queue,
+    number: u64,
+    answer: oneshot::Receiver<Result<Bytes, Failure>>,
+    over: bool,
+    /// Where to note that it was given up in the queue.
+    unsent: Option<&'a AtomicBool>,
+}
+
+impl Left<'_> {
+    /// The answer. An error says that the task was ended with the call under way.
+    pub(super) async fn answered(
+        &mut self,
+    ) -> Result<Result<Bytes, Failure>, oneshot::error::RecvError> {
+        let answer = (&mut self.answer).await;
+        self.over = true;
+        answer
+    }
+}
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        // In this order: the task sends nothing of a call that it takes from here on.
+        self.answer.close();
+        if let Some(unsent) = self.unsent
+            && self.number >= self.queue.lock().taken
+        {
+            unsent.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Where callers leave their calls. Bounded by the calls that a connection may hold at all: those that nobody waits for
@@ -44,6 +84,9 @@ pub(super) struct Queue(Mutex<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
+    /// How many calls were left here so far, and how many of them the task has had its turn at, in this order.
+    left: u64,
+    taken: u64,
     /// The number of calls at which it is looked which of them are still waited for.
     sweep_at: usize,
     /// Who waits for the answer to a ping.
@@ -54,24 +97,32 @@ struct Waiting {
 }
 
 impl Queue {
-    /// Leaves a call; `false` if the connection is over.
-    pub(super) fn push(&self, job: Job) -> bool {
-        let task = {
+    /// Leaves a call; `None` if the connection is over.
+    pub(super) fn leave<'a>(
+        &'a self,
+        request: Request<()>,
+        message: Bytes,
+        unsent: Option<&'a AtomicBool>,
+    ) -> Option<Left<'a>> {
+        let (sender, answer) = oneshot::channel();
+        let (number, task) = {
             let mut waiting = self.lock();
             if waiting.closed {
-                return false;
+                return None;
             }
             if waiting.jobs.len() >= waiting.sweep_at {
                 waiting.jobs.retain(|job| !job.answer.is_closed());
                 waiting.sweep_at = (2 * waiting.jobs.len()).max(SWEEP_AT_LEAST);
             }
-            waiting.jobs.push_back(job);
-            waiting.task.take()
+            let number = waiting.left;
+            waiting.left += 1;
+            waiting.jobs.push_back(Job { number, request, message, answer: sender });
+            (number, waiting.task.take())
         };
         if let Some(task) = task {
             task.wake();
         }
-        true
+        Some(Left { queue: self, number, answer, over: false, unsent })
     }
 
     /// Has the peer answer a ping, which needs no stream. An error says that the connection is over.
@@ -91,14 +142,15 @@ impl Queue {
     }
 
     /// Moves what may be sent now to `jobs`, and asks to be woken by the next call. What the server does not allow yet
-    /// stays here, where it is known not to have been sent.
-    fn take(&self, jobs: &mut Vec<Job>, room: impl FnOnce() -> usize, cx: &Context<'_>) {
+    /// stays here, where it is known not to have been sent. Returns whether there is such.
+    fn take(&self, jobs: &mut Vec<Job>, room: impl FnOnce() -> usize, cx: &Context<'_>) -> bool {
         let mut waiting = self.lock();
         if !waiting.jobs.is_empty() {
             let room = room();
             while jobs.len() < room
                 && let Some(job) = waiting.jobs.pop_front()
             {
+                waiting.taken = job.number + 1;
                 // Of a call that nobody waits for nothing is sent, and it takes no other's place.
                 if !job.answer.is_closed() {
                     jobs.push(job);
@@ -106,6 +158,7 @@ impl Queue {
             }
         }
         waiting.task.get_or_insert_with(|| cx.waker().clone());
+        !waiting.jobs.is_empty()
     }
 
     /// Moves those who wait for a ping to `pings`.
@@ -166,7 +219,7 @@ pub(super) async fn run<S>(
         loop {
             pings.begin(queue, &mut connection);
             let room = || send.current_max_send_streams().saturating_sub(calls.len());
-            queue.take(&mut jobs, room, cx);
+            let held_back = queue.take(&mut jobs, room, cx);
             for job in jobs.drain(..) {
                 match begin(&mut send, job.request, cx) {
                     Ok((response, sending)) => {
@@ -189,8 +242,9 @@ pub(super) async fn run<S>(
             while let Poll::Ready(Some(())) = Pin::new(&mut calls).poll_next(cx) {
                 finished = true;
             }
-            // What has finished made room for what waits.
-            if ended.is_ready() || !finished || queue.is_empty() {
+            // What has finished, or the server's word that it takes more, made room for what waits.
+            let room = finished || held_back && send.current_max_send_streams() > calls.len();
+            if ended.is_ready() || !room || queue.is_empty() {
                 return ended;
             }
         }

@@ -1,5 +1,8 @@
 //! Endpoints that change while the client runs.
 
+use std::time::Duration;
+
+use etcdkit::config::Liveness;
 use etcdkit::{Client, ErrorKind};
 use etcdkit_testkit::peer::EtcdLike;
 use etcdkit_testkit::proxy::Proxy;
@@ -27,7 +30,10 @@ async fn set_endpoint_and_put() {
 async fn switch_set_endpoints() {
     on_every_version(async |_, etcd| {
         let proxy = Proxy::start(etcd.client_addr()).await;
-        let client = tolerant().endpoints([proxy.addr().to_string()]).connect().await.unwrap();
+        // It is the same member: only that the first connection is given up moves the call.
+        let liveness = Liveness::new().probe_timeout(Duration::from_secs(2));
+        let client = tolerant().liveness(liveness).endpoints([proxy.addr().to_string()]);
+        let client = client.connect().await.unwrap();
         proxy.freeze();
         let patient = client.with_options(within(DEADLINE));
         let switch = async {

@@ -7,6 +7,7 @@ use etcdkit::{Client, ErrorKind};
 use etcdkit_testkit::certs::{ClientAuth, TestCa};
 use etcdkit_testkit::etcd::{Etcd, Tls as ServerTls, Version};
 use etcdkit_testkit::peer::{EtcdLike, Peer};
+use tokio::task::JoinSet;
 
 use super::{RANGE, serve_reads};
 use crate::kv::members::*;
@@ -109,6 +110,35 @@ async fn tls_files_that_can_not_be_used() {
         assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{tls:?}: {error}");
         assert!(error.to_string().contains(named), "{tls:?}: {error}");
     }
+}
+
+/// A file that nobody writes to yet holds up the one who connects, and nothing else in its runtime.
+#[cfg(unix)]
+#[tokio::test]
+async fn connecting_reads_no_file_on_the_runtimes_own_thread() {
+    let ca = TestCa::new();
+    let slow = ca.file("slow.pem", "");
+    std::fs::remove_file(&slow).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&slow).status().unwrap().success());
+    let builder = tolerant().endpoints(["https://127.0.0.1:1"]).tls(Tls::new().ca_file(&slow));
+    let mut connecting = JoinSet::new();
+    connecting.spawn(builder.connect());
+
+    let (turned, turns) = std::sync::mpsc::channel();
+    let writer = std::thread::spawn(move || {
+        // It opens as soon as somebody reads.
+        let pipe = std::fs::File::options().write(true).open(slow).unwrap();
+        let turned = turns.recv_timeout(Duration::from_secs(10));
+        drop(pipe);
+        turned
+    });
+    tokio::task::yield_now().await;
+    turned.send(()).unwrap();
+    let connected = in_time("the end of the file", connecting.join_next()).await.unwrap();
+    let error = connected.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
+    assert!(error.to_string().contains("slow.pem"), "{error}");
+    assert_eq!(writer.join().unwrap(), Ok(()), "the runtime stood still");
 }
 
 /// Each endpoint goes by its own scheme, whichever comes first, now and when they are set later.

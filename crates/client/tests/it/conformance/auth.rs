@@ -168,6 +168,19 @@ async fn a_fresh_token_that_is_refused_too_is_the_answer() {
 }
 
 /// A token for another user would not help.
+/// Each time it may just have been overtaken by another change of users; not for ever.
+#[tokio::test]
+async fn a_token_that_is_always_overtaken_is_given_up() {
+    let guarded = Guarded::start().await;
+    *guarded.door.refusal.lock().unwrap() = (3, ServerError::AuthOldRevision.message());
+    guarded.door.oldest.store(usize::MAX, Ordering::SeqCst);
+    let client = guarded.client().with_options(CallOptions::new().no_timeout());
+    let error = soon("the put", client.put("k", "v")).await.unwrap_err();
+    assert_eq!(error.server_error(), Some(ServerError::AuthOldRevision), "{error}");
+    assert!(!error.maybe_applied());
+    assert_eq!(guarded.etcd.calls(PUT), 10);
+}
+
 #[tokio::test]
 async fn a_permission_that_lacks_is_no_reason_for_another_token() {
     let guarded = Guarded::start().await;

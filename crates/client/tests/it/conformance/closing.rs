@@ -12,12 +12,15 @@ use tokio::task::JoinSet;
 
 use super::case::Then;
 use super::streams;
-use super::support::{self, AUTHENTICATE, PUT, RANGE, assert_says, healthy, soon, within};
+use super::support::{self, AUTHENTICATE, PUT, RANGE, ask, assert_says, healthy, soon, within};
 
-/// How long a call on a closed client may take.
-const AT_ONCE: Duration = Duration::from_millis(100);
 /// How long it may take until those that wait have learnt of it: far less than any of their deadlines.
 const SOON: Duration = Duration::from_secs(2);
+
+/// What `future` comes to without waiting for anything.
+async fn at_once<T>(what: &str, future: impl Future<Output = T>) -> T {
+    ask(&mut Box::pin(future)).await.unwrap_or_else(|| panic!("{what} waits"))
+}
 
 fn assert_closed(what: &str, error: &Error) {
     assert_eq!(error.kind(), ErrorKind::Closed, "{what}: {error}");
@@ -36,19 +39,19 @@ async fn after_closing_every_call_fails_at_once_and_nothing_is_sent() {
     soon("being closed", copy.closed()).await;
     let before = etcd.all_requests().len();
     for client in [&client, &copy] {
-        let put = within(AT_ONCE, "put", client.put("k", "v")).await.unwrap_err();
+        let put = at_once("put", client.put("k", "v")).await.unwrap_err();
         assert_closed("put", &put);
         assert!(!put.maybe_applied());
         assert!(!put.is_retryable());
-        let get = within(AT_ONCE, "get", client.get("k")).await;
+        let get = at_once("get", client.get("k")).await;
         assert_closed("get", &get.unwrap_err());
-        let stream = within(AT_ONCE, "stream", client.get_stream(Get::all())).await;
+        let stream = at_once("stream", client.get_stream(Get::all())).await;
         assert_closed("stream", &stream.unwrap_err());
-        let ready = within(AT_ONCE, "ready", client.wait_ready()).await;
+        let ready = at_once("ready", client.wait_ready()).await;
         assert_closed("ready", &ready.unwrap_err());
-        let sync = within(AT_ONCE, "sync", client.sync()).await;
+        let sync = at_once("sync", client.sync()).await;
         assert_closed("sync", &sync.unwrap_err());
-        let set = within(AT_ONCE, "set", client.set_endpoints([etcd.endpoint()])).await;
+        let set = at_once("set", client.set_endpoints([etcd.endpoint()])).await;
         assert_closed("set", &set.unwrap_err());
     }
     assert_eq!(etcd.all_requests().len(), before);
@@ -60,8 +63,8 @@ async fn after_closing_every_call_fails_at_once_and_nothing_is_sent() {
 async fn close_ctx_client() {
     let peer = Peer::silent().await;
     let client = support::builder([peer.endpoint()]).build().unwrap();
-    within(AT_ONCE, "closing", client.close()).await;
-    let put = within(AT_ONCE, "put", client.put("k", "v")).await;
+    at_once("closing", client.close()).await;
+    let put = at_once("put", client.put("k", "v")).await;
     assert_closed("put", &put.unwrap_err());
     assert_eq!(peer.connections(), 0);
 }
@@ -273,7 +276,7 @@ async fn a_stream_ends_with_the_client() {
     soon("closing", client.close()).await;
     let end = within(SOON, "the end", pieces.next()).await.unwrap();
     assert_closed("stream", &end.unwrap_err());
-    assert!(within(AT_ONCE, "after the end", pieces.next()).await.is_none());
+    assert!(at_once("after the end", pieces.next()).await.is_none());
 }
 
 #[tokio::test]

@@ -2,18 +2,21 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use etcdkit::ErrorKind::Unavailable;
 use etcdkit::config::{Liveness, RetryPolicy};
 use etcdkit_testkit::peer::frame::code::{self, ENHANCE_YOUR_CALM, NO_ERROR};
 use etcdkit_testkit::peer::frame::flag;
-use etcdkit_testkit::peer::{Answer, Connection, Frame, Peer, Request, grpc_message, hpack};
+use etcdkit_testkit::peer::{
+    Answer, Connection, Frame, FrameKind, Peer, Request, grpc_message, hpack,
+};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tonic::Code;
 
 use super::case::{Case, Then, answer, check, tonic, unknown};
-use super::support::{self, RANGE, put_answer, soon};
+use super::support::{self, PUT, RANGE, put_answer, soon};
 
 /// The largest stream number, which a GOAWAY names that does not know yet where to stop.
 const ALL: u32 = 0x7fff_ffff;
@@ -321,6 +324,53 @@ async fn calls_under_way_finish_while_new_ones_go_to_a_new_connection() {
 #[tokio::test]
 async fn without_retries_no_call_fails_because_the_server_leaves() {
     drains(RetryPolicy::off()).await;
+}
+
+/// What a server that is going away still has is waited for like any other call, whether or not another call has found
+/// out that it takes no more.
+#[tokio::test]
+async fn a_slow_write_is_not_given_up_because_its_server_is_going_away() {
+    for another_call in [false, true] {
+        let mut peer = Peer::bind().await;
+        let mut connections = 0;
+        peer.run(move |mut conn| {
+            connections += 1;
+            let first = connections == 1;
+            async move {
+                conn.handshake(&[]).await?;
+                let put = loop {
+                    let call = conn.next_request().await?;
+                    match support::healthy(&call.path) {
+                        Some(Answer::Message(answer)) if !first || call.path != PUT => {
+                            conn.respond(call.stream_id, &answer).await?;
+                        }
+                        _ => break call.stream_id,
+                    }
+                };
+                conn.goaway(ALL, NO_ERROR, b"").await?;
+                // Only once the client has begun to doubt.
+                conn.wait_frame(|frame| frame.kind == FrameKind::Ping && !frame.has(flag::ACK))
+                    .await?;
+                conn.respond(put, &support::put_answer()).await?;
+                conn.wait_close().await
+            }
+        });
+        let liveness = Liveness::new()
+            .doubt_after(Duration::from_millis(50))
+            .probe_after(Duration::from_millis(50))
+            .probe_timeout(support::PATIENCE);
+        let client = support::builder([peer.endpoint()]).liveness(liveness).build().unwrap();
+        soon("the member", client.wait_ready()).await.unwrap();
+        let mut put = JoinSet::new();
+        put.spawn({
+            let client = client.clone();
+            async move { client.put("k", "v").await }
+        });
+        if another_call {
+            soon("another call", client.get("k")).await.unwrap();
+        }
+        soon("the put", put.join_next()).await.unwrap().unwrap().unwrap();
+    }
 }
 
 /// Calls that are given up, by the caller or by a deadline, are reset; that their answers come all the same, and after

@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use etcdkit::ErrorKind::Unavailable;
-use etcdkit::config::{Address, Balance, Candidate, Endpoint, Liveness, Pick};
+use etcdkit::config::{Address, Balance, Candidate, Endpoint, Limits, Liveness, Pick};
 use etcdkit::service::CallOptions;
 use etcdkit::transport::{ConnectFuture, Connector, Io};
-use etcdkit::{Client, Get};
+use etcdkit::{Client, Get, GetResponse, Streaming};
+use etcdkit_testkit::peer::frame::code::NO_ERROR;
 use etcdkit_testkit::peer::{Answer, EtcdLike, Peer};
 use tokio::net::TcpStream;
 
@@ -179,6 +180,65 @@ async fn a_read_that_waits_is_not_asked_of_the_same_member_by_another_name() {
     assert_eq!((slow.calls(RANGE), same.calls(RANGE), well.calls(RANGE)), (1, 0, 1));
 }
 
+#[tokio::test]
+async fn calls_are_spread_over_several_connections_to_one_endpoint() {
+    const CONNECTIONS: usize = 3;
+    let gets: Arc<[AtomicUsize; CONNECTIONS]> = Arc::default();
+    let counted = Arc::clone(&gets);
+    let mut connections = 0;
+    let mut peer = Peer::bind().await;
+    peer.run(move |mut conn| {
+        let (number, gets) = (connections, Arc::clone(&counted));
+        connections += 1;
+        async move {
+            conn.handshake(&[]).await?;
+            loop {
+                let call = conn.next_request().await?;
+                if call.path == RANGE {
+                    gets[number].fetch_add(1, Ordering::SeqCst);
+                }
+                if let Some(Answer::Message(answer)) = support::healthy(&call.path) {
+                    conn.respond(call.stream_id, &answer).await?;
+                }
+            }
+        }
+    });
+    let limits = Limits::new().connections_per_endpoint(CONNECTIONS);
+    let client = support::builder([peer.endpoint()]).limits(limits).build().unwrap();
+    let called = || gets.each_ref().map(|gets| gets.load(Ordering::SeqCst));
+    soon("a call on each", async {
+        while called().contains(&0) {
+            client.get("k").await.unwrap();
+        }
+    })
+    .await;
+    let before = called();
+    for _ in 0..10 * CONNECTIONS {
+        client.get("k").await.unwrap();
+    }
+    assert_eq!(called(), before.map(|calls| calls + 10));
+    assert_eq!(peer.connections(), CONNECTIONS as u64);
+}
+
+/// A stream on a member that freezes after the first piece.
+async fn rests_on(freezing: &Peer) -> (Client, Streaming<GetResponse>) {
+    let quick = Duration::from_millis(100);
+    let client = support::builder([freezing.endpoint()])
+        .liveness(Liveness::new().probe_after(quick).probe_timeout(quick))
+        .build()
+        .unwrap();
+    let pieces = soon("opening", client.get_stream(Get::all())).await.unwrap();
+    (client, pieces)
+}
+
+/// The first piece came; what follows does not, and that is noticed.
+async fn ends_soon(mut pieces: Streaming<GetResponse>) {
+    soon("the first piece", pieces.next()).await.unwrap().unwrap();
+    // A stream may be silent for 30 s; a member that does not answer a probe may not.
+    let end = within(Duration::from_secs(10), "the end", pieces.next()).await;
+    assert_eq!(end.unwrap().unwrap_err().kind(), Unavailable);
+}
+
 /// It was begun on a connection that calls do not use any more; nobody read from it when the member froze.
 #[tokio::test]
 async fn a_stream_on_a_member_that_was_left_does_not_wait_for_ever() {
@@ -191,16 +251,25 @@ async fn a_stream_on_a_member_that_was_left_does_not_wait_for_ever() {
     })
     .await;
     let other = support::etcd().await;
-    let quick = Duration::from_millis(100);
-    let client = support::builder([freezing.endpoint()])
-        .liveness(Liveness::new().probe_after(quick).probe_timeout(quick))
-        .build()
-        .unwrap();
-    let mut pieces = soon("opening", client.get_stream(Get::all())).await.unwrap();
+    let (client, pieces) = rests_on(&freezing).await;
     soon("the endpoints", client.set_endpoints([other.endpoint()])).await.unwrap();
     soon("a get elsewhere", client.get("k")).await.unwrap();
-    soon("the first piece", pieces.next()).await.unwrap().unwrap();
-    // A stream may be silent for 30 s; a member that does not answer a probe may not.
-    let end = within(Duration::from_secs(10), "the end", pieces.next()).await;
-    assert_eq!(end.unwrap().unwrap_err().kind(), Unavailable);
+    ends_soon(pieces).await;
+}
+
+/// The same where it was the server that was leaving, and froze before it had finished.
+#[tokio::test]
+async fn a_stream_on_a_member_that_was_leaving_does_not_wait_for_ever() {
+    let freezing = streams::streaming(|conn, call| {
+        Box::pin(async move {
+            conn.start_response(call.stream_id).await?;
+            conn.send_message(call.stream_id, &streams::piece("a")).await?;
+            conn.goaway(0x7fff_ffff, NO_ERROR, b"").await?;
+            pending().await
+        })
+    })
+    .await;
+    let (client, pieces) = rests_on(&freezing).await;
+    soon("a get on another connection", client.get("k")).await.unwrap();
+    ends_soon(pieces).await;
 }

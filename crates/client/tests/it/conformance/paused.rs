@@ -21,6 +21,7 @@ use super::support::{RANGE_STREAM, healthy};
 pub(super) struct Seen {
     connections: AtomicUsize,
     pings: AtomicUsize,
+    unanswered: AtomicUsize,
 }
 
 impl Seen {
@@ -30,6 +31,11 @@ impl Seen {
 
     pub(super) fn pings(&self) -> usize {
         self.pings.load(Ordering::SeqCst)
+    }
+
+    /// The calls that came and were not answered.
+    pub(super) fn unanswered(&self) -> usize {
+        self.unanswered.load(Ordering::SeqCst)
     }
 }
 
@@ -83,6 +89,7 @@ impl Member {
             let Ok(call) = call else { continue };
             let call = call?;
             if self.unanswered.contains(&&*call.path) {
+                seen.unanswered.fetch_add(1, Ordering::SeqCst);
                 continue;
             }
             match healthy(&call.path) {

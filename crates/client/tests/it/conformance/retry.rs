@@ -168,10 +168,18 @@ async fn without_retries_there_is_one_attempt() {
 async fn without_retries_a_write_that_nobody_looked_at_is_sent_twice_at_most() {
     let etcd =
         support::etcd_that(|call| (call.path == PUT).then(|| Answer::Rst(REFUSED_STREAM))).await;
-    let once = client_of(&etcd).await.with_options(CallOptions::new().retry(false));
-    let error = soon("the put", once.put("k", "v")).await.unwrap_err();
-    assert_eq!((error.kind(), error.maybe_applied()), (Unavailable, false));
-    assert_eq!((etcd.calls(PUT), error.attempts().len()), (2, 2));
+    let quick = support::quick_retry();
+    let options = CallOptions::new;
+    for (policy, options) in
+        [(quick.clone(), options().retry(false)), (quick.max_attempts(1), options())]
+    {
+        let client = support::builder([etcd.endpoint()]).retry(policy).build().unwrap();
+        let before = etcd.calls(PUT);
+        let once = client.with_options(options);
+        let error = soon("the put", once.put("k", "v")).await.unwrap_err();
+        assert_eq!((error.kind(), error.maybe_applied()), (Unavailable, false));
+        assert_eq!((etcd.calls(PUT) - before, error.attempts().len()), (2, 2));
+    }
 }
 
 /// 200 calls that would make 10 attempts each: the budget allows 100 retries at once, and then hardly any.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcdkit::ErrorKind::{ResourceExhausted, Unavailable};
-use etcdkit::config::Limits;
+use etcdkit::config::{Limits, Liveness};
 use etcdkit_testkit::peer::frame::setting::{INITIAL_WINDOW_SIZE, MAX_CONCURRENT_STREAMS};
 use etcdkit_testkit::peer::frame::{Frame, FrameKind, flag};
 use etcdkit_testkit::peer::{Answer, Connection, Peer, hpack};
@@ -379,6 +379,40 @@ async fn a_limit_of_no_streams_holds_calls_until_it_is_raised() {
     soon("the queued put", queued).await.unwrap();
     drop(client);
     soon("the end", peer.next_outcome()).await.unwrap();
+}
+
+#[tokio::test]
+async fn calls_that_wait_go_on_as_soon_as_the_limit_is_raised() {
+    const LIMIT: usize = 3;
+    const PUTS: usize = 20;
+    let mut peer = Peer::bind().await;
+    peer.run(|mut conn| async move {
+        conn.handshake(&[(MAX_CONCURRENT_STREAMS, LIMIT as u32)]).await?;
+        // Nothing else that it sends may wake the calls.
+        conn.hold_windows();
+        let mut open = Vec::new();
+        while open.len() < PUTS {
+            if open.len() == LIMIT {
+                conn.settings(&[(MAX_CONCURRENT_STREAMS, PUTS as u32)]).await?;
+            }
+            open.push(next_put(&mut conn).await?);
+        }
+        for stream in open {
+            conn.respond(stream, &put_answer()).await?;
+        }
+        conn.wait_close().await
+    });
+    // No probe may wake what the server's word does not.
+    let liveness = Liveness::new().probe_after(support::PATIENCE);
+    let client = support::builder([peer.endpoint()]).liveness(liveness).build().unwrap();
+    soon("the member", client.wait_ready()).await.unwrap();
+    let mut puts: Vec<_> = (0..PUTS).map(|_| Box::pin(client.put("k", "v"))).collect();
+    for put in &mut puts {
+        assert!(ask(put).await.is_none());
+    }
+    for put in puts {
+        soon("a put", put).await.unwrap();
+    }
 }
 
 #[tokio::test]

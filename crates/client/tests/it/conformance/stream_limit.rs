@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::paused::{Member, Seen};
-use super::support::PUT;
+use super::support::{PUT, assert_says};
 
 const LIMIT: u32 = 3;
 
@@ -61,4 +61,26 @@ async fn a_slow_member_with_all_streams_taken_is_waited_for_and_not_pinged_too_o
     let pings = seen.pings();
     assert!((5..=12).contains(&pings), "{pings} pings in {DEADLINE:?}");
     client.get("k").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_never_sent_by_its_deadline_is_certainly_not_applied() {
+    const PUTS: usize = 20;
+    let (client, seen, _server) = member(true);
+    client.wait_ready().await.unwrap();
+    let mut puts = JoinSet::new();
+    for _ in 0..PUTS {
+        let client = client.clone();
+        puts.spawn(async move { client.put("k", "v").await.unwrap_err() });
+    }
+    let errors = puts.join_all().await;
+    assert!(errors.iter().all(|error| error.kind() == ErrorKind::Timeout), "{errors:?}");
+    let (unknown, certain): (Vec<_>, Vec<_>) =
+        errors.iter().partition(|error| error.maybe_applied());
+    // Of those that have left the client's own queue, some may wait in h2's.
+    assert!(unknown.len() >= seen.unanswered(), "{} of {}", unknown.len(), seen.unanswered());
+    assert!(certain.len() >= PUTS - 2 * LIMIT as usize, "{} of {PUTS}", certain.len());
+    for error in certain {
+        assert_says(&error.to_string(), "was not sent in time");
+    }
 }

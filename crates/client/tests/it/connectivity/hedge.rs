@@ -1,12 +1,17 @@
 //! Reads that one member holds: another is asked too, and one more when that one can't say either.
+//!
+//! The members are in this process and the clock is paused, so that times are what they are meant to be.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use etcdkit::service::CallOptions;
+use etcdkit::transport::duplex;
 use etcdkit::{Client, ErrorKind};
-use etcdkit_testkit::peer::{Answer, EtcdLike};
+use etcdkit_testkit::peer::Connection;
+use tokio::task::JoinSet;
 
 use super::fronts::wait_all_ready;
 use super::{millis, now, seconds};
@@ -25,19 +30,6 @@ enum Reply {
     Compacted,
 }
 
-impl Reply {
-    fn answer(self) -> Answer {
-        match self {
-            Self::Found => Answer::message(EMPTY),
-            Self::Silence => Answer::Hang,
-            Self::LeaderChanged => Answer::status(14, "etcdserver: leader changed"),
-            Self::Compacted => {
-                Answer::status(11, "etcdserver: mvcc: required revision has been compacted")
-            }
-        }
-    }
-}
-
 struct Case {
     replies: &'static [Reply],
     options: CallOptions,
@@ -48,19 +40,51 @@ struct Case {
     reads: usize,
 }
 
+/// What any member does on a connection.
+async fn serve(
+    mut conn: Connection,
+    replies: &'static [Reply],
+    next: Arc<AtomicUsize>,
+) -> io::Result<()> {
+    conn.handshake(&[]).await?;
+    loop {
+        let call = conn.next_request().await?;
+        let id = call.stream_id;
+        if call.path != RANGE {
+            // An answer to a probe, if not a good one.
+            conn.respond_status(id, 12, "unknown method").await?;
+            continue;
+        }
+        match replies.get(next.fetch_add(1, Ordering::SeqCst)).copied().unwrap_or(Reply::Found) {
+            Reply::Found => conn.respond(id, EMPTY).await?,
+            Reply::Silence => {}
+            Reply::LeaderChanged => {
+                conn.respond_status(id, 14, "etcdserver: leader changed").await?;
+            }
+            Reply::Compacted => {
+                let compacted = "etcdserver: mvcc: required revision has been compacted";
+                conn.respond_status(id, 11, compacted).await?;
+            }
+        }
+    }
+}
+
 async fn check(case: Case) {
     let next = Arc::new(AtomicUsize::new(0));
-    let mut members = Vec::new();
-    for _ in 0..3 {
-        let member = EtcdLike::start().await;
-        let (next, replies) = (Arc::clone(&next), case.replies);
-        member.answer_with(move |call| {
-            let read = (call.path == RANGE).then(|| next.fetch_add(1, Ordering::SeqCst))?;
-            Some(replies.get(read).copied().unwrap_or(Reply::Found).answer())
-        });
-        members.push(member);
-    }
-    let client = Client::connect(members.iter().map(EtcdLike::endpoint)).await.unwrap();
+    let (connector, mut listener) = duplex();
+    let mut members = JoinSet::new();
+    members.spawn({
+        let next = Arc::clone(&next);
+        async move {
+            let mut connections = JoinSet::new();
+            while let Some(stream) = listener.accept().await {
+                connections.spawn(serve(Connection::new(stream), case.replies, Arc::clone(&next)));
+            }
+        }
+    });
+    let endpoints = ["inprocess:a", "inprocess:b", "inprocess:c"];
+    let builder = Client::builder().endpoints(endpoints).connector(connector);
+    let client = builder.connect().await.unwrap();
     wait_all_ready(&client).await;
     let client = client.with_options(case.options);
     let started = now();
@@ -72,19 +96,14 @@ async fn check(case: Case) {
     assert_eq!(next.load(Ordering::SeqCst), case.reads, "{what}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(start_paused = true)]
 async fn a_read_that_is_held_is_answered_by_another_member() {
     use Reply::{Compacted, Found, LeaderChanged, Silence};
     let options = CallOptions::new;
-    let after_hedge = (millis(1000), seconds(3));
+    let at_once = (millis(0), millis(10));
+    let after_hedge = (millis(1000), millis(1010));
     for case in [
-        Case {
-            replies: &[Found],
-            options: options(),
-            ends: Ok(()),
-            between: (millis(0), millis(900)),
-            reads: 1,
-        },
+        Case { replies: &[Found], options: options(), ends: Ok(()), between: at_once, reads: 1 },
         Case {
             replies: &[Silence, Found],
             options: options(),
@@ -97,7 +116,8 @@ async fn a_read_that_is_held_is_answered_by_another_member() {
             replies: &[Silence, LeaderChanged, LeaderChanged, Found],
             options: options(),
             ends: Ok(()),
-            between: after_hedge,
+            // Two pauses, of 25 and 50 ms, or a half of that.
+            between: (millis(1030), millis(1090)),
             reads: 4,
         },
         // What is certain ends the call, though the first member is silent.
@@ -113,7 +133,7 @@ async fn a_read_that_is_held_is_answered_by_another_member() {
             replies: &[Silence, Silence],
             options: options().timeout(seconds(4)),
             ends: Err(ErrorKind::Timeout),
-            between: (seconds(4), seconds(5)),
+            between: (seconds(4), millis(4010)),
             reads: 2,
         },
         // A short deadline leaves the second member half of it.
@@ -121,7 +141,7 @@ async fn a_read_that_is_held_is_answered_by_another_member() {
             replies: &[Silence, Found],
             options: options().timeout(seconds(1)),
             ends: Ok(()),
-            between: (millis(500), millis(1000)),
+            between: (millis(500), millis(510)),
             reads: 2,
         },
         // With retries off, a call is sent once, whatever comes of it.
@@ -129,7 +149,7 @@ async fn a_read_that_is_held_is_answered_by_another_member() {
             replies: &[Silence],
             options: options().retry(false).timeout(seconds(3)),
             ends: Err(ErrorKind::Timeout),
-            between: (seconds(3), seconds(4)),
+            between: (seconds(3), millis(3010)),
             reads: 1,
         },
     ] {
