@@ -336,7 +336,7 @@ impl<T: Transport> Hub<T> {
         let Some(channel) = Channel::upgrade(&self.channel) else { return };
         let version = channel.stream_version(duplex.endpoint());
         let server = version::trust(version.as_deref());
-        let (sink, source, peer) = duplex.split();
+        let (sink, source, peer, observed) = duplex.split();
         let reconnected = self.peer.is_some();
         self.inbox.set_status(|status| {
             status.endpoint = Some(peer.endpoint().clone());
@@ -345,7 +345,7 @@ impl<T: Transport> Hub<T> {
         });
         tracing::debug!(endpoint = %peer.endpoint(), "watches have a stream");
         self.peer = Some(peer);
-        self.stream = Some(Stream::new(sink, source, &channel.config().liveness, now));
+        self.stream = Some(Stream::new(sink, source, observed, &channel.config().liveness, now));
         self.machine.heard(channel.known_revision().get());
         self.machine.opened(server, now);
     }

@@ -4,7 +4,6 @@ use std::task::Context;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use etcdkit_proto::method;
 
 use super::hub::{Job, poll_job};
 use crate::clock::Instant;
@@ -44,7 +43,7 @@ pub(super) struct Stream<T: Transport> {
     received: u32,
     /// Since when the member lags behind, and the revision that it has to reach.
     behind: Option<(Instant, i64)>,
-    started: Option<telemetry::Started>,
+    observed: telemetry::Rpc,
 }
 
 /// What the time says.
@@ -64,6 +63,7 @@ impl<T: Transport> Stream<T> {
     pub(super) fn new(
         sink: SinkOf<T>,
         source: SourceOf<T>,
+        observed: telemetry::Rpc,
         liveness: &Liveness,
         now: Instant,
     ) -> Self {
@@ -80,13 +80,14 @@ impl<T: Transport> Stream<T> {
             probe_deadline: None,
             received: 0,
             behind: None,
-            started: Some(telemetry::started(&method::watch::WATCH.info())),
+            observed,
         }
     }
 
     /// Adds a framed request to what is to be sent.
     pub(super) fn outgoing(&mut self, framed: &Bytes) {
         self.outgoing.extend_from_slice(framed);
+        self.observed.sent(1);
     }
 
     /// Sends what waits, unless something is being sent.
@@ -111,15 +112,11 @@ impl<T: Transport> Stream<T> {
 
     pub(super) fn received(&mut self) {
         self.received = self.received.saturating_add(1);
-        if let Some(started) = &self.started {
-            telemetry::received(started);
-        }
+        self.observed.received();
     }
 
-    pub(super) fn failed(mut self, error: &Error) {
-        if let Some(started) = self.started.take() {
-            telemetry::stream_finished(started, Some(error));
-        }
+    pub(super) fn failed(self, error: &Error) {
+        self.observed.end(Some(error));
     }
 
     /// When to look after the member.
