@@ -103,7 +103,8 @@ impl Liveness {
         self
     }
 
-    /// How long a member that serves watches may lag behind what this client has seen elsewhere, before they leave it.
+    /// How long a member that serves watches may lag behind what this client has seen elsewhere, or leave the creation of
+    /// a watch without an answer, before they leave it.
     /// Default 10 s: a member that merely catches up needs less, and one that is cut off never makes it.
     #[must_use]
     pub fn stale_after(mut self, duration: Duration) -> Self {

@@ -43,6 +43,8 @@ pub(super) struct Stream<T: Transport> {
     received: u32,
     /// Since when the member lags behind, and the revision that it has to reach.
     behind: Option<(Instant, i64)>,
+    /// Since when the oldest creation has been seen to wait, and its id.
+    waiting: Option<(Instant, i64)>,
     observed: telemetry::Rpc,
 }
 
@@ -80,6 +82,7 @@ impl<T: Transport> Stream<T> {
             probe_deadline: None,
             received: 0,
             behind: None,
+            waiting: None,
             observed,
         }
     }
@@ -172,6 +175,17 @@ impl<T: Transport> Stream<T> {
             return now >= since + self.stale_after;
         }
         self.behind = (shown < known).then_some((now, known));
+        false
+    }
+
+    /// Whether the member has for too long left this creation, the oldest one, without an answer.
+    pub(super) fn is_ignored(&mut self, creation: Option<i64>, now: Instant) -> bool {
+        if let Some((since, waiting)) = self.waiting
+            && creation == Some(waiting)
+        {
+            return now >= since + self.stale_after;
+        }
+        self.waiting = creation.map(|id| (now, id));
         false
     }
 }
