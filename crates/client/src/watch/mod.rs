@@ -45,6 +45,8 @@ impl<S: Service> Client<S> {
     ///
     /// Without [`from_revision`](Watch::from_revision) it begins with what happens after this call: this returns when the
     /// cluster has agreed on the revision that now is, so whatever begins later is seen. With it, it returns at once.
+    /// While others write, that revision has passed when the server creates the watch, and etcd looks every 100 ms after
+    /// watches that begin in the past: so the first events come up to 100 ms late, and all others at once.
     /// The stream goes on by itself when its connection breaks or its member freezes, falls behind or loses its leader.
     /// It ends with one error, which comes after everything that was received.
     ///

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use etcdkit::proto::etcdserverpb::{
-    AuthenticateResponse, ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse as Wire,
-    watch_request::RequestUnion,
+    AuthenticateResponse, RangeResponse, ResponseHeader, WatchCreateRequest, WatchRequest,
+    WatchResponse as Wire, watch_request::RequestUnion,
 };
 use etcdkit::proto::mvccpb;
 use etcdkit::{Client, ErrorKind, ServerError, Watch};
@@ -241,18 +241,35 @@ async fn a_watch_that_is_dropped_before_it_is_created() {
 #[tokio::test]
 async fn a_member_that_does_not_create_watches_is_left() {
     let streams = Arc::new(AtomicUsize::new(0));
-    let (_, peer) = scripted(move |mut server| {
-        let first = streams.fetch_add(1, Ordering::SeqCst) == 0;
+    let mut peer = Peer::bind().await;
+    peer.run(move |mut conn| {
+        let streams = Arc::clone(&streams);
         async move {
-            let id = server.create().await?.watch_id;
-            if !first {
-                server.say(created(id)).await?;
-                server.say(put(id, "a", 2)).await?;
+            conn.handshake(&[]).await?;
+            loop {
+                let request = conn.next_headers().await?;
+                let stream = request.stream_id;
+                match request.path.as_str() {
+                    "/grpc.health.v1.Health/Check" => conn.respond(stream, SERVING).await?,
+                    "/etcdserverpb.Maintenance/Status" => conn.respond(stream, STATUS).await?,
+                    "/etcdserverpb.KV/Range" => {
+                        let answer = RangeResponse { header: header(1), ..Default::default() };
+                        conn.respond(stream, &answer.encode_to_vec()).await?;
+                    }
+                    _ => {
+                        conn.start_response(stream).await?;
+                        if streams.fetch_add(1, Ordering::SeqCst) > 0 {
+                            let mut server = Server { conn, stream };
+                            let id = server.create().await?.watch_id;
+                            server.say(created(id)).await?;
+                            server.say(put(id, "a", 2)).await?;
+                            conn = server.conn;
+                        }
+                    }
+                }
             }
-            server.conn.wait_close().await
         }
-    })
-    .await;
+    });
     let liveness = etcdkit::config::Liveness::new()
         .watch_probe_interval(Duration::from_millis(20))
         .stale_after(Duration::from_millis(100));
