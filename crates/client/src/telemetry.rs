@@ -1,9 +1,11 @@
 //! What can be observed: the names of events and metrics, in one place.
 //!
 //! Events and spans go through `tracing`, under the target `etcdkit`: `warn` and `info` for endpoints that fail and come
-//! back, `debug` for retries. Each call with one answer is a span `etcd.call` at level `debug` with the fields `rpc`, `endpoint` (the one
+//! back, `debug` for retries. Each call with one answer is a span `etcd.call` at level `debug`, each stream a span
+//! `etcd.stream` from the moment in which it is asked for to its end, with the fields `rpc`, `endpoint` (the one
 //! that answered, or the last that was tried), `attempts` (those that failed), `kind` and `code` (of the failure). A
-//! client that nobody listens to pays one comparison per call for it.
+//! client that nobody listens to pays one comparison per call for it. The stream that watches share, or the renewals of
+//! leases, is a span of its own, below none of those that use it.
 //!
 //! With the feature `metrics`, RPCs are counted through the `metrics` facade under the names that gRPC's own exporters
 //! use, so that existing dashboards work:
@@ -15,6 +17,9 @@
 //! | `grpc_client_msg_sent_total` | `grpc_type`, `grpc_service`, `grpc_method` |
 //! | `grpc_client_msg_received_total` | `grpc_type`, `grpc_service`, `grpc_method` |
 //!
+//! `grpc_type` is `unary`, `server_stream` or `bidi_stream`. Watches share streams, and so do renewals of leases: what is
+//! counted is streams and their messages. One that is no longer needed ends as `Canceled`.
+//!
 //! What watches hold for readers that are slower than the server is gauged for all watches together; of one watch,
 //! [`WatchControl::state`](crate::WatchControl::state) tells.
 //!
@@ -24,12 +29,9 @@
 //! | `etcd_client_watch_backlog_responses` | responses that have yet to be read |
 //! | `etcd_client_watch_backlog_bytes` | the memory that they take, about |
 
-use etcdkit_proto::method::MethodInfo;
+mod rpc;
 
-use tracing::{Span, field};
-
-use crate::config::Endpoint;
-use crate::error::Error;
+pub(crate) use rpc::Rpc;
 
 /// How verbose etcd's clients are asked to be by the environment variable `ETCD_CLIENT_DEBUG`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,69 +85,6 @@ impl LogLevel {
         }
     }
 }
-
-/// The span of a call; nothing, unless someone listens.
-pub(crate) fn span(method: &MethodInfo) -> Span {
-    tracing::debug_span!(
-        target: "etcdkit",
-        "etcd.call",
-        rpc = method.path,
-        endpoint = field::Empty,
-        attempts = field::Empty,
-        kind = field::Empty,
-        code = field::Empty,
-    )
-}
-
-/// Notes in a call's span who answered.
-pub(crate) fn answered(span: &Span, endpoint: &Endpoint) {
-    if !span.is_none() {
-        span.record("endpoint", field::display(endpoint));
-    }
-}
-
-/// Notes in a call's span how it failed.
-pub(crate) fn failed(span: &Span, error: &Error) {
-    if span.is_none() {
-        return;
-    }
-    span.record("attempts", error.attempts().len());
-    span.record("kind", field::debug(error.kind()));
-    if let Some(endpoint) = error.endpoint() {
-        span.record("endpoint", endpoint);
-    }
-    if let Some(code) = error.code() {
-        span.record("code", field::display(code));
-    }
-}
-
-/// A call that has begun.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Started {
-    #[cfg(feature = "metrics")]
-    method: MethodInfo,
-    #[cfg(feature = "metrics")]
-    over: bool,
-}
-
-#[cfg(not(feature = "metrics"))]
-#[inline]
-pub(crate) fn started(_method: &MethodInfo) -> Started {
-    Started {}
-}
-
-#[cfg(not(feature = "metrics"))]
-#[inline]
-pub(crate) fn finished(_started: Started, _error: Option<&Error>) {}
-
-#[cfg(not(feature = "metrics"))]
-#[inline]
-pub(crate) fn received(_started: &Started) {}
-
-#[cfg(not(feature = "metrics"))]
-#[inline]
-pub(crate) fn stream_finished(_started: Started, _error: Option<&Error>) {}
 
 /// What one watch holds for its reader, on the gauges of all.
 #[derive(Debug)]
@@ -214,90 +153,6 @@ mod gauged {
         fn drop(&mut self) {
             self.gauges.watches.decrement(1.0);
         }
-    }
-}
-
-#[cfg(feature = "metrics")]
-pub(crate) use counted::{finished, received, started, stream_finished};
-
-#[cfg(feature = "metrics")]
-mod counted {
-    use etcdkit_proto::Code;
-    use etcdkit_proto::method::{MethodInfo, Shape};
-
-    use super::Started;
-    use crate::error::{Error, ErrorKind};
-
-    fn shape(method: &MethodInfo) -> &'static str {
-        match method.shape {
-            Shape::Unary => "unary",
-            Shape::ServerStream => "server_stream",
-            Shape::Bidi => "bidi_stream",
-        }
-    }
-
-    macro_rules! count {
-        ($name:literal, $method:expr $(, $label:literal => $value:expr)?) => {
-            metrics::counter!(
-                $name,
-                "grpc_type" => shape($method),
-                "grpc_service" => $method.service,
-                "grpc_method" => $method.name
-                $(, $label => $value)?
-            )
-            .increment(1)
-        };
-    }
-
-    pub(crate) fn started(method: &MethodInfo) -> Started {
-        count!("grpc_client_started_total", method);
-        count!("grpc_client_msg_sent_total", method);
-        Started { method: *method, over: false }
-    }
-
-    /// A unary call is over.
-    pub(crate) fn finished(started: Started, error: Option<&Error>) {
-        if error.is_none() {
-            received(&started);
-        }
-        stream_finished(started, error);
-    }
-
-    /// A message came.
-    pub(crate) fn received(started: &Started) {
-        count!("grpc_client_msg_received_total", &started.method);
-    }
-
-    /// A stream is over, whose messages were counted one by one.
-    pub(crate) fn stream_finished(mut started: Started, error: Option<&Error>) {
-        started.handled(error.map_or(Code::Ok, code));
-    }
-
-    impl Started {
-        fn handled(&mut self, code: Code) {
-            self.over = true;
-            count!("grpc_client_handled_total", &self.method, "grpc_code" => code.name());
-        }
-    }
-
-    impl Drop for Started {
-        /// Whoever drops the future of a call, or a stream that is not over, has cancelled it.
-        fn drop(&mut self) {
-            if !self.over {
-                self.handled(Code::Canceled);
-            }
-        }
-    }
-
-    /// The code that gRPC would have given a failure that never was a status.
-    fn code(error: &Error) -> Code {
-        error.code().unwrap_or_else(|| match error.kind() {
-            ErrorKind::Timeout => Code::DeadlineExceeded,
-            ErrorKind::Cancelled | ErrorKind::Closed => Code::Canceled,
-            ErrorKind::ResourceExhausted => Code::ResourceExhausted,
-            ErrorKind::Internal => Code::Internal,
-            _ => Code::Unavailable,
-        })
     }
 }
 

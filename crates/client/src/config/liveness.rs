@@ -93,8 +93,8 @@ impl Liveness {
     }
 
     /// How often a stream of watches on which little or nothing comes is probed. Default 3 s: with the 2 s, or
-    /// [`probe_timeout`](Self::probe_timeout) if that is longer, that a sign of life is waited for, a watch leaves a
-    /// frozen member within 5 s.
+    /// [`probe_timeout`](Self::probe_timeout) if that is longer, that a sign of life is waited for, an idle watch leaves a
+    /// frozen member within 5 s. Where much came until it froze, the first look finds nothing wrong: then within 8 s.
     ///
     /// With it goes a request for progress, so that watches to which nothing happens keep up with compactions.
     #[must_use]
@@ -103,7 +103,8 @@ impl Liveness {
         self
     }
 
-    /// How long a member that serves watches may lag behind what this client has seen elsewhere, before they leave it.
+    /// How long a member that serves watches may lag behind what this client has seen elsewhere, or leave the creation of
+    /// a watch without an answer, before they leave it.
     /// Default 10 s: a member that merely catches up needs less, and one that is cut off never makes it.
     #[must_use]
     pub fn stale_after(mut self, duration: Duration) -> Self {

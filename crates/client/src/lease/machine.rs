@@ -63,6 +63,8 @@ struct Lease {
     ttl: Option<Duration>,
     /// Until when it certainly lives.
     until: Option<Instant>,
+    /// When that is looked at: its timer that counts.
+    ends: Option<Instant>,
     /// When to ask next; `None` while an answer is due.
     due: Option<Instant>,
     /// When the request was sent that has no answer yet.
@@ -138,7 +140,14 @@ impl Machine {
             return;
         }
         self.stays += 1;
-        let lease = Lease { stay: self.stays, ttl: None, until: None, due: Some(now), asked: None };
+        let lease = Lease {
+            stay: self.stays,
+            ttl: None,
+            until: None,
+            ends: None,
+            due: Some(now),
+            asked: None,
+        };
         self.sends.push(Reverse((now, lease.stay, id)));
         self.leases.insert(id, lease);
     }
@@ -165,7 +174,9 @@ impl Machine {
             self.sends.retain(|Reverse((_, stay, id))| stays(id, *stay));
         }
         if self.ends.len() > limit {
-            self.ends.retain(|Reverse((_, stay, id))| stays(id, *stay));
+            self.ends.retain(|Reverse((at, stay, id))| {
+                leases.get(id).is_some_and(|it| it.stay == *stay && it.ends == Some(*at))
+            });
         }
         if self.unanswered.len() > limit {
             self.unanswered.retain(|(id, stay)| stays(id, *stay));
@@ -301,7 +312,8 @@ impl Machine {
         let ttl = Duration::from_secs(seconds).min(CENTURY);
         let until = sent + ttl;
         // A timer that comes too early looks again; one that would come too late has to be replaced.
-        if lease.until.is_none_or(|before| until < before) {
+        if lease.ends.is_none_or(|ends| until < ends) {
+            lease.ends = Some(until);
             self.ends.push(Reverse((until, lease.stay, id)));
         }
         lease.ttl = Some(ttl);
@@ -310,6 +322,7 @@ impl Machine {
         let due = sent + third + third.mul_f64(0.2 * self.rng.f64());
         lease.due = Some(due);
         self.sends.push(Reverse((due, lease.stay, id)));
+        self.tidy();
         self.forget_answered();
         Answer::Renewed { sent, ttl }
     }
@@ -321,11 +334,13 @@ impl Machine {
                 return;
             }
             self.ends.pop();
-            let Some(lease) = self.leases.get(&id).filter(|lease| lease.stay == stay) else {
-                continue;
-            };
+            let counts = |lease: &&mut Lease| lease.stay == stay && lease.ends == Some(at);
+            let Some(lease) = self.leases.get_mut(&id).filter(counts) else { continue };
             match lease.until {
-                Some(until) if until > now => self.ends.push(Reverse((until, stay, id))),
+                Some(until) if until > now => {
+                    lease.ends = Some(until);
+                    self.ends.push(Reverse((until, stay, id)));
+                }
                 _ => {
                     self.leave(id);
                     ids.push(id);

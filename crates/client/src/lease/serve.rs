@@ -74,7 +74,7 @@ enum Event {
 impl<T: Transport> Driver<T> {
     /// Renews leases on this stream until it breaks or nobody holds a lease any more.
     pub(super) async fn serve(&mut self, duplex: Duplex<T>) {
-        let (sink, mut source, line) = duplex.split();
+        let (sink, mut source, line, observed) = duplex.split();
         let core = std::sync::Arc::clone(&self.core);
         let outbox = Outbox::default();
         let mut pump = pin!(outbox.pump(sink));
@@ -97,6 +97,7 @@ impl<T: Transport> Driver<T> {
                 self.machine.due(now, &mut ids);
                 if !ids.is_empty() {
                     outbox.fill(framed(&ids));
+                    observed.sent(ids.len());
                     ids.clear();
                 }
             }
@@ -141,6 +142,7 @@ impl<T: Transport> Driver<T> {
                     }
                     Err(failure) => break Some(line.error(failure).with_rpc(RPC)),
                 };
+                observed.received();
                 if let Err(error) = self.take(bytes, now, &mut cluster) {
                     break Some(error);
                 }
@@ -164,6 +166,7 @@ impl<T: Transport> Driver<T> {
         drop(waiting);
         let error =
             if self.channel().is_some_and(|it| it.is_closed()) { Error::closed() } else { error };
+        observed.end(Some(&error));
         self.broken(error, Some(line.token)).await;
     }
 

@@ -89,6 +89,7 @@ pub(crate) async fn keep_alive_once<T: Transport>(
         Error::new(ErrorKind::Unavailable, "the server ended the stream without an answer")
             .with_rpc(method.path())
     })?;
+    answers.enough();
     if let Some(header) = &answer.header {
         channel
             .check_cluster(&header.clone().into())

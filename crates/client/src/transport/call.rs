@@ -100,14 +100,14 @@ pub(super) enum Then {
 impl<T: Transport> Channel<T> {
     /// Makes `call` with the framed `message` and returns the answer's bytes.
     pub(super) async fn run(&self, call: &Call<'_, T>, message: Bytes) -> Result<Bytes> {
-        let started = telemetry::started(&call.method);
-        let span = telemetry::span(&call.method);
-        let outcome = self.attempts(call, &OneAnswer(message)).instrument(span.clone()).await;
-        match &outcome {
-            Ok((_, link)) => telemetry::answered(&span, &link.endpoint),
-            Err(error) => telemetry::failed(&span, error),
+        let rpc = telemetry::Rpc::begin(&call.method);
+        rpc.sent(1);
+        let outcome = self.attempts(call, &OneAnswer(message)).instrument(rpc.span().clone()).await;
+        if let Ok((_, link)) = &outcome {
+            rpc.served_by(&link.endpoint);
+            rpc.received();
         }
-        telemetry::finished(started, outcome.as_ref().err());
+        rpc.end(outcome.as_ref().err());
         outcome.map(|(answer, _)| answer)
     }
 

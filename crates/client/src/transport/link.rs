@@ -111,7 +111,6 @@ impl<C: Connection> Link<C> {
     /// Waits until the member does not answer any more, and says how; `None` if there is nothing left to answer.
     async fn silence(&self, when_idle: WhenIdle) -> Option<Cause> {
         let mut watchdog = Watchdog::new(self.settings.probe_after, clock::now());
-        let mut pinged = None;
         loop {
             match watchdog.observe(self.sample(), clock::now()) {
                 Verdict::Idle if when_idle == WhenIdle::Leave => return None,
@@ -125,7 +124,7 @@ impl<C: Connection> Link<C> {
                     let answer = if self.connection.is_full() {
                         // A call would wait behind those that the server does not allow yet, or is refused because the
                         // server is going away.
-                        self.ping(&mut pinged).await
+                        self.ping().await
                     } else {
                         match self.probe(|| alive(&self.connection)).await {
                             // That the server is going away says nothing about the calls which it still has.
@@ -141,24 +140,20 @@ impl<C: Connection> Link<C> {
         }
     }
 
-    /// Has the process behind the connection answer a ping; not before etcd allows the next one.
-    async fn ping(&self, last: &mut Option<Instant>) -> Result<(), Cause> {
-        if let Some(last) = *last {
-            let allowed = clock::sleep_until(last + BETWEEN_PINGS);
-            // As soon as calls are answered, there is nothing to find out.
-            let received = self.connection.received();
-            let step = self.settings.probe_after.max(Duration::from_millis(1));
-            let answered = async {
-                while self.connection.received() == received {
-                    clock::sleep(step).await;
-                }
-            };
-            if let Either::Second(()) = race(allowed, answered).await {
-                return Ok(());
+    /// Has the process behind the connection answer a ping, once etcd allows another one.
+    async fn ping(&self) -> Result<(), Cause> {
+        // As soon as calls are answered, there is nothing to find out.
+        let received = self.connection.received();
+        let step = self.settings.probe_after.max(Duration::from_millis(1));
+        let answered = async {
+            while self.connection.received() == received {
+                clock::sleep(step).await;
             }
+        };
+        match race(self.connection.ping_turn(), answered).await {
+            Either::First(()) => self.probe(|| self.connection.ping()).await,
+            Either::Second(()) => Ok(()),
         }
-        *last = Some(clock::now());
-        self.probe(|| self.connection.ping()).await
     }
 
     /// Has the member give a sign of life.
@@ -195,8 +190,6 @@ enum WhenIdle {
 const LAST_LOOK: Duration = Duration::from_secs(1);
 /// A timer that is later than this shows that this machine, not the member, is slow.
 const LATE: Duration = Duration::from_millis(50);
-/// etcd ends a connection at the fourth ping that comes sooner after another than this (`--grpc-keepalive-min-time`).
-const BETWEEN_PINGS: Duration = Duration::from_millis(5_100);
 /// How often a machine that is too busy asks again.
 const PROBES_OF_A_BUSY_MACHINE: u32 = 4;
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use etcdkit_proto::WireMessage;
 use etcdkit_proto::method::{Method, MethodInfo};
+use tracing::Instrument;
 
 use super::attempt::Attempting;
 use super::call::{self, Call};
@@ -44,8 +45,8 @@ pub(crate) struct Messages<T: Transport, Res> {
     waiting: Waiting,
     /// The connections to an endpoint by name, which must not go while the stream is read.
     _visited: Option<Arc<Pool<T>>>,
-    /// For the metrics: the call until it is over.
-    started: Option<telemetry::Started>,
+    /// Until it is over.
+    observed: Option<telemetry::Rpc>,
     _response: PhantomData<fn() -> Res>,
 }
 
@@ -81,10 +82,12 @@ impl<T: Transport> Channel<T> {
         call: &Call<'_, T>,
     ) -> Result<Messages<T, Res>> {
         let message = self.frame(request, call)?;
-        let started = telemetry::started(&call.method);
+        let observed = telemetry::Rpc::begin(&call.method);
+        observed.sent(1);
         let first_answer = FirstAnswer(message);
         // Boxed: opening is rare, and the future large.
-        let opening = Box::pin(self.attempts(call, &first_answer));
+        let opening =
+            Box::pin(self.attempts(call, &first_answer).instrument(observed.span().clone()));
         let deadline = clock::now().checked_add(self.stream_idle());
         let opened = clock::until(deadline, opening).await.unwrap_or_else(|| {
             Err(Error::new(ErrorKind::Timeout, "the stream had no first answer in time")
@@ -94,13 +97,14 @@ impl<T: Transport> Channel<T> {
         let ((source, first), link) = match opened {
             Ok(opened) => opened,
             Err(error) => {
-                telemetry::finished(started, Some(&error));
+                observed.end(Some(&error));
                 return Err(error);
             }
         };
+        observed.served_by(&link.endpoint);
         let waiting = call.waiting();
         Ok(Messages {
-            started: Some(started),
+            observed: Some(observed),
             source,
             first: Some(first),
             link,
@@ -132,19 +136,24 @@ impl<T: Transport, Res: WireMessage> Messages<T, Res> {
         let next = self.step().await;
         match &next {
             Ok(Some(_)) => {
-                if let Some(started) = &self.started {
-                    telemetry::received(started);
+                if let Some(observed) = &self.observed {
+                    observed.received();
                 }
             }
-            Ok(None) => self.finished(None),
-            Err(error) => self.finished(Some(error)),
+            Ok(None) => self.ended(None),
+            Err(error) => self.ended(Some(error)),
         }
         next
     }
 
-    fn finished(&mut self, error: Option<&Error>) {
-        if let Some(started) = self.started.take() {
-            telemetry::stream_finished(started, error);
+    /// It has said what was wanted of it: to drop it is no cancellation.
+    pub(crate) fn enough(mut self) {
+        self.ended(None);
+    }
+
+    fn ended(&mut self, error: Option<&Error>) {
+        if let Some(observed) = self.observed.take() {
+            observed.end(error);
         }
     }
 
@@ -212,6 +221,7 @@ pub(crate) struct Duplex<T: Transport> {
     pub(super) link: Arc<Link<T::Connection>>,
     /// Which token it was opened with: what to renew if the server refuses it.
     pub(crate) token: u64,
+    observed: telemetry::Rpc,
 }
 
 impl<T: Transport> Duplex<T> {
@@ -220,9 +230,9 @@ impl<T: Transport> Duplex<T> {
         &self.link.endpoint
     }
 
-    /// The two halves, and the member.
-    pub(crate) fn split(self) -> (SinkOf<T>, SourceOf<T>, Peer<T>) {
-        (self.sink, self.source, Peer { link: self.link, token: self.token })
+    /// The two halves, the member, and what is to be told of messages and of the end.
+    pub(crate) fn split(self) -> (SinkOf<T>, SourceOf<T>, Peer<T>, telemetry::Rpc) {
+        (self.sink, self.source, Peer { link: self.link, token: self.token }, self.observed)
     }
 }
 
@@ -299,7 +309,17 @@ impl<T: Transport> Channel<T> {
         options: &CallOptions,
     ) -> Result<Duplex<T>> {
         let call = self.prepare(self.streams(), method, false, options);
-        let ((sink, source), link) = self.attempts(&call, &Opening).await?;
-        Ok(Duplex { sink, source, link, token: self.tokens().generation() })
+        let observed = telemetry::Rpc::begin(&call.method);
+        let opening = self.attempts(&call, &Opening).instrument(observed.span().clone());
+        match opening.await {
+            Ok(((sink, source), link)) => {
+                observed.served_by(&link.endpoint);
+                Ok(Duplex { sink, source, link, token: self.tokens().generation(), observed })
+            }
+            Err(error) => {
+                observed.end(Some(&error));
+                Err(error)
+            }
+        }
     }
 }

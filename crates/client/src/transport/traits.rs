@@ -114,6 +114,11 @@ pub trait Connection: Send + Sync + 'static {
         false
     }
 
+    /// Waits until the peer takes another [`ping`](Self::ping) without offence. Each ping needs a turn of its own.
+    fn ping_turn(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Has the peer answer something that needs no call, where [`is_full`](Self::is_full) leaves no other way.
     ///
     /// # Errors

@@ -103,6 +103,14 @@ pub(super) fn of_response(response: &WatchResponse) -> Error {
     }
 }
 
+/// Of a revision whose pieces are more than may be received.
+pub(super) fn too_large(limit: usize) -> Error {
+    let message = format!(
+        "a revision came in pieces of more than {limit} bytes together, the limit of what is received"
+    );
+    Error::new(ErrorKind::ResourceExhausted, message)
+}
+
 /// The code in `rpc error: code = X desc = …`; etcd's watches end as cancelled where they name none.
 fn code_in(reason: &str) -> Code {
     let named = reason.strip_prefix("rpc error: code = ").and_then(|rest| rest.split(' ').next());

@@ -78,11 +78,12 @@ enum Event<T: Transport> {
 impl<T: Transport> Hub<T> {
     pub(super) fn new(channel: &Channel<T>, inbox: Arc<Inbox>, options: CallOptions) -> Self {
         let policy = channel.retry_policy().clone();
+        let largest = channel.config().limits.max_receive_message;
         Self {
             channel: channel.downgrade(),
             inbox,
             options,
-            machine: Machine::new(policy, channel.can_authenticate(), clock::rng()),
+            machine: Machine::new(policy, largest, channel.can_authenticate(), clock::rng()),
             stream: None,
             peer: None,
             opening: None,
@@ -154,7 +155,7 @@ impl<T: Transport> Hub<T> {
             if now < since + LINGER {
                 return Some(Some(since + LINGER));
             }
-            self.stream = None;
+            self.put_stream_away(None);
             self.machine.closed();
         }
         let channel = Channel::upgrade(&self.channel)?;
@@ -336,7 +337,7 @@ impl<T: Transport> Hub<T> {
         let Some(channel) = Channel::upgrade(&self.channel) else { return };
         let version = channel.stream_version(duplex.endpoint());
         let server = version::trust(version.as_deref());
-        let (sink, source, peer) = duplex.split();
+        let (sink, source, peer, observed) = duplex.split();
         let reconnected = self.peer.is_some();
         self.inbox.set_status(|status| {
             status.endpoint = Some(peer.endpoint().clone());
@@ -345,7 +346,7 @@ impl<T: Transport> Hub<T> {
         });
         tracing::debug!(endpoint = %peer.endpoint(), "watches have a stream");
         self.peer = Some(peer);
-        self.stream = Some(Stream::new(sink, source, &channel.config().liveness, now));
+        self.stream = Some(Stream::new(sink, source, observed, &channel.config().liveness, now));
         self.machine.heard(channel.known_revision().get());
         self.machine.opened(server, now);
     }
@@ -355,6 +356,15 @@ impl<T: Transport> Hub<T> {
         tracing::debug!(%error, "watches lost their stream");
         self.disconnected(now, error);
         self.machine.lost(error, now);
+    }
+
+    /// The stream is ended on purpose; `since` is when those who still watch began to be without one.
+    fn put_stream_away(&mut self, since: Option<Instant>) {
+        self.stream = None;
+        self.inbox.set_status(|status| {
+            status.endpoint = None;
+            status.disconnected_since = since;
+        });
     }
 
     fn disconnected(&mut self, now: Instant, error: &Error) {
@@ -387,6 +397,10 @@ impl<T: Transport> Hub<T> {
         }
         if stream.is_stale(self.machine.shown(), goal, now) {
             let why = "the member lags behind what the cluster has agreed on";
+            return self.leave(Cause::Disconnected(why.into()));
+        }
+        if stream.is_ignored(self.machine.oldest_creation(), now) {
+            let why = "the member answers other calls, and does not create watches";
             return self.leave(Cause::Disconnected(why.into()));
         }
         let asks = self.machine.trusts_progress() || self.machine.wants_progress();

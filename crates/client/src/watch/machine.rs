@@ -134,12 +134,19 @@ pub(super) struct Machine<R> {
     tokens: u64,
     refusals: Refusals,
     policy: RetryPolicy,
+    /// The bytes in which one revision may come, in however many pieces.
+    largest: usize,
     random: fastrand::Rng,
     out: VecDeque<Output<R>>,
 }
 
 impl<R> Machine<R> {
-    pub(super) fn new(policy: RetryPolicy, can_renew: bool, random: fastrand::Rng) -> Self {
+    pub(super) fn new(
+        policy: RetryPolicy,
+        largest: usize,
+        can_renew: bool,
+        random: fastrand::Rng,
+    ) -> Self {
         Self {
             watchers: HashMap::default(),
             phase: Phase::Closed { retry_at: None },
@@ -166,6 +173,7 @@ impl<R> Machine<R> {
             tokens: 0,
             refusals: Refusals::default(),
             policy,
+            largest,
             random,
             out: VecDeque::new(),
         }
@@ -204,6 +212,11 @@ impl<R> Machine<R> {
         let key = self.foreign_ids.get(&id).copied().or_else(|| key_of(id))?;
         let watcher = self.watchers.get_mut(&key)?;
         (watcher.place == Place::Live(id)).then_some((key, &mut **watcher))
+    }
+
+    /// The id of the creation that has waited for an answer the longest.
+    pub(super) fn oldest_creation(&self) -> Option<i64> {
+        self.creating.front().map(|(id, _)| *id)
     }
 
     /// The highest revision that some member has shown.

@@ -45,6 +45,8 @@ impl<S: Service> Client<S> {
     ///
     /// Without [`from_revision`](Watch::from_revision) it begins with what happens after this call: this returns when the
     /// cluster has agreed on the revision that now is, so whatever begins later is seen. With it, it returns at once.
+    /// While others write, that revision has passed when the server creates the watch, and etcd looks every 100 ms after
+    /// watches that begin in the past: so the first events come up to 100 ms late, and all others at once.
     /// The stream goes on by itself when its connection breaks or its member freezes, falls behind or loses its leader.
     /// It ends with one error, which comes after everything that was received.
     ///
@@ -76,6 +78,7 @@ impl<S: Service> Client<S> {
     /// | [`Lagged`](crate::ErrorKind::Lagged) | it was read too slowly, if [`Watch::when_full`] says so |
     /// | [`NoLeader`](crate::ErrorKind::NoLeader) | if [`Watch::end_without_leader`] asks for it |
     /// | [`Unavailable`](crate::ErrorKind::Unavailable) | if [`Watch::max_attempts`] asks for it |
+    /// | [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted) | what came at once, or of one revision, is beyond [`max_receive_message`](crate::config::Limits::max_receive_message) |
     /// | [`ClusterChanged`](crate::ErrorKind::ClusterChanged) | the history went back, or this is another cluster |
     /// | [`Corrupt`](crate::ErrorKind::Corrupt) | the server broke what etcd promises of watches |
     /// | [`Closed`](crate::ErrorKind::Closed) | the client was closed |

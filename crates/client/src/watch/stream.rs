@@ -4,7 +4,6 @@ use std::task::Context;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use etcdkit_proto::method;
 
 use super::hub::{Job, poll_job};
 use crate::clock::Instant;
@@ -44,7 +43,9 @@ pub(super) struct Stream<T: Transport> {
     received: u32,
     /// Since when the member lags behind, and the revision that it has to reach.
     behind: Option<(Instant, i64)>,
-    started: Option<telemetry::Started>,
+    /// Since when the oldest creation has been seen to wait, and its id.
+    waiting: Option<(Instant, i64)>,
+    observed: telemetry::Rpc,
 }
 
 /// What the time says.
@@ -64,6 +65,7 @@ impl<T: Transport> Stream<T> {
     pub(super) fn new(
         sink: SinkOf<T>,
         source: SourceOf<T>,
+        observed: telemetry::Rpc,
         liveness: &Liveness,
         now: Instant,
     ) -> Self {
@@ -80,13 +82,15 @@ impl<T: Transport> Stream<T> {
             probe_deadline: None,
             received: 0,
             behind: None,
-            started: Some(telemetry::started(&method::watch::WATCH.info())),
+            waiting: None,
+            observed,
         }
     }
 
     /// Adds a framed request to what is to be sent.
     pub(super) fn outgoing(&mut self, framed: &Bytes) {
         self.outgoing.extend_from_slice(framed);
+        self.observed.sent(1);
     }
 
     /// Sends what waits, unless something is being sent.
@@ -111,15 +115,11 @@ impl<T: Transport> Stream<T> {
 
     pub(super) fn received(&mut self) {
         self.received = self.received.saturating_add(1);
-        if let Some(started) = &self.started {
-            telemetry::received(started);
-        }
+        self.observed.received();
     }
 
-    pub(super) fn failed(mut self, error: &Error) {
-        if let Some(started) = self.started.take() {
-            telemetry::stream_finished(started, Some(error));
-        }
+    pub(super) fn failed(self, error: &Error) {
+        self.observed.end(Some(error));
     }
 
     /// When to look after the member.
@@ -175,6 +175,17 @@ impl<T: Transport> Stream<T> {
             return now >= since + self.stale_after;
         }
         self.behind = (shown < known).then_some((now, known));
+        false
+    }
+
+    /// Whether the member has for too long left this creation, the oldest one, without an answer.
+    pub(super) fn is_ignored(&mut self, creation: Option<i64>, now: Instant) -> bool {
+        if let Some((since, waiting)) = self.waiting
+            && creation == Some(waiting)
+        {
+            return now >= since + self.stale_after;
+        }
+        self.waiting = creation.map(|id| (now, id));
         false
     }
 }

@@ -120,6 +120,11 @@ impl<R> Watcher<R> {
         self.held.is_some()
     }
 
+    /// What that part takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.as_ref().map_or(0, |held| held.bytes)
+    }
+
     /// Forgets part of a revision: it is sent again from its beginning.
     pub(super) fn forget_held(&mut self) {
         self.held = None;

@@ -185,6 +185,27 @@ fn timers_of_leases_that_left_are_dropped() {
     }
 }
 
+/// A server that says something else each time leaves no timers behind.
+#[test]
+fn timers_that_were_replaced_are_dropped() {
+    let mut now = start();
+    let mut machine = asking(now, &[1]);
+    let mut ended = Vec::new();
+    for round in 0..10_000 {
+        let seconds = if round % 2 == 0 { 1_000_000 } else { 3 };
+        assert!(machine.answered(id(1), seconds, now).is_renewed());
+        now = machine.leases[&id(1)].due.unwrap();
+        machine.ended(now, &mut ended);
+        assert_eq!((due(&mut machine, now), ended.len()), (vec![id(1)], 0));
+        assert!(machine.sends.len() + machine.ends.len() < 200, "round {round}");
+    }
+    machine.answered(id(1), 3, now);
+    machine.ended(now + ms(2999), &mut ended);
+    assert!(ended.is_empty());
+    machine.ended(now + ms(3000), &mut ended);
+    assert_eq!(ended, [id(1)]);
+}
+
 #[test]
 fn ten_thousand_leases_drift_apart_and_go_out_in_batches() {
     let now = start();

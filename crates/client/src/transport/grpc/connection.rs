@@ -234,6 +234,10 @@ impl Connection for H2Connection {
         self.driver.is_over()
     }
 
+    async fn ping_turn(&self) {
+        self.queue.ping_turn().await;
+    }
+
     async fn ping(&self) -> Result<(), Cause> {
         self.queue.ping().await.map_err(|_| self.over())
     }

@@ -45,6 +45,10 @@ pub(super) async fn keep_alive(
 ) -> Cause {
     loop {
         clock::sleep(settings.interval).await;
+        if streams.count() > 0 {
+            connection.ping_turn().await;
+        }
+        // They may have ended while others had pinged.
         if streams.count() == 0 {
             continue;
         }

@@ -14,6 +14,7 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, Stream};
@@ -26,6 +27,7 @@ use tokio::sync::{oneshot, watch};
 use super::answer::exchange;
 use super::connection::decide;
 use super::failure::cause_of;
+use crate::clock::{self, Instant};
 use crate::error::Cause;
 use crate::transport::traits::Failure;
 
@@ -91,6 +93,8 @@ struct Waiting {
     sweep_at: usize,
     /// Who waits for the answer to a ping.
     pings: Vec<oneshot::Sender<()>>,
+    /// When another ping may be sent; `None` before the first.
+    next_ping: Option<Instant>,
     /// The connection's task, while it sleeps.
     task: Option<Waker>,
     closed: bool,
@@ -123,6 +127,23 @@ impl Queue {
             task.wake();
         }
         Some(Left { queue: self, number, answer, over: false, unsent })
+    }
+
+    /// Waits until another ping is allowed, and takes that turn: whoever pings, all of them share one pace.
+    pub(super) async fn ping_turn(&self) {
+        while let Some(at) = self.not_before(clock::now()) {
+            clock::sleep_until(at).await;
+        }
+    }
+
+    /// Takes the turn to ping, unless it is somebody's until the time that this returns.
+    fn not_before(&self, now: Instant) -> Option<Instant> {
+        let next = &mut self.lock().next_ping;
+        let taken = next.filter(|next| now < *next);
+        if taken.is_none() {
+            *next = Some(now + BETWEEN_PINGS);
+        }
+        taken
     }
 
     /// Has the peer answer a ping, which needs no stream. An error says that the connection is over.
@@ -175,6 +196,8 @@ impl Queue {
     }
 }
 
+/// etcd ends a connection at the fourth ping that comes sooner after another than this (`--grpc-keepalive-min-time`).
+const BETWEEN_PINGS: Duration = Duration::from_millis(5_100);
 /// Fewer calls than this are not worth a look.
 const SWEEP_AT_LEAST: usize = 64;
 

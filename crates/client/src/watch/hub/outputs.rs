@@ -70,8 +70,8 @@ impl<T: Transport> Hub<T> {
 
     /// Another token, and with it another stream.
     fn renew(&mut self) {
-        self.stream = None;
         if self.machine.is_leaving() {
+            self.put_stream_away(Some(clock::now()));
             self.machine.closed();
         }
         let Some(channel) = Channel::upgrade(&self.channel) else { return };

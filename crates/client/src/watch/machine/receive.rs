@@ -125,7 +125,7 @@ impl<R> Machine<R> {
         bytes: usize,
         server: Server,
     ) {
-        let id = response.watch_id;
+        let (id, largest) = (response.watch_id, self.largest);
         let Some((key, watcher)) = self.live(id) else {
             // Of a watch that was cancelled, or of one that nobody made.
             let expected = self.creating.iter().any(|(creating, _)| *creating == id);
@@ -134,6 +134,9 @@ impl<R> Machine<R> {
             }
             return;
         };
+        if watcher.held_bytes().saturating_add(bytes) > largest {
+            return self.end(key, failure::too_large(largest));
+        }
         match watcher.take(response.events, bytes, response.fragment, server.repeats) {
             Ok(Taken::Nothing) => {}
             Ok(Taken::Events(events, bytes)) => {

@@ -2,8 +2,8 @@
 //! has anything to do.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use etcdkit::Client;
@@ -12,7 +12,7 @@ use etcdkit::transport::{DuplexListener, duplex};
 use etcdkit_testkit::peer::frame::flag;
 use etcdkit_testkit::peer::{Answer, Connection, FrameKind};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::support::{RANGE_STREAM, healthy};
 
@@ -20,7 +20,8 @@ use super::support::{RANGE_STREAM, healthy};
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     connections: AtomicUsize,
-    pings: AtomicUsize,
+    /// When each came.
+    pings: Mutex<Vec<Instant>>,
     unanswered: AtomicUsize,
 }
 
@@ -30,7 +31,12 @@ impl Seen {
     }
 
     pub(super) fn pings(&self) -> usize {
-        self.pings.load(Ordering::SeqCst)
+        self.pings.lock().unwrap().len()
+    }
+
+    /// The shortest time between two pings.
+    pub(super) fn between_pings(&self) -> Option<Duration> {
+        self.pings.lock().unwrap().windows(2).map(|two| two[1] - two[0]).min()
     }
 
     /// The calls that came and were not answered.
@@ -79,13 +85,13 @@ impl Member {
         let mut logged = 0;
         loop {
             // Whatever ends the wait: a call, or a while without any.
-            let call = timeout(Duration::from_secs(1), conn.next_request()).await;
+            let call = timeout(LOOK, conn.next_request()).await;
             let pings = conn.log()[logged..]
                 .iter()
                 .filter(|frame| frame.kind == FrameKind::Ping && !frame.has(flag::ACK))
                 .count();
             logged = conn.log().len();
-            seen.pings.fetch_add(pings, Ordering::SeqCst);
+            seen.pings.lock().unwrap().extend(std::iter::repeat_n(now(), pings));
             let Ok(call) = call else { continue };
             let call = call?;
             if self.unanswered.contains(&&*call.path) {
@@ -102,6 +108,14 @@ impl Member {
             }
         }
     }
+}
+
+/// How closely the times of pings are told.
+const LOOK: Duration = Duration::from_millis(20);
+
+#[expect(clippy::disallowed_methods, reason = "tokio's clock is paused")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// Lets time pass.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcdkit::service::CallOptions;
-use etcdkit::{Cause, Client, ErrorKind};
+use etcdkit::{Cause, Client, ErrorKind, Get};
 use etcdkit_testkit::peer::frame::setting::MAX_CONCURRENT_STREAMS;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -13,6 +13,8 @@ use super::paused::{Member, Seen};
 use super::support::{PUT, assert_says};
 
 const LIMIT: u32 = 3;
+/// What etcd allows between two pings.
+const ALLOWED: Duration = Duration::from_secs(5);
 
 /// A client, and its server, which runs as long as the set is held and answers all but puts.
 fn member(answers_pings: bool) -> (Client, Arc<Seen>, JoinSet<()>) {
@@ -60,6 +62,7 @@ async fn a_slow_member_with_all_streams_taken_is_waited_for_and_not_pinged_too_o
     // etcd allows one in five seconds.
     let pings = seen.pings();
     assert!((5..=12).contains(&pings), "{pings} pings in {DEADLINE:?}");
+    assert!(seen.between_pings() >= Some(ALLOWED), "{:?}", seen.between_pings());
     client.get("k").await.unwrap();
 }
 
@@ -82,5 +85,29 @@ async fn a_write_that_was_never_sent_by_its_deadline_is_certainly_not_applied() 
     assert!(certain.len() >= PUTS - 2 * LIMIT as usize, "{} of {PUTS}", certain.len());
     for error in certain {
         assert_says(&error.to_string(), "was not sent in time");
+    }
+}
+
+/// A keep-alive and a probe know of each other: etcd allows both of them together one ping in five seconds.
+#[tokio::test(start_paused = true)]
+async fn a_keep_alive_and_a_probe_do_not_ping_in_quick_succession() {
+    for interval in [ALLOWED, Duration::from_secs(7)] {
+        let settings = &[(MAX_CONCURRENT_STREAMS, LIMIT)];
+        let member = Member { settings, answers_pings: true, unanswered: &[PUT] };
+        let (client, seen, _server) = member.start(|builder| builder.keep_alive(interval));
+        let mut pieces = client.get_stream(Get::all()).await.unwrap();
+        pieces.next().await.unwrap().unwrap();
+        let slow = client.with_options(CallOptions::new().timeout(Duration::from_secs(60)));
+        let mut puts = JoinSet::new();
+        for _ in 1..LIMIT {
+            let client = slow.clone();
+            puts.spawn(async move { client.put("k", "v").await });
+        }
+        for put in puts.join_all().await {
+            assert_eq!(put.unwrap_err().kind(), ErrorKind::Timeout);
+        }
+        assert_eq!(seen.connections(), 1);
+        assert!(seen.pings() >= 8, "{} pings", seen.pings());
+        assert!(seen.between_pings() >= Some(ALLOWED), "{:?}", seen.between_pings());
     }
 }

@@ -2,15 +2,20 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use etcdkit::Metadata;
 use etcdkit::config::RetryPolicy;
 use etcdkit::service::CallOptions;
-use etcdkit_testkit::peer::Answer;
+use etcdkit::{Get, LeaseId, Metadata, Watch};
+use etcdkit_testkit::peer::{Answer, Peer};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+use super::paused::Member;
 use super::support::{self, AUTHENTICATE, PUT, RANGE, assert_says, soon, token_answer};
+
+const WATCH: &str = "/etcdserverpb.Watch/Watch";
+const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
 
 /// What was written so far.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +69,52 @@ async fn a_call_is_a_span_that_says_who_answered_or_how_it_failed() {
     let get = text.lines().find(|line| line.contains("KV/Range")).expect("a span");
     for said in ["attempts=1", "kind=Unavailable", "code=", &etcd.endpoint()] {
         assert_says(get, said);
+    }
+}
+
+/// From the moment in which it is asked for until it is dropped, or fails, for whatever reason.
+#[tokio::test]
+async fn a_stream_is_a_span_from_its_opening_to_its_end() {
+    let (lines, _guard) = listen();
+    let spans = |rpc: &str| {
+        let text = lines.text();
+        let of_rpc = |line: &&str| line.contains("etcd.stream") && line.contains(rpc);
+        text.lines().filter(of_rpc).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let member = Member { settings: &[], answers_pings: true, unanswered: &[] };
+    let (client, _, _server) = member.start(|builder| builder);
+    let mut pieces = soon("the stream", client.get_stream(Get::all())).await.unwrap();
+    soon("a piece", pieces.next()).await.unwrap().unwrap();
+    assert!(spans("KV/RangeStream").is_empty(), "it goes on");
+    drop(pieces);
+    let dropped = spans("KV/RangeStream").pop().expect("a span");
+    assert_says(&dropped, "endpoint=inprocess:etcd");
+    assert!(!dropped.contains("kind="), "{dropped}");
+
+    let mut etcd = Peer::bind().await;
+    etcd.run(|mut conn| async move {
+        conn.handshake(&[]).await?;
+        loop {
+            let call = conn.next_headers().await?;
+            match support::healthy(&call.path) {
+                Some(Answer::Message(message)) => conn.respond(call.stream_id, &message).await?,
+                _ => conn.respond_status(call.stream_id, 14, "the server is stopping").await?,
+            }
+        }
+    });
+    let client = support::builder([etcd.endpoint()]).build().unwrap();
+    let watching = client.watch(Watch::all().from_revision(1).max_attempts(1));
+    let mut watch = soon("the watch", watching).await.unwrap();
+    soon("its end", watch.next()).await.unwrap().unwrap_err();
+    let renewing = client.with_options(CallOptions::new().timeout(Duration::from_millis(200)));
+    let lease = LeaseId::new(7).unwrap();
+    soon("the renewal", renewing.keep_alive(lease)).await.unwrap_err();
+    for rpc in [WATCH, KEEP_ALIVE] {
+        let refused = spans(rpc);
+        let refused = refused.first().expect("a span");
+        for said in ["kind=Unavailable", "code=", &etcd.endpoint()] {
+            assert_says(refused, said);
+        }
     }
 }
 

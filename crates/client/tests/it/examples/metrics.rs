@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use etcdkit::Get;
-use etcdkit_testkit::etcd::Version;
+use etcdkit_testkit::etcd::{Etcd, Version};
 use etcdkit_testkit::wait::eventually;
 use metrics::{
     Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
@@ -97,6 +98,67 @@ fn example_client_metrics() {
         ] {
             assert_eq!(count(line), expected, "{line} in {:?}", counters.keys());
         }
+    }
+}
+
+/// A stream that many share is one stream, whose messages are counted one by one: as gRPC's exporter for Go does it.
+#[test]
+fn streams_in_both_directions_are_counted() {
+    for version in Version::available() {
+        let _named = Named::new(version);
+        let counters = Counters::default();
+        let count = |name: &str, rpc: &str, code: &str| {
+            let (service, method) = rpc.split_once('/').unwrap();
+            let labels = format!(
+                "{code}grpc_method={method:?},grpc_service={service:?},grpc_type=\"bidi_stream\""
+            );
+            let line = format!("grpc_client_{name}_total{{{labels}}}");
+            counters.0.lock().unwrap().get(&line).map_or(0, |n| n.load(Ordering::Relaxed))
+        };
+        let messages = |rpc: &str| (count("msg_sent", rpc, ""), count("msg_received", rpc, ""));
+        const WATCH: &str = "etcdserverpb.Watch/Watch";
+        const RENEWALS: &str = "etcdserverpb.Lease/LeaseKeepAlive";
+        with_local_recorder(&counters, || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.unwrap().block_on(async {
+                let etcd = Etcd::builder(version).start().await;
+                let client = connect(&etcd).await;
+                let (mut watches, mut leases) = (Vec::new(), Vec::new());
+                for key in ["counted/a", "counted/b"] {
+                    let mut watch = in_time("the watch", client.watch(key)).await.unwrap();
+                    client.put(key, "value").await.unwrap();
+                    in_time("the event", watch.next()).await.unwrap().unwrap();
+                    watches.push(watch);
+                    let lease = client.grant(Duration::from_secs(600)).await.unwrap().id();
+                    leases.push(in_time("the lease", client.keep_alive(lease)).await.unwrap());
+                }
+                assert_eq!((count("started", WATCH, ""), count("started", RENEWALS, "")), (1, 1));
+                assert_eq!(messages(RENEWALS), (2, 2));
+                // Requests for progress come to it if this takes long.
+                let (sent, received) = messages(WATCH);
+                assert!(sent >= 2 && received >= 4, "{sent} requests, {received} responses");
+
+                let once = client.grant(Duration::from_secs(600)).await.unwrap().id();
+                client.keep_alive_once(once).await.unwrap();
+                let handled =
+                    |rpc: &str, code: &str| count("handled", rpc, &format!("grpc_code={code:?},"));
+                assert_eq!((messages(RENEWALS), handled(RENEWALS, "OK")), ((3, 3), 1));
+                assert_eq!(count("started", RENEWALS, ""), 2);
+
+                drop(leases);
+                eventually("the end of the renewals", DEADLINE, async || {
+                    (handled(RENEWALS, "Canceled") == 1).then_some(())
+                })
+                .await;
+                assert_eq!(handled(WATCH, "Unavailable"), 0);
+                etcd.kill().await;
+                eventually("the end of the stream", DEADLINE, async || {
+                    (handled(WATCH, "Unavailable") >= 1).then_some(())
+                })
+                .await;
+                drop(watches);
+            });
+        });
     }
 }
 

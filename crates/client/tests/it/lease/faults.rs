@@ -48,23 +48,25 @@ async fn lease_with_require_leader() {
         let alone = client.keep_alive(KeepAlive::new(short).require_leader()).await.unwrap();
         let demanding = client.keep_alive(KeepAlive::new(one).require_leader()).await.unwrap();
         let patient = client.keep_alive(one).await.unwrap();
+        let beside = client.keep_alive(one).await.unwrap();
         let third = client.keep_alive(other).await.unwrap();
         tokio::join!(cluster[1].kill(), cluster[2].kill());
         let reason = in_time("the end", demanding.control().lost()).await;
         assert_eq!(reason, LossReason::NoLeader);
         assert_eq!(in_time("the end", alone.control().lost()).await, LossReason::NoLeader);
         assert!(patient.control().state().is_alive());
-        // One of the holders that are left goes: that harms no other.
+        // One of the holders that are left goes: that harms no other, not even of the same lease.
         patient.control().cancel();
-        assert!(third.control().state().is_alive());
+        assert!(!patient.control().state().is_alive());
+        assert!(beside.control().state().is_alive() && third.control().state().is_alive());
         cluster.start_all().await;
         eventually("the lease to run out", DEADLINE, async || {
             let left = client.time_to_live(short).await.ok()?;
             left.remaining().is_none().then_some(())
         })
         .await;
-        // The one that is held still is there.
-        assert!(third.control().state().is_alive());
+        // Those that are held still are there.
+        assert!(beside.control().state().is_alive() && third.control().state().is_alive());
         assert!(client.time_to_live(other).await.unwrap().remaining().is_some());
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use etcdkit::proto::etcdserverpb::{
-    AuthenticateResponse, ResponseHeader, WatchCreateRequest, WatchRequest, WatchResponse as Wire,
-    watch_request::RequestUnion,
+    AuthenticateResponse, RangeResponse, ResponseHeader, WatchCreateRequest, WatchRequest,
+    WatchResponse as Wire, watch_request::RequestUnion,
 };
 use etcdkit::proto::mvccpb;
 use etcdkit::{Client, ErrorKind, ServerError, Watch};
@@ -235,6 +235,96 @@ async fn a_watch_that_is_dropped_before_it_is_created() {
     go.send(true).unwrap();
     assert_eq!(in_time("the cancellation", hears.recv()).await, Some(true));
     drop(keep);
+}
+
+/// It answers whatever else it is asked, and swallows the creation of watches: another stream is tried.
+#[tokio::test]
+async fn a_member_that_does_not_create_watches_is_left() {
+    let streams = Arc::new(AtomicUsize::new(0));
+    let mut peer = Peer::bind().await;
+    peer.run(move |mut conn| {
+        let streams = Arc::clone(&streams);
+        async move {
+            conn.handshake(&[]).await?;
+            loop {
+                let request = conn.next_headers().await?;
+                let stream = request.stream_id;
+                match request.path.as_str() {
+                    "/grpc.health.v1.Health/Check" => conn.respond(stream, SERVING).await?,
+                    "/etcdserverpb.Maintenance/Status" => conn.respond(stream, STATUS).await?,
+                    "/etcdserverpb.KV/Range" => {
+                        let answer = RangeResponse { header: header(1), ..Default::default() };
+                        conn.respond(stream, &answer.encode_to_vec()).await?;
+                    }
+                    _ => {
+                        conn.start_response(stream).await?;
+                        if streams.fetch_add(1, Ordering::SeqCst) > 0 {
+                            let mut server = Server { conn, stream };
+                            let id = server.create().await?.watch_id;
+                            server.say(created(id)).await?;
+                            server.say(put(id, "a", 2)).await?;
+                            conn = server.conn;
+                        }
+                    }
+                }
+            }
+        }
+    });
+    let liveness = etcdkit::config::Liveness::new()
+        .watch_probe_interval(Duration::from_millis(20))
+        .stale_after(Duration::from_millis(100));
+    let builder = Client::builder().endpoints([peer.endpoint()]).liveness(liveness);
+    let client = builder.build().unwrap();
+    let mut stream = watch(&client, from_1("a")).await;
+    assert_eq!(shown(&events(&mut stream, 1).await), ["a=v"]);
+    assert!(stream.control().state().reconnects >= 1);
+}
+
+/// Between the stream that refused the token and the next one nobody serves the watch.
+#[tokio::test]
+async fn a_watch_without_a_token_is_not_connected() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (told, mut hears) = mpsc::channel(2);
+    let mut peer = Peer::bind().await;
+    peer.run(move |mut conn| {
+        let (asked, told) = (Arc::clone(&asked), told.clone());
+        async move {
+            conn.handshake(&[]).await?;
+            loop {
+                let request = conn.next_headers().await?;
+                let stream = request.stream_id;
+                match request.path.as_str() {
+                    "/grpc.health.v1.Health/Check" => conn.respond(stream, SERVING).await?,
+                    "/etcdserverpb.Maintenance/Status" => conn.respond(stream, STATUS).await?,
+                    "/etcdserverpb.Auth/Authenticate" => {
+                        let number = asked.fetch_add(1, Ordering::SeqCst);
+                        let _ = told.try_send(number);
+                        if number == 0 {
+                            let token = "t".to_owned();
+                            let answer = AuthenticateResponse { header: header(1), token };
+                            conn.respond(stream, &answer.encode_to_vec()).await?;
+                        }
+                    }
+                    _ => {
+                        conn.start_response(stream).await?;
+                        let mut server = Server { conn, stream };
+                        let id = server.create().await?.watch_id;
+                        server.say(refused(id, ServerError::InvalidAuthToken.message())).await?;
+                        conn = server.conn;
+                    }
+                }
+            }
+        }
+    });
+    let client = Client::builder().endpoints([peer.endpoint()]).user("alice", "pw");
+    let client = client.build().unwrap();
+    let stream = watch(&client, from_1("a")).await;
+    for number in 0..2 {
+        assert_eq!(in_time("a request for a token", hears.recv()).await, Some(number));
+    }
+    let state = stream.control().state();
+    assert_eq!(state.connected_to, None);
+    assert!(state.disconnected_for.is_some());
 }
 
 /// Pieces of two watches, one among the other.
