@@ -1,8 +1,10 @@
 //! What happened, for subscriptions that read it at their own pace. Without I/O.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
+
+use bytes::Bytes;
 
 use crate::request::KeyRange;
 use crate::response::Event;
@@ -22,18 +24,20 @@ pub(super) struct Log {
     max_bytes: usize,
     /// All that happened after this revision is held: by the changes from this one on.
     past: (Revision, Cursor),
+    /// Subscriptions that have read everything, and those that were woken since.
     waiting: HashMap<u64, Waiting>,
+    /// Those of them that were not: by their one key, so that the others are not asked about each change.
+    of_keys: BTreeSet<(Bytes, u64)>,
+    of_ranges: BTreeSet<u64>,
     next_id: u64,
 }
 
-/// A subscription that has read everything.
 #[derive(Debug)]
 struct Waiting {
     range: KeyRange,
     waker: Waker,
-    /// What it reads next. Moves on with what it has nothing to do with.
-    cursor: Cursor,
-    woken: bool,
+    /// The change that it was woken for.
+    woken: Option<Cursor>,
 }
 
 /// What a subscription finds.
@@ -57,6 +61,8 @@ impl Log {
             max_bytes,
             past: (Revision::NONE, 0),
             waiting: HashMap::new(),
+            of_keys: BTreeSet::new(),
+            of_ranges: BTreeSet::new(),
             next_id: 0,
         }
     }
@@ -82,15 +88,7 @@ impl Log {
         if events.is_empty() {
             return;
         }
-        let end = self.end();
-        for waiting in self.waiting.values_mut().filter(|waiting| !waiting.woken) {
-            if events.iter().any(|event| waiting.range.contains(event.key())) {
-                waiting.woken = true;
-                waiting.waker.wake_by_ref();
-            } else {
-                waiting.cursor = end + 1;
-            }
-        }
+        self.wake(&events);
         let bytes = events.iter().map(size).sum();
         self.bytes += bytes;
         self.changes.push_back((events.into(), bytes));
@@ -141,23 +139,60 @@ impl Log {
         Found::Nothing(self.end())
     }
 
-    /// Has the subscription `id` be woken by what it is about.
-    pub(super) fn wait(&mut self, id: u64, range: &KeyRange, cursor: Cursor, waker: &Waker) {
-        let waiting = Waiting { range: range.clone(), waker: waker.clone(), cursor, woken: false };
+    /// Has the subscription `id`, which has read everything, be woken by what it is about.
+    pub(super) fn wait(&mut self, id: u64, range: &KeyRange, waker: &Waker) {
+        if range.is_single_key() {
+            self.of_keys.insert((Bytes::copy_from_slice(range.start()), id));
+        } else {
+            self.of_ranges.insert(id);
+        }
+        let waiting = Waiting { range: range.clone(), waker: waker.clone(), woken: None };
         self.waiting.insert(id, waiting);
     }
 
-    /// Where the subscription `id` reads on, if it was waiting.
+    /// Where the subscription `id` reads on, if it was waiting: at what it was woken for, or after all that it has nothing to
+    /// do with.
     pub(super) fn resume(&mut self, id: u64) -> Option<Cursor> {
-        self.waiting.remove(&id).map(|waiting| waiting.cursor)
+        self.rouse(id);
+        let waiting = self.waiting.remove(&id)?;
+        Some(waiting.woken.unwrap_or_else(|| self.end()))
+    }
+
+    /// Wakes those that the next change is about.
+    fn wake(&mut self, events: &[Event]) {
+        let about = |id: &u64| {
+            let range = self.waiting.get(id).map(|waiting| &waiting.range);
+            range.is_some_and(|range| events.iter().any(|event| range.contains(event.key())))
+        };
+        let mut awake: Vec<u64> = self.of_ranges.iter().copied().filter(about).collect();
+        for event in events {
+            let key = event.kv().key_bytes();
+            let of_key = self.of_keys.range((key.clone(), 0)..=(key, u64::MAX));
+            awake.extend(of_key.map(|(_, id)| id));
+        }
+        let change = self.end();
+        for id in awake {
+            if let Some(waiting) = self.rouse(id) {
+                waiting.woken = Some(change);
+                waiting.waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// One that waits no more; `None` if it did not wait.
+    fn rouse(&mut self, id: u64) -> Option<&mut Waiting> {
+        let waiting = self.waiting.get_mut(&id).filter(|waiting| waiting.woken.is_none())?;
+        if waiting.range.is_single_key() {
+            self.of_keys.remove(&(Bytes::copy_from_slice(waiting.range.start()), id));
+        } else {
+            self.of_ranges.remove(&id);
+        }
+        Some(waiting)
     }
 
     /// Wakes everybody: there is nothing more to come.
-    pub(super) fn wake_all(&mut self) {
-        for waiting in self.waiting.values_mut() {
-            waiting.woken = true;
-            waiting.waker.wake_by_ref();
-        }
+    pub(super) fn wake_all(&self) {
+        self.waiting.values().for_each(|waiting| waiting.waker.wake_by_ref());
     }
 }
 
@@ -253,21 +288,78 @@ mod tests {
         assert_eq!((undone(&log, 12), undone(&log, 13)), (None, Some(vec![])));
     }
 
-    /// Who waits for one key is not woken by others, and does not lag behind for them.
+    /// Who waits for one key, or for some, is not woken by others, and does not lag behind for them.
     #[test]
     fn who_waits_is_not_disturbed_and_not_left_behind() {
-        let mut log = Log::new((2, 100_000));
-        let id = log.id();
-        log.wait(id, &KeyRange::key("mine"), 0, Waker::noop());
-        for _ in 0..10 {
-            log.push(vec![put("other")]);
+        let mine = || KeyRange::key("mine");
+        for range in [mine(), KeyRange::prefix("min"), KeyRange::range("m", "n")] {
+            let mut log = Log::new((2, 100_000));
+            let (id, other) = (log.id(), log.id());
+            log.wait(id, &range, Waker::noop());
+            log.wait(other, &KeyRange::key("another"), Waker::noop());
+            for _ in 0..10 {
+                log.push(vec![put("other")]);
+            }
+            assert_eq!(log.waiting[&id].woken, None);
+            log.push(vec![put("other"), put("mine")]);
+            assert_eq!(log.waiting[&id].woken, Some(10));
+            log.push(vec![put("mine")]);
+            let cursor = log.resume(id).unwrap();
+            assert_eq!(found(log.read(&range, cursor)), (vec!["mine".into()], 11));
+            assert_eq!((log.resume(id), log.resume(other)), (None, Some(12)));
+            assert!(log.of_keys.is_empty() && log.of_ranges.is_empty());
         }
-        assert!(!log.waiting[&id].woken);
-        log.push(vec![put("mine")]);
-        assert!(log.waiting[&id].woken);
-        log.push(vec![put("other")]);
-        let cursor = log.resume(id).unwrap();
-        assert_eq!(found(log.read(&KeyRange::key("mine"), cursor)).0, ["mine"]);
-        assert_eq!(log.resume(id), None);
+    }
+
+    /// Whatever waits, reads and happens in whichever order: each subscription sees all that it is about, or is told that
+    /// it has missed something, and whoever waits is woken exactly by what it is about.
+    #[test]
+    fn nobody_misses_or_sees_what_is_not_its_own_in_any_order() {
+        for seed in 0..200 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut log = Log::new((4, 100_000));
+            let key = |random: &mut fastrand::Rng| ["a", "b", "ba", "c"][random.usize(..4)];
+            let ranges =
+                [KeyRange::key("a"), KeyRange::key("b"), KeyRange::prefix("b"), KeyRange::all()];
+            // Of each subscription: its number, where it reads, whether it waits, and what it has to see.
+            let mut readers: Vec<_> =
+                ranges.map(|range| (log.id(), range, Some(0), Vec::<String>::new())).into();
+            for _ in 0..60 {
+                if random.bool() {
+                    let keys: Vec<&str> =
+                        (0..random.usize(1..3)).map(|_| key(&mut random)).collect();
+                    log.push(keys.iter().map(|key| put(key)).collect());
+                    for (id, range, cursor, due) in &mut readers {
+                        let own = keys.iter().filter(|key| range.contains(key.as_bytes()));
+                        due.extend(own.map(|key| (*key).to_owned()));
+                        if cursor.is_none() {
+                            let woken = log.waiting[id].woken.is_some();
+                            assert_eq!(woken, !due.is_empty(), "seed {seed}");
+                        }
+                    }
+                    continue;
+                }
+                let (id, range, cursor, due) = &mut readers[random.usize(..4)];
+                let at = cursor.or_else(|| log.resume(*id)).unwrap();
+                match log.read(range, at) {
+                    Found::Events(events, next) => {
+                        let seen = events.iter().map(|event| event.kv().key_str().unwrap());
+                        for key in seen {
+                            assert_eq!(due.remove(0), key, "seed {seed}");
+                        }
+                        *cursor = Some(next);
+                    }
+                    Found::Nothing(end) => {
+                        assert!(due.is_empty() && end == log.end(), "seed {seed}: {due:?}");
+                        log.wait(*id, range, Waker::noop());
+                        *cursor = None;
+                    }
+                    Found::Lagged => {
+                        due.clear();
+                        *cursor = Some(log.end());
+                    }
+                }
+            }
+        }
     }
 }
