@@ -211,6 +211,7 @@ mod tests {
         kv.with_lease(LeaseId::new(7).unwrap())
     }
 
+    /// Upstream's TestStoreGet and TestStoreApply.
     #[test]
     fn keys_come_as_they_went() {
         let mut store = Store::default();
@@ -242,6 +243,7 @@ mod tests {
         assert_eq!((store.latest(), store.len()), (Revision::new(4), 2));
     }
 
+    /// Upstream's TestStoreRestore.
     #[test]
     fn what_is_read_again_is_compared() {
         let load = |kvs: &[KeyValue]| {

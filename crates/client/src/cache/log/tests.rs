@@ -18,6 +18,7 @@ fn found(found: Found) -> (Vec<String>, Cursor) {
     }
 }
 
+/// Upstream's TestBroadcast, TestBroadcastBatching, TestIterationMethods, TestAtomicOrdered.
 #[test]
 fn each_reads_what_it_is_about() {
     let mut log = Log::new((10, 100_000));
@@ -33,6 +34,7 @@ fn each_reads_what_it_is_about() {
     assert_eq!(found(log.read(&all, 2)), (vec!["c".into(), "a".into()], 3));
 }
 
+/// Upstream's TestInit, TestFull, TestPeekLatestAndOldest.
 #[test]
 fn what_is_held_is_bounded_and_who_is_too_slow_is_told() {
     let mut log = Log::new((3, 5 * size(&put("a"))));
@@ -49,6 +51,7 @@ fn what_is_held_is_bounded_and_who_is_too_slow_is_told() {
     assert_eq!(found(log.read(&KeyRange::all(), 6)).1, 6);
 }
 
+/// Upstream's TestRebaseHistory.
 #[test]
 fn the_past_is_known_as_far_as_it_is_held() {
     let at = |revision: i64| Event::put(KeyValue::new("a", "v").with_revisions(1, revision));

@@ -66,7 +66,7 @@ async fn cache_without_prefix_get() {
     .await;
 }
 
-/// Upstream's TestCacheWithPrefixGetOutOfScope.
+/// Upstream's TestCacheWithPrefixGetOutOfScope and TestValidateWatchRange.
 #[tokio::test]
 async fn cache_with_prefix_get_out_of_scope() {
     on_every_version(async |client, _| {
