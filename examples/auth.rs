@@ -3,37 +3,24 @@
 //! On a cluster of your own: `-- --endpoints 127.0.0.1:2379 --user alice:wonderland`.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use etcdkit::proto::authpb::{Permission, permission::Type};
+use etcdkit::auth::{Permission, UserAdd};
 use etcdkit::proto::etcdserverpb as pb;
 use etcdkit::proto::method::auth;
 use etcdkit::{Client, KeyRange};
 use etcdkit_examples::{Result, Target, flag};
 
-/// Lets `alice` read and write what begins with `/alice/`, and turns authentication on. There is no typed API for this
-/// yet, so the requests are etcd's own messages.
+/// Lets `alice` read and write what begins with `/alice/`, and turns authentication on.
 async fn set_up(endpoints: &[String]) -> Result {
     let admin = Client::connect(endpoints).await?;
     for (name, password) in [("root", "secret"), ("alice", "wonderland")] {
-        let user = pb::AuthUserAddRequest {
-            name: name.into(),
-            password: password.into(),
-            ..Default::default()
-        };
-        admin.raw(auth::USER_ADD, &user).await?;
-        admin.raw(auth::ROLE_ADD, &pb::AuthRoleAddRequest { name: name.into() }).await?;
-        let grant = pb::AuthUserGrantRoleRequest { user: name.into(), role: name.into() };
-        admin.raw(auth::USER_GRANT_ROLE, &grant).await?;
+        admin.user_add(UserAdd::new(name, password)).await?;
+        admin.role_add(name).await?;
+        admin.user_grant_role(name, name).await?;
     }
     let own = KeyRange::prefix("/alice/");
-    let mut permission = Permission {
-        key: own.start().to_vec().into(),
-        range_end: own.end().to_vec().into(),
-        ..Default::default()
-    };
-    permission.set_perm_type(Type::ReadWrite);
-    let grant = pb::AuthRoleGrantPermissionRequest { name: "alice".into(), perm: Some(permission) };
-    admin.raw(auth::ROLE_GRANT_PERMISSION, &grant).await?;
-    admin.raw(auth::ENABLE, &pb::AuthEnableRequest {}).await?;
+    admin.role_grant_permission("alice", own, Permission::ReadWrite).await?;
+    // From here on everybody has to say who they are, this client included.
+    admin.auth_enable().await?;
     Ok(())
 }
 
@@ -54,7 +41,8 @@ async fn main() -> Result {
         println!("the queen's: {:?}, {error}", error.kind());
     }
 
-    // A token is what Authenticate returns; a JWT signed by whoever runs the cluster works the same way.
+    // A token is what Authenticate returns, which has no method, since clients call it themselves: any RPC can be called
+    // with etcd's own messages. A JWT signed by whoever runs the cluster works the same way.
     let login = pb::AuthenticateRequest { name: name.into(), password: password.into() };
     let token = builder().build()?.raw(auth::AUTHENTICATE, &login).await?.token;
     let bearer = builder().token(token).connect().await?;
@@ -65,6 +53,8 @@ async fn main() -> Result {
     if let Err(error) = stranger.get("/alice/diary").await {
         println!("with a wrong password: {:?}, {error}", error.kind());
     }
+    alice.close().await;
+    bearer.close().await;
     etcd.stop().await;
     Ok(())
 }

@@ -9,6 +9,7 @@ use etcdkit_examples::{Result, Target};
 #[derive(Debug)]
 enum Refused {
     TooLittle,
+    NoAccount,
     Etcd(Error),
 }
 
@@ -18,9 +19,9 @@ impl From<Error> for Refused {
     }
 }
 
-async fn balance(stm: &Stm, account: &str) -> std::result::Result<i64, Error> {
-    let value = stm.get(account).await?.unwrap_or_default();
-    Ok(std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok()).unwrap_or(0))
+async fn balance(stm: &Stm, account: &str) -> std::result::Result<i64, Refused> {
+    let value = stm.get(account).await?.ok_or(Refused::NoAccount)?;
+    std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok()).ok_or(Refused::NoAccount)
 }
 
 async fn transfer(client: &Client, from: &str, to: &str, amount: i64) -> Result<bool> {
@@ -42,6 +43,7 @@ async fn transfer(client: &Client, from: &str, to: &str, amount: i64) -> Result<
             Ok(true)
         }
         Err(Refused::TooLittle) => Ok(false),
+        Err(Refused::NoAccount) => Err(format!("{from} or {to} is no account").into()),
         Err(Refused::Etcd(error)) => Err(error.into()),
     }
 }

@@ -26,7 +26,9 @@ async fn serve(client: &Client, name: &'static str) -> Result<Session> {
                 let _ = stream.write_all(name.as_bytes()).await;
             }
         });
-        let _ = serving.await;
+        if let Err(reason) = serving.await {
+            println!("{name} serves no more: {reason}");
+        }
     });
     Ok(session)
 }

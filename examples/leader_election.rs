@@ -3,23 +3,38 @@
 
 use std::time::Duration;
 
-use etcdkit::concurrency::Election;
+use etcdkit::concurrency::{Election, Leadership};
 use etcdkit::{Client, Put, Txn};
 use etcdkit_examples::{Result, Target};
 
 const NAME: &str = "/example/leader";
 
-/// Leads, and works as long as it does: what it writes is written by a leader or not at all.
+/// Leads, and works as long as it does.
 async fn candidate(client: Client, name: &str) -> Result {
     let session = client.session(Duration::from_secs(5)).await?;
     let leadership = Election::new(&session, NAME).campaign(name).await?;
     println!("{name} leads, with fencing token {}", leadership.fencing_token());
-    leadership.txn(Txn::new().then([Put::new("/example/work", name)])).await?;
-    // A program goes on here until `leadership.lost()`. This one stops without resigning, as if it had crashed: the
-    // lease is ended, and with it the leadership.
-    client.revoke(session.lease()).await?;
-    println!("{name} is gone: {:?}", leadership.lost().await);
+    tokio::select! {
+        // Told early, so that no work is begun in vain. It can't be told in time: that is what `txn` is for.
+        loss = leadership.lost() => println!("{name} leads no more: {loss:?}"),
+        outcome = work(&leadership, name) => outcome?,
+    }
     Ok(())
+}
+
+/// What it writes is written by a leader, or not at all.
+async fn work(leadership: &Leadership, name: &str) -> Result {
+    for step in 1.. {
+        leadership.txn(Txn::new().then([Put::new("/example/work", name)])).await?;
+        if step == 3 {
+            // As if it had crashed, without resigning: the lease ends, and with it the leadership.
+            let session = leadership.guard().session();
+            session.client().revoke(session.lease()).await?;
+            break;
+        }
+    }
+    // A program would have more to do.
+    std::future::pending().await
 }
 
 #[tokio::main]

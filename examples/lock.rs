@@ -20,8 +20,9 @@ async fn main() -> Result {
     println!("the first holds the lock, with token {}", first.fencing_token());
     println!("free for others: {}", Mutex::new(&two, "/example/lock").try_lock().await?.is_some());
 
-    // The first sleeps for too long: its lease ends, and it does not know it yet.
+    // The first sleeps for too long: its lease ends, and it does not know it yet. If it looked, it would stop.
     client.revoke(one.lease()).await?;
+    println!("the first has lost it: {:?}", first.lost().await);
     let second = Mutex::new(&two, "/example/lock").lock().await?;
     println!("the second holds the lock, with token {}", second.fencing_token());
     second.txn(write("by the second")).await?;

@@ -24,7 +24,10 @@ async fn serve(client: &Client, name: &'static str) -> Result<Session> {
     tokio::spawn(async move {
         let server = Server::builder().add_service(Greeter(name));
         let serving = server.serve_with_incoming(TcpIncoming::from(listener));
-        let _ = alive.while_alive(serving).await;
+        match alive.while_alive(serving).await {
+            Ok(served) => println!("{name} could not serve: {served:?}"),
+            Err(reason) => println!("{name} serves no more: {reason}"),
+        }
     });
     Ok(session)
 }

@@ -314,6 +314,13 @@ impl Worker {
 
     fn read(&self, cache: &Cache) -> etcdkit::Result<()> {
         let keys: Vec<_> = cache.range(cache.key_range().clone())?.kvs;
+        if keys.is_empty() {
+            let name = &self.plan.name;
+            self.note(|outcome| {
+                outcome.violations.push(format!("no key begins with {name:?}: put some first"))
+            });
+            return Ok(());
+        }
         let mut found = 0;
         for number in 0..usize::try_from(self.plan.rounds).unwrap_or(usize::MAX) {
             // A stride, so that neighbours in memory do not help each other.

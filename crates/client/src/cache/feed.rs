@@ -37,7 +37,24 @@ pub(super) struct Shared {
     revision: watch::Sender<Result<Revision>>,
     /// Somebody waits for a revision, and nothing happens.
     wanted: Notify,
-    control: Mutex<Option<WatchControl>>,
+    source: Mutex<Source>,
+}
+
+/// Where the keys come from.
+#[derive(Debug)]
+enum Source {
+    /// Nowhere: the range is being read, and since then nothing has come.
+    Reading(clock::Instant),
+    Watch(WatchControl),
+}
+
+impl Source {
+    fn disconnected_for(&self) -> Option<Duration> {
+        match self {
+            Self::Reading(since) => Some(clock::now().saturating_duration_since(*since)),
+            Self::Watch(control) => control.state().disconnected_for,
+        }
+    }
 }
 
 impl Shared {
@@ -47,7 +64,7 @@ impl Shared {
             log: Mutex::new(Log::new(history)),
             revision: watch::Sender::new(Ok(Revision::NONE)),
             wanted: Notify::new(),
-            control: Mutex::default(),
+            source: Mutex::new(Source::Reading(clock::now())),
         }
     }
 
@@ -119,8 +136,21 @@ impl Shared {
     }
 
     pub(super) fn disconnected_for(&self) -> Option<Duration> {
-        let control = self.control.lock().unwrap_or_else(PoisonError::into_inner);
-        control.as_ref()?.state().disconnected_for
+        self.source().disconnected_for()
+    }
+
+    fn source(&self) -> MutexGuard<'_, Source> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The watch has ended.
+    fn unwatched(&self) {
+        let mut source = self.source();
+        if let Source::Watch(control) = &*source {
+            let for_now = control.state().disconnected_for.unwrap_or_default();
+            let now = clock::now();
+            *source = Source::Reading(now.checked_sub(for_now).unwrap_or(now));
+        }
     }
 
     /// Waits until the revision is as `enough` wants it.
@@ -218,6 +248,7 @@ async fn run<S: Service + Clone>(client: &Client<S>, range: &KeyRange, shared: &
             Ok(watching) => follow(watching, shared).await,
             Err(error) => error,
         };
+        shared.unwatched();
         let gap = matches!(
             error.kind(),
             ErrorKind::Compacted | ErrorKind::Lagged | ErrorKind::ClusterChanged
@@ -243,8 +274,7 @@ async fn begin<S: Service + Clone>(
     }
     let watch = Watch::new(range.clone()).from_revision(now.next()).when_full(WhenFull::Discard);
     let watching = client.watch(watch).await?;
-    *shared.control.lock().unwrap_or_else(PoisonError::into_inner) =
-        Some(watching.control().clone());
+    *shared.source() = Source::Watch(watching.control().clone());
     shared.replace(read, now);
     Ok(watching)
 }

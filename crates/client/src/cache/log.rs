@@ -1,8 +1,10 @@
 //! What happened, for subscriptions that read it at their own pace. Without I/O.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
+
+use bytes::Bytes;
 
 use crate::request::KeyRange;
 use crate::response::Event;
@@ -22,18 +24,20 @@ pub(super) struct Log {
     max_bytes: usize,
     /// All that happened after this revision is held: by the changes from this one on.
     past: (Revision, Cursor),
+    /// Subscriptions that have read everything, and those that were woken since.
     waiting: HashMap<u64, Waiting>,
+    /// Those of them that were not: by their one key, so that the others are not asked about each change.
+    of_keys: BTreeSet<(Bytes, u64)>,
+    of_ranges: BTreeSet<u64>,
     next_id: u64,
 }
 
-/// A subscription that has read everything.
 #[derive(Debug)]
 struct Waiting {
     range: KeyRange,
     waker: Waker,
-    /// What it reads next. Moves on with what it has nothing to do with.
-    cursor: Cursor,
-    woken: bool,
+    /// The change that it was woken for.
+    woken: Option<Cursor>,
 }
 
 /// What a subscription finds.
@@ -57,6 +61,8 @@ impl Log {
             max_bytes,
             past: (Revision::NONE, 0),
             waiting: HashMap::new(),
+            of_keys: BTreeSet::new(),
+            of_ranges: BTreeSet::new(),
             next_id: 0,
         }
     }
@@ -82,15 +88,7 @@ impl Log {
         if events.is_empty() {
             return;
         }
-        let end = self.end();
-        for waiting in self.waiting.values_mut().filter(|waiting| !waiting.woken) {
-            if events.iter().any(|event| waiting.range.contains(event.key())) {
-                waiting.woken = true;
-                waiting.waker.wake_by_ref();
-            } else {
-                waiting.cursor = end + 1;
-            }
-        }
+        self.wake(&events);
         let bytes = events.iter().map(size).sum();
         self.bytes += bytes;
         self.changes.push_back((events.into(), bytes));
@@ -141,23 +139,60 @@ impl Log {
         Found::Nothing(self.end())
     }
 
-    /// Has the subscription `id` be woken by what it is about.
-    pub(super) fn wait(&mut self, id: u64, range: &KeyRange, cursor: Cursor, waker: &Waker) {
-        let waiting = Waiting { range: range.clone(), waker: waker.clone(), cursor, woken: false };
+    /// Has the subscription `id`, which has read everything, be woken by what it is about.
+    pub(super) fn wait(&mut self, id: u64, range: &KeyRange, waker: &Waker) {
+        if range.is_single_key() {
+            self.of_keys.insert((Bytes::copy_from_slice(range.start()), id));
+        } else {
+            self.of_ranges.insert(id);
+        }
+        let waiting = Waiting { range: range.clone(), waker: waker.clone(), woken: None };
         self.waiting.insert(id, waiting);
     }
 
-    /// Where the subscription `id` reads on, if it was waiting.
+    /// Where the subscription `id` reads on, if it was waiting: at what it was woken for, or after all that it has nothing to
+    /// do with.
     pub(super) fn resume(&mut self, id: u64) -> Option<Cursor> {
-        self.waiting.remove(&id).map(|waiting| waiting.cursor)
+        self.rouse(id);
+        let waiting = self.waiting.remove(&id)?;
+        Some(waiting.woken.unwrap_or_else(|| self.end()))
+    }
+
+    /// Wakes those that the next change is about.
+    fn wake(&mut self, events: &[Event]) {
+        let about = |id: &u64| {
+            let range = self.waiting.get(id).map(|waiting| &waiting.range);
+            range.is_some_and(|range| events.iter().any(|event| range.contains(event.key())))
+        };
+        let mut awake: Vec<u64> = self.of_ranges.iter().copied().filter(about).collect();
+        for event in events {
+            let key = event.kv().key_bytes();
+            let of_key = self.of_keys.range((key.clone(), 0)..=(key, u64::MAX));
+            awake.extend(of_key.map(|(_, id)| id));
+        }
+        let change = self.end();
+        for id in awake {
+            if let Some(waiting) = self.rouse(id) {
+                waiting.woken = Some(change);
+                waiting.waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// One that waits no more; `None` if it did not wait.
+    fn rouse(&mut self, id: u64) -> Option<&mut Waiting> {
+        let waiting = self.waiting.get_mut(&id).filter(|waiting| waiting.woken.is_none())?;
+        if waiting.range.is_single_key() {
+            self.of_keys.remove(&(Bytes::copy_from_slice(waiting.range.start()), id));
+        } else {
+            self.of_ranges.remove(&id);
+        }
+        Some(waiting)
     }
 
     /// Wakes everybody: there is nothing more to come.
-    pub(super) fn wake_all(&mut self) {
-        for waiting in self.waiting.values_mut() {
-            waiting.woken = true;
-            waiting.waker.wake_by_ref();
-        }
+    pub(super) fn wake_all(&self) {
+        self.waiting.values().for_each(|waiting| waiting.waker.wake_by_ref());
     }
 }
 
@@ -168,106 +203,4 @@ fn size(event: &Event) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::response::KeyValue;
-
-    fn put(key: &str) -> Event {
-        Event::put(KeyValue::new(key, "v"))
-    }
-
-    fn found(found: Found) -> (Vec<String>, Cursor) {
-        match found {
-            Found::Events(events, cursor) => {
-                let keys = events.iter().map(|event| event.kv().key_str().unwrap().to_owned());
-                (keys.collect(), cursor)
-            }
-            Found::Nothing(cursor) => (Vec::new(), cursor),
-            Found::Lagged => panic!("lagged"),
-        }
-    }
-
-    #[test]
-    fn each_reads_what_it_is_about() {
-        let mut log = Log::new((10, 100_000));
-        log.push(vec![put("a"), put("b")]);
-        log.push(vec![put("b")]);
-        log.push(vec![put("c"), put("a")]);
-        log.push(Vec::new());
-        let a = KeyRange::key("a");
-        assert_eq!(found(log.read(&a, 0)), (vec!["a".into()], 1));
-        assert_eq!(found(log.read(&a, 1)), (vec!["a".into()], 3));
-        assert_eq!(found(log.read(&a, 3)), (vec![], 3));
-        let all = KeyRange::all();
-        assert_eq!(found(log.read(&all, 2)), (vec!["c".into(), "a".into()], 3));
-    }
-
-    #[test]
-    fn what_is_held_is_bounded_and_who_is_too_slow_is_told() {
-        let mut log = Log::new((3, 5 * size(&put("a"))));
-        for _ in 0..5 {
-            log.push(vec![put("a")]);
-        }
-        assert_eq!((log.len(), log.end()), (3, 5));
-        assert_eq!(log.read(&KeyRange::all(), 1), Found::Lagged);
-        assert_eq!(found(log.read(&KeyRange::all(), 2)).1, 3);
-        // Too many bytes at once: nothing is held, and everybody is told.
-        log.push(vec![put("a"); 6]);
-        assert_eq!((log.len(), log.end(), log.bytes), (0, 6, 0));
-        assert_eq!(log.read(&KeyRange::all(), 5), Found::Lagged);
-        assert_eq!(found(log.read(&KeyRange::all(), 6)).1, 6);
-    }
-
-    #[test]
-    fn the_past_is_known_as_far_as_it_is_held() {
-        let at = |revision: i64| Event::put(KeyValue::new("a", "v").with_revisions(1, revision));
-        let undone = |log: &Log, revision: i64| -> Option<Vec<i64>> {
-            let events = log.undo(Revision::new(revision))?;
-            Some(events.map(|event| event.revision().get()).collect())
-        };
-        let mut log = Log::new((3, 100_000));
-        log.begin_past(Revision::new(4));
-        assert_eq!((undone(&log, 3), undone(&log, 4)), (None, Some(vec![])));
-        log.push(vec![at(5), at(6)]);
-        log.push(vec![at(8)]);
-        assert_eq!(undone(&log, 4), Some(vec![8, 6, 5]));
-        assert_eq!(undone(&log, 5), Some(vec![8, 6]));
-        assert_eq!(undone(&log, 7), Some(vec![8]));
-        log.push(vec![at(9)]);
-        log.push(vec![at(10)]);
-        // The first change is not held any more, with all of its revisions.
-        assert_eq!((undone(&log, 5), log.past()), (None, Revision::new(6)));
-        assert_eq!(undone(&log, 6), Some(vec![10, 9, 8]));
-        // A gap: what is held from before it says nothing of the past. Another cluster's revisions may be lower.
-        log.push(vec![at(3)]);
-        log.begin_past(Revision::new(7));
-        assert_eq!((undone(&log, 6), undone(&log, 7)), (None, Some(vec![])));
-        log.push(vec![at(9)]);
-        assert_eq!(undone(&log, 7), Some(vec![9]));
-        for revision in [10, 11, 12] {
-            log.push(vec![at(revision)]);
-        }
-        assert_eq!((undone(&log, 8), undone(&log, 9)), (None, Some(vec![12, 11, 10])));
-        // One that is too large to be held.
-        log.push(vec![at(13); 10_000]);
-        assert_eq!((undone(&log, 12), undone(&log, 13)), (None, Some(vec![])));
-    }
-
-    /// Who waits for one key is not woken by others, and does not lag behind for them.
-    #[test]
-    fn who_waits_is_not_disturbed_and_not_left_behind() {
-        let mut log = Log::new((2, 100_000));
-        let id = log.id();
-        log.wait(id, &KeyRange::key("mine"), 0, Waker::noop());
-        for _ in 0..10 {
-            log.push(vec![put("other")]);
-        }
-        assert!(!log.waiting[&id].woken);
-        log.push(vec![put("mine")]);
-        assert!(log.waiting[&id].woken);
-        log.push(vec![put("other")]);
-        let cursor = log.resume(id).unwrap();
-        assert_eq!(found(log.read(&KeyRange::key("mine"), cursor)).0, ["mine"]);
-        assert_eq!(log.resume(id), None);
-    }
-}
+mod tests;

@@ -39,7 +39,7 @@ const PROGRESS: Duration = Duration::from_secs(1);
 /// written before asks [`catch_up`](Self::catch_up) first, or waits for [a revision](Self::wait_for).
 ///
 /// Behind it is one watch, which goes on over lost connections; after a gap in the history the range is read again, and
-/// what changed and vanished meanwhile is told as events. Per key, it takes the key, the value, and about 130 to 200 bytes.
+/// what changed and vanished meanwhile is told as events. Per key, it takes the key, the value, and about 100 to 200 bytes.
 /// It ends when the last clone and subscription is dropped.
 ///
 /// ```

@@ -85,13 +85,14 @@ impl Ord for Entry {
     }
 }
 
-/// Keys that are being read.
+/// Keys that are being read, in order: a set that is made of them at once has no room to spare, while one that grew in order
+/// is half empty.
 #[derive(Debug, Default)]
-pub(super) struct Loading(BTreeSet<Entry>);
+pub(super) struct Loading(Vec<Entry>);
 
 impl Loading {
     pub(super) fn add(&mut self, kv: &KeyValue) {
-        self.0.insert(Entry::new(kv));
+        self.0.push(Entry::new(kv));
     }
 }
 
@@ -169,7 +170,7 @@ impl Store {
     /// Becomes what was read at `revision`: what that changes, by key. If nothing was known before, nobody is told.
     pub(super) fn replace(&mut self, read: Loading, revision: Revision) -> Vec<Event> {
         let first = std::mem::replace(&mut self.revision, revision) == Revision::NONE;
-        let before = std::mem::replace(&mut self.entries, read.0);
+        let before = std::mem::replace(&mut self.entries, read.0.into_iter().collect());
         for index in &mut self.indexes {
             index.clear();
             self.entries.iter().for_each(|entry| index.change(None, Some(&entry.kv())));
@@ -210,6 +211,7 @@ mod tests {
         kv.with_lease(LeaseId::new(7).unwrap())
     }
 
+    /// Upstream's TestStoreGet and TestStoreApply.
     #[test]
     fn keys_come_as_they_went() {
         let mut store = Store::default();
@@ -241,6 +243,7 @@ mod tests {
         assert_eq!((store.latest(), store.len()), (Revision::new(4), 2));
     }
 
+    /// Upstream's TestStoreRestore.
     #[test]
     fn what_is_read_again_is_compared() {
         let load = |kvs: &[KeyValue]| {

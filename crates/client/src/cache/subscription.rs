@@ -90,7 +90,7 @@ impl<S> Subscription<S> {
                     self.over = true;
                     return Poll::Ready(Some(Err(error)));
                 }
-                log.wait(self.id, &self.range, cursor, cx.waker());
+                log.wait(self.id, &self.range, cx.waker());
                 Poll::Pending
             }
         }

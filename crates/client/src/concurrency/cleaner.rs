@@ -21,8 +21,10 @@ use crate::revision::LeaseId;
 use crate::service::Service;
 use crate::task::{Either, Task, race, spawn};
 
-/// Between two attempts to delete a key.
+/// Between the first two attempts to delete a key; doubled with each further one.
 const PAUSE: Duration = Duration::from_millis(100);
+/// For so long a key that was left may block others after members answer again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) fn start<S: Service + Clone>(
     client: Client<S>,
@@ -42,7 +44,7 @@ async fn run<S: Service + Clone>(
     let mut deletions = FuturesUnordered::new();
     let end = loop {
         let (left, end) = places.take();
-        deletions.extend(left.into_iter().map(|left| delete(&client, left, ttl)));
+        deletions.extend(left.into_iter().map(|left| delete(&client, left)));
         if let Some(end) = end {
             break end;
         }
@@ -66,7 +68,7 @@ async fn run<S: Service + Clone>(
 
 /// Deletes a key, however long that takes; after the time to live of the lease it has gone by itself, or the lease lives
 /// on and there is time to go on.
-async fn delete<S: Service>(client: &Client<S>, left: Left, ttl: Duration) -> Bytes {
+async fn delete<S: Service>(client: &Client<S>, left: Left) -> Bytes {
     if let Some(pending) = left.pending {
         // What it came to does not matter: the key may exist.
         let _ = pending.await;
@@ -80,7 +82,7 @@ async fn delete<S: Service>(client: &Client<S>, left: Left, ttl: Duration) -> By
             break;
         }
         clock::sleep(pause).await;
-        pause = (pause * 2).min(ttl.max(PAUSE));
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
     left.key
 }
@@ -148,6 +150,20 @@ mod tests {
         let _task = start(client, lease(), TTL, Arc::clone(&places));
         places::left(&places, "a", None);
         settle(&log, &["delete a", "delete a", "delete a"]).await;
+    }
+
+    /// A key that was left blocked others for up to the time to live of its lease after members answered again.
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_left_goes_soon_after_members_answer_again() {
+        let (client, log) = cluster(usize::MAX);
+        let places = Arc::new(Places::default());
+        let _task = start(client, lease(), Duration::from_secs(3600), Arc::clone(&places));
+        places::left(&places, "a", None);
+        clock::sleep(Duration::from_secs(600)).await;
+        let before = log.lock().unwrap().len();
+        clock::sleep(5 * LONGEST_PAUSE).await;
+        let attempts = log.lock().unwrap().len() - before;
+        assert!((4..=6).contains(&attempts), "{attempts}");
     }
 
     /// A call that was given up may still make the key, so the key is deleted after it and not before.

@@ -86,6 +86,10 @@ impl<S: Service + Clone> DoubleBarrier<S> {
     ///
     /// If the future is dropped, this one is no participant.
     pub async fn enter(&self) -> Result<Inside<S>> {
+        self.session.alive(Box::pin(self.come_in())).await
+    }
+
+    async fn come_in(&self) -> Result<Inside<S>> {
         let number = clock::rng().i64(1..=i64::MAX);
         let key = join(&self.directory, format!("waiters/{number}").as_bytes());
         let mut place = Place::enter(&self.session, key.clone()).await;
@@ -108,9 +112,14 @@ impl<S: Service + Clone> DoubleBarrier<S> {
             return Err(Error::new(ErrorKind::ResourceExhausted, message));
         }
         if count == self.participants {
-            self.client().call(Put::new(self.ready(), "")).await?;
+            // Only one that still is there can be the one that was missing.
+            let here = Compare::create_revision(&key).eq(mine);
+            let say = Txn::new().when([here]).then([Put::new(self.ready(), "")]);
+            if !self.client().call(say).await?.succeeded() {
+                return Err(gone(&key));
+            }
         } else {
-            self.session.alive(Box::pin(self.made_ready(&key, mine))).await?;
+            self.made_ready(&key, mine).await?;
         }
         Ok(Inside { place, barrier: self.clone() })
     }
@@ -120,7 +129,7 @@ impl<S: Service + Clone> DoubleBarrier<S> {
         let ready = self.ready();
         loop {
             let look = Txn::new().then([Get::new(&ready), Get::new(key)]);
-            let answer = self.client().call(look).await?;
+            let answer = waiting::patiently(|| self.client().call(look.clone())).await?;
             let since = answer.revision().next();
             let (said, own) = two(answer)?;
             // What was said before this one came is about others.

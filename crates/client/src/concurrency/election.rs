@@ -91,6 +91,10 @@ impl<S: Service + Clone> Election<S> {
     /// If the future is dropped, the candidacy is given up.
     pub async fn campaign(&self, value: impl Into<ByteString>) -> Result<Leadership<S>> {
         let value = value.into().into_bytes();
+        self.session.alive(Box::pin(self.stand_in_line(value))).await
+    }
+
+    async fn stand_in_line(&self, value: Bytes) -> Result<Leadership<S>> {
         let campaign = |name: &Bytes| Campaign::new(name, self.session.lease(), &value);
         let served = self.served.as_ref().map(|name| Served::Campaign(campaign(name)));
         let line = Line::Leases(self.directory.clone());

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::places::Place;
 use super::session::Session;
 use super::turn::gone;
-use crate::error::{Error, ErrorKind, Result};
+use super::waiting;
+use crate::error::{Error, Result};
 use crate::lease::LossReason;
 use crate::request::{Compare, Delete, Get, Op, Txn, Watch};
 use crate::response::TxnResponse;
@@ -101,7 +102,7 @@ impl<S: Service + Clone> Guard<S> {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound) if the lock is not held any more. See [`Service::call`] for all calls.
+    /// [`NotFound`](crate::ErrorKind::NotFound) if the lock is not held any more. See [`Service::call`] for all calls.
     ///
     /// # Cancellation
     ///
@@ -138,28 +139,25 @@ impl<S: Service + Clone> Guard<S> {
         }
     }
 
-    /// Waits until the key is gone. Trouble with watching is left to the session.
+    /// Waits until the key is gone, over all trouble that time may mend. Of other trouble the session tells.
     async fn deleted(&self) {
+        if waiting::patiently(|| self.outlasted()).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    async fn outlasted(&self) -> Result<()> {
         let client = self.session().client();
         loop {
-            let Ok(answer) = client.call(Get::new(self.key()).keys_only()).await else {
-                return std::future::pending().await;
-            };
+            let answer = client.call(Get::new(self.key()).keys_only()).await?;
             if answer.first().is_none_or(|kv| kv.create_revision() != self.revision) {
-                return;
+                return Ok(());
             }
             let from = answer.revision().next();
             let watch = Watch::new(self.key()).from_revision(from).only_deletes();
-            let Ok(mut watching) = client.watch(watch).await else {
-                return std::future::pending().await;
-            };
-            loop {
-                match watching.next().await {
-                    Some(Ok(response)) if response.events().is_empty() => {}
-                    Some(Ok(_)) => return,
-                    Some(Err(error)) if error.kind() == ErrorKind::Compacted => break,
-                    Some(Err(_)) | None => return std::future::pending().await,
-                }
+            let mut watching = client.watch(watch).await?;
+            if waiting::happened(&mut watching).await? {
+                return Ok(());
             }
         }
     }
@@ -168,7 +166,7 @@ impl<S: Service + Clone> Guard<S> {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound) if it had been lost before: then what was done under it was perhaps not done
+    /// [`NotFound`](crate::ErrorKind::NotFound) if it had been lost before: then what was done under it was perhaps not done
     /// alone. After other errors the session's task goes on trying. See [`Service::call`] for all calls.
     ///
     /// # Cancellation

@@ -89,6 +89,10 @@ impl<S: Service + Clone> Mutex<S> {
     /// If the future is dropped, the place in line is given up: the session's task deletes the key, also one that a call
     /// under way is only about to make.
     pub async fn lock(&self) -> Result<Guard<S>> {
+        self.session.alive(Box::pin(self.stand_in_line())).await
+    }
+
+    async fn stand_in_line(&self) -> Result<Guard<S>> {
         let mut place = Place::enter(&self.session, self.key.clone()).await;
         loop {
             let (mine, before) = self.line_up(&mut place).await?;
@@ -109,6 +113,10 @@ impl<S: Service + Clone> Mutex<S> {
     ///
     /// If the future is dropped, the lock is not held, or given up again.
     pub async fn try_lock(&self) -> Result<Option<Guard<S>>> {
+        self.session.alive(Box::pin(self.take_if_free())).await
+    }
+
+    async fn take_if_free(&self) -> Result<Option<Guard<S>>> {
         let mut place = Place::enter(&self.session, self.key.clone()).await;
         // If nobody is there, one transaction does it, and no key is made where somebody is.
         let txn = Txn::new()

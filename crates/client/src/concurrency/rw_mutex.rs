@@ -55,7 +55,8 @@ impl<S: Service + Clone> RwMutex<S> {
     ///
     /// If the future is dropped, the place in line is given up.
     pub async fn read(&self) -> Result<Guard<S>> {
-        self.take("read/", Line::Numbers(self.directory.clone(), &["write/"])).await
+        let writers = Line::Numbers(self.directory.clone(), &["write/"]);
+        self.session.alive(Box::pin(self.take("read/", writers))).await
     }
 
     /// Waits until nobody that came before holds the lock or waits for it.
@@ -68,7 +69,8 @@ impl<S: Service + Clone> RwMutex<S> {
     ///
     /// If the future is dropped, the place in line is given up.
     pub async fn write(&self) -> Result<Guard<S>> {
-        self.take("write/", Line::Numbers(self.directory.clone(), &["read/", "write/"])).await
+        let all = Line::Numbers(self.directory.clone(), &["read/", "write/"]);
+        self.session.alive(Box::pin(self.take("write/", all))).await
     }
 
     async fn take(&self, kind: &str, line: Line) -> Result<Guard<S>> {

@@ -188,14 +188,18 @@ impl<S: Service + Clone> Session<S> {
     ///
     /// # Cancellation
     ///
-    /// If the future is dropped, the lease is not renewed any more, and ends by itself if it has not been ended.
+    /// If the future is dropped, the lease is not renewed any more, and is ended when the session is dropped.
     pub async fn close(&self) -> Result<()> {
         self.orphan();
+        self.0.revoke.store(true, Ordering::Release);
         let options = self.client().options().clone().timeout(self.0.ttl);
         let client = self.client().with_options(options);
         match client.call(LeaseRevoke::new(self.0.lease)).await {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+            _ => {
+                self.0.revoke.store(false, Ordering::Release);
+                Ok(())
+            }
         }
     }
 }
@@ -250,7 +254,8 @@ impl<S> Session<S> {
         }
     }
 
-    /// Ends the renewals and leaves the lease, with all that hangs on it, to run out by itself.
+    /// Ends the renewals and leaves the lease, with all that hangs on it, to run out by itself. The session has ended then:
+    /// nothing can be locked with it any more.
     pub fn orphan(&self) {
         self.0.revoke.store(false, Ordering::Release);
         self.0.control.cancel();

@@ -149,22 +149,17 @@ impl<S: Service + Clone> Turn<'_, S> {
     /// Waits until no older key is in line, and the own one still is. `false` if the server's wait broke: then the place in
     /// line may be lost, and is to be taken again.
     pub(super) async fn come(&self, before: Before) -> Result<bool> {
-        if matches!(before, Before::Nobody) {
-            return Ok(true);
-        }
-        // Boxed, as it is long and only who waits needs it.
-        self.place.session().alive(Box::pin(self.wait(before))).await
-    }
-
-    async fn wait(&self, before: Before) -> Result<bool> {
         let mut before = match before {
+            Before::Nobody => None,
             Before::Key(kv) => Some(kv),
-            Before::Nobody | Before::Unknown => self.look().await?,
+            Before::Unknown => waiting::patiently(|| self.look()).await?,
         };
         while let Some(kv) = before {
             before = match self.served {
-                None => self.outlast(&kv).await?,
-                Some(served) if served.wait(self.place).await? => self.look().await?,
+                None => waiting::patiently(|| self.outlast(&kv)).await?,
+                Some(served) if served.wait(self.place).await? => {
+                    waiting::patiently(|| self.look()).await?
+                }
                 Some(_) => return Ok(false),
             };
         }
@@ -220,7 +215,7 @@ impl<S: Service + Clone> Turn<'_, S> {
                     Either::Second(()) => continue,
                 },
                 None => happened.await?,
-            }
+            };
             return self.look().await;
         }
     }

@@ -37,8 +37,8 @@ const CAPACITY: usize = 10_000;
 ///
 /// With the first read of a key the client becomes its *owner*: it makes a key with the leasing prefix before it, attached
 /// to a session. As long as it has that, it reads the key from memory. Whoever wants to write a key that somebody else owns
-/// asks for it, by writing `REVOKE` into the owner's key, and waits until the owner has deleted it, or died. So reads cost
-/// nothing and writes cost more: for keys that are read often and written seldom.
+/// asks for it, by writing `REVOKE` into the owner's key, and waits until the owner has deleted it, or died: until its
+/// deadline, and without one of its own for 60 seconds. So reads cost nothing and writes cost more: for keys that are read often and written seldom.
 ///
 /// **All that write these keys have to do so through such a layer with the same prefix** (Go's `leasing` will do), or owners
 /// don't learn of it. Reads are linearizable as far as clocks run at the same speed on owner and server: the owner stops
@@ -49,6 +49,8 @@ const CAPACITY: usize = 10_000;
 ///
 /// What it does not read from memory it asks the cluster for: ranges, the past, keys that are attached to a lease, keys
 /// that others asked for within the last two seconds, and anything while there is no session. It owns 10 000 keys at most.
+/// A transaction that, with a look at each key that it writes, would be too large for etcd, has everything given back that
+/// lies between the first and the last of them; the largest that it takes has one operation less than etcd's largest.
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Writes: first those that own what is written give it back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -16,6 +17,13 @@ use crate::service::{CallOptions, Service, Timeout};
 
 /// What an owner's key says when somebody wants to write.
 pub(super) const REVOKE: &[u8] = b"REVOKE";
+
+/// What etcd takes in one transaction, unless it is set up otherwise.
+const MAX_OPS: usize = 128;
+
+/// How long a write without a deadline of its own waits for owners: one that is dead is gone by then, unless its session
+/// was made to live longer than sessions usually do.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Owned keys that are being written. If nobody says how that ended, they are given up.
 struct Writing<S> {
@@ -71,10 +79,15 @@ impl<S: Service + Clone> Leasing<S> {
     async fn write(&self, op: Op, options: &CallOptions) -> Result<OpResponse> {
         let deadline = match options.timeout {
             Some(Timeout::After(timeout)) => clock::now().checked_add(timeout),
-            Some(Timeout::Never) | None => None,
+            Some(Timeout::Never) => None,
+            None => clock::now().checked_add(PATIENCE),
         };
         let mut ranges = Vec::new();
         written(&op, &mut ranges);
+        // Around the operation stand a condition and a read for each range, and one read more.
+        if weight(&op) + 1 + ranges.len() > MAX_OPS {
+            ranges = vec![hull(&ranges)];
+        }
         // An empty key is the server's to refuse.
         if ranges.iter().any(|range| range.start().is_empty()) {
             return self.client.service().call(op, options).await;
@@ -121,7 +134,8 @@ impl<S: Service + Clone> Leasing<S> {
             for owner in answers.filter_map(OpResponse::into_get).flatten() {
                 let revoked = clock::until(deadline, Box::pin(self.revoke(&owner))).await;
                 revoked.unwrap_or_else(|| {
-                    let message = format!("the owner of {:?} has not given it back", owner.key());
+                    let message =
+                        format!("the owner of {:?} has not given it back", owner.key_bytes());
                     Err(Error::new(ErrorKind::Timeout, message))
                 })?;
             }
@@ -189,6 +203,28 @@ fn written(op: &Op, ranges: &mut Vec<KeyRange>) {
     }
 }
 
+/// What etcd counts of a transaction: at each level the longest list.
+fn weight(op: &Op) -> usize {
+    let Op::Txn(txn) = op else { return 0 };
+    let lists = [txn.compares().count(), txn.success().count(), txn.failure().count()];
+    let below = txn.success().chain(txn.failure()).map(|op| weight(&op)).max();
+    lists.into_iter().max().unwrap_or_default() + below.unwrap_or_default()
+}
+
+/// From the first key of all ranges to the last.
+fn hull(ranges: &[KeyRange]) -> KeyRange {
+    let start = ranges.iter().map(KeyRange::start).min().unwrap_or_default().to_vec();
+    let end = |range: &KeyRange| match range.end() {
+        [] => Some([range.start(), &[0]].concat()),
+        [0] => None,
+        end => Some(end.to_vec()),
+    };
+    match ranges.iter().map(end).collect::<Option<Vec<_>>>() {
+        Some(ends) => KeyRange::range(start, ends.into_iter().max().unwrap_or_default()),
+        None => KeyRange::from_key(start),
+    }
+}
+
 /// The answer to an operation of a transaction, as it would have been to the same by itself.
 fn restored(answer: OpResponse, header: ResponseHeader) -> OpResponse {
     match answer {
@@ -205,5 +241,98 @@ fn restored(answer: OpResponse, header: ResponseHeader) -> OpResponse {
         }
         OpResponse::Txn(answer) => TxnResponse::failure(header, answer.into_responses()).into(),
         OpResponse::Get(answer) => super::with_header(answer, header).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::Notify;
+
+    use super::super::table::Table;
+    use super::super::{Held, Prefix};
+    use super::*;
+    use crate::client::Client;
+    use crate::request::{AnyRequest, AnyResponse, Request, StreamRequest};
+    use crate::response::GetResponse;
+    use crate::service::Streaming;
+
+    /// A cluster in which somebody owns every key, keeps its session, and never gives anything back: as Go's client does
+    /// after it was closed.
+    #[derive(Clone)]
+    struct Stubborn;
+
+    fn owner() -> GetResponse {
+        let kv = KeyValue::new("l/key", "").with_revisions(5, 5).with_version(1);
+        GetResponse::new(ResponseHeader::at(5), [kv]).with_count(1)
+    }
+
+    impl Service for Stubborn {
+        async fn call<R: Request>(&self, request: R, _: &CallOptions) -> Result<R::Response> {
+            let at = ResponseHeader::at(5);
+            let answer = match request.into_any() {
+                AnyRequest::Txn(txn) if txn.failure().next().is_some() => {
+                    AnyResponse::Txn(TxnResponse::failure(at, [owner().into()]))
+                }
+                AnyRequest::Txn(_) => {
+                    AnyResponse::Txn(TxnResponse::success(at, [PutResponse::new(at).into()]))
+                }
+                AnyRequest::Get(_) => AnyResponse::Get(owner()),
+                other => panic!("unexpected {other:?}"),
+            };
+            R::response(answer).ok_or_else(|| Error::internal("another response"))
+        }
+
+        async fn open<R: StreamRequest>(
+            &self,
+            _: R,
+            _: &CallOptions,
+        ) -> Result<Streaming<R::Item, R::Control>> {
+            std::future::pending().await
+        }
+    }
+
+    #[test]
+    fn many_ranges_are_one_from_the_first_key_to_the_last() {
+        let key = KeyRange::key;
+        let table = [
+            (vec![key("b"), key("a")], KeyRange::range("a", "b\0")),
+            (vec![key("b"), KeyRange::prefix("a")], KeyRange::range("a", "b\0")),
+            (vec![KeyRange::range("c", "d"), key("cc")], KeyRange::range("c", "d")),
+            (vec![key("b"), KeyRange::from_key("c"), key("z")], KeyRange::from_key("b")),
+            (vec![KeyRange::all()], KeyRange::all()),
+        ];
+        for (ranges, expected) in table {
+            assert_eq!(hull(&ranges), expected, "{ranges:?}");
+        }
+    }
+
+    /// A write waited for ever for an owner that keeps its session and does not answer.
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_that_never_answers_is_not_waited_for_without_end() {
+        let shared = Shared {
+            table: Mutex::new(Table::new(1)),
+            session: Mutex::new(Held::Closed),
+            given_up: Mutex::default(),
+            work: Notify::new(),
+            seen: Mutex::default(),
+        };
+        let leasing = Leasing {
+            client: Client::from_service(Stubborn),
+            prefix: Prefix::new(Bytes::from_static(b"l/")),
+            shared: Arc::new(shared),
+            _keeper: Arc::new(crate::task::spawn(async {})),
+        };
+        let hurried = CallOptions::new().timeout(Duration::from_secs(3));
+        for (options, patience) in
+            [(CallOptions::new(), PATIENCE), (hurried, Duration::from_secs(3))]
+        {
+            let begun = clock::now();
+            let refused = leasing.call(Put::new("key", "1"), &options).await.unwrap_err();
+            assert_eq!((refused.kind(), refused.maybe_applied()), (ErrorKind::Timeout, false));
+            assert_eq!(clock::now() - begun, patience);
+            assert!(refused.to_string().contains("l/key"), "{refused}");
+        }
     }
 }

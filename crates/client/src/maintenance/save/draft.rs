@@ -98,8 +98,17 @@ impl Draft {
     }
 
     /// Gives it its name, unless something has that name by now.
-    pub(super) async fn publish(mut self) -> Result<()> {
-        self.on_file(|file| file.sync_all()).await?;
+    pub(super) async fn publish(self) -> Result<()> {
+        self.publish_synced_by(File::sync_all).await
+    }
+
+    /// First what is in the file is made to last, and when the file has its name, that.
+    async fn publish_synced_by(
+        mut self,
+        sync: impl Fn(&File) -> io::Result<()> + Clone + Send + 'static,
+    ) -> Result<()> {
+        let sync_file = sync.clone();
+        self.on_file(move |file| sync_file(file)).await?;
         let Self { target, part, file, .. } = self;
         drop(file);
         blocking(move || {
@@ -113,7 +122,8 @@ impl Draft {
                 Err(_) => fs::rename(&part.0, &target).map_err(|error| failed(&target, error))?,
             }
             drop(part);
-            sync_folder(&target).map_err(|error| failed(&target, error))
+            let folder = File::open(folder(&target));
+            folder.and_then(|folder| sync(&folder)).map_err(|error| failed(&target, error))
         })
         .await
     }
@@ -136,13 +146,12 @@ impl Draft {
     }
 }
 
-/// Makes the name itself last.
-fn sync_folder(target: &Path) -> io::Result<()> {
-    let folder = match target.parent() {
+/// Where the name stands.
+fn folder(target: &Path) -> &Path {
+    match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()
+    }
 }
 
 fn exists(path: &Path, what: &str) -> Error {
@@ -160,5 +169,67 @@ async fn blocking<R: Send + 'static>(
     match tokio::task::spawn_blocking(act).await {
         Ok(outcome) => outcome,
         Err(error) => Err(Error::internal("writing a file failed").with_source(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// A folder of the test's own, removed with it.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("etcdkit-{name}-{}", std::process::id()));
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// Upstream renames a file that it has synced, and forgets the folder: after a crash the name may be gone.
+    #[tokio::test]
+    async fn the_name_of_a_snapshot_lasts_as_well_as_what_is_in_it() {
+        let folder = Folder::new("draft-synced");
+        let target = folder.0.join("snapshot.db");
+        let mut draft = Draft::create(target.clone()).await.unwrap();
+        draft.add(b"abc").await.unwrap();
+        draft.flush().await.unwrap();
+        let synced = Arc::new(Mutex::new(Vec::new()));
+        let (noted, name) = (Arc::clone(&synced), target.clone());
+        let sync = move |file: &File| {
+            let what = file.metadata()?;
+            noted.lock().unwrap().push((what.is_dir(), what.len(), name.exists()));
+            file.sync_all()
+        };
+        draft.publish_synced_by(sync).await.unwrap();
+        let folder_length = fs::metadata(&folder.0).unwrap().len();
+        // The file before it has its name, and the folder after.
+        assert_eq!(*synced.lock().unwrap(), [(false, 3, false), (true, folder_length, true)]);
+        assert_eq!(fs::read(target).unwrap(), b"abc");
+    }
+
+    /// A copy that may not last is no copy.
+    #[tokio::test]
+    async fn what_can_not_be_synced_is_told() {
+        let folder = Folder::new("draft-unsynced");
+        for (number, broken) in [false, true].into_iter().enumerate() {
+            let draft = Draft::create(folder.0.join(number.to_string())).await.unwrap();
+            let sync = move |file: &File| match file.metadata()?.is_dir() == broken {
+                true => Err(io::Error::other("no")),
+                false => file.sync_all(),
+            };
+            let error = draft.publish_synced_by(sync).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
+            assert!(error.to_string().contains(&format!("{number}")), "{error}");
+        }
     }
 }

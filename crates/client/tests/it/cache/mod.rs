@@ -7,9 +7,11 @@ mod past;
 use std::time::Duration;
 
 use etcdkit::cache::{Cache, CacheChange, CacheOptions, Subscription};
-use etcdkit::{Client, Compact, ErrorKind, Event, KeyRange, Op, Put, Txn};
+use etcdkit::{Client, Compact, ErrorKind, Event, KeyRange, Op, Put, Revision, Txn, Watch};
 use etcdkit_testkit::proxy::Proxy;
+use etcdkit_testkit::wait::eventually;
 
+use crate::concurrency::outage::silent;
 use crate::kv::members::*;
 
 async fn cache(client: &Client, prefix: &str) -> Cache {
@@ -38,7 +40,7 @@ async fn events(subscription: &mut Subscription) -> Vec<Event> {
     }
 }
 
-/// Upstream's TestGet with its variants: what a client would read, from memory.
+/// Upstream's TestGet with its variants, TestCacheWithPrefixGetInScope among them: what a client would read, from memory.
 #[tokio::test]
 async fn cache_without_prefix_get() {
     on_own_member(async |client, _| {
@@ -64,7 +66,7 @@ async fn cache_without_prefix_get() {
     .await;
 }
 
-/// Upstream's TestCacheWithPrefixGetOutOfScope.
+/// Upstream's TestCacheWithPrefixGetOutOfScope and TestValidateWatchRange.
 #[tokio::test]
 async fn cache_with_prefix_get_out_of_scope() {
     on_every_version(async |client, _| {
@@ -94,7 +96,8 @@ async fn cache_with_prefix_get_out_of_scope() {
     .await;
 }
 
-/// Progress is asked for only while somebody waits, and makes an idle cache as fresh as the cluster.
+/// Upstream's TestCacheServerRequestProgress, TestCacheWithProgressNotify, TestConditionalProgressRequestor and
+/// TestWaitTillRevisionTriggersProgressRequests: progress is asked for only while somebody waits, and makes an idle cache as fresh as the cluster.
 #[tokio::test]
 async fn cache_request_progress() {
     on_every_version(async |client, _| {
@@ -227,6 +230,113 @@ async fn a_subscription_keeps_its_cache_going() {
         assert_eq!(events(&mut changes).await.len(), 1);
         let pause = tokio::time::timeout(Duration::from_millis(50), changes.next()).await;
         assert!(pause.is_err());
+    })
+    .await;
+}
+
+/// After a gap the watch is gone and the range can't be read yet: the cache said that all was well.
+#[tokio::test]
+async fn a_cache_that_can_not_be_read_again_says_for_how_long() {
+    on_own_member(async |client, etcd| {
+        let proxy = Proxy::start(etcd.client_addr()).await;
+        let (through, calls) = silent(&crate::kv::lost::eager(&proxy).await);
+        let cache = in_time("the cache", through.cache(KeyRange::prefix("c/"))).await.unwrap();
+        let serves = async || {
+            eventually("the watch", DEADLINE, async || {
+                cache.disconnected_for().is_none().then_some(())
+            })
+            .await;
+        };
+        serves().await;
+        proxy.refuse().await;
+        proxy.reset();
+        for value in ["1", "2"] {
+            client.put("c/a", value).await.unwrap();
+        }
+        client.compact(Compact::new(revision(&client).await)).await.unwrap();
+        calls.answer_and_fail(0, usize::MAX);
+        proxy.listen_again().await;
+        calls.left(usize::MAX - 2).await;
+        assert!(cache.disconnected_for().is_some());
+        let written = client.put("c/a", "3").await.unwrap().revision();
+        calls.answer_and_fail(0, 0);
+        in_time("the write", cache.wait_for(written)).await.unwrap();
+        assert_eq!(cache.get("c/a").unwrap().unwrap().value(), b"3");
+        serves().await;
+    })
+    .await;
+}
+
+/// Upstream's TestCacheWithoutPrefixWatch and TestCacheWithPrefixWatch: what a watch of etcd tells, whatever happens.
+#[tokio::test]
+async fn cache_with_prefix_watch() {
+    on_every_version(async |client, _| {
+        let name = "cache_same/";
+        let cache = cache(&client, name).await;
+        let ranges = [
+            KeyRange::prefix(name),
+            KeyRange::key("cache_same/b"),
+            KeyRange::range("cache_same/b", "cache_same/d"),
+        ];
+        let mut both = Vec::new();
+        for range in ranges {
+            let mut local = cache.subscribe(range.clone()).unwrap();
+            assert!(state(&mut local).await.is_empty());
+            let watch = Watch::new(range).from_revision(cache.revision().next()).prev_kv();
+            both.push((local, client.watch(watch).await.unwrap()));
+        }
+        let mut random = fastrand::Rng::with_seed(11);
+        for round in 0..60 {
+            let key = |random: &mut fastrand::Rng| {
+                format!("{name}{}", ["a", "b", "c", "d"][random.usize(..4)])
+            };
+            let (one, other) = (key(&mut random), key(&mut random));
+            let mut ops = vec![Op::from(Put::new(&*one, round.to_string()))];
+            if one != other {
+                ops.push(etcdkit::Delete::new(&*other).into());
+            }
+            client.txn(Txn::new().then(ops)).await.unwrap();
+        }
+        // The last thing that each is about.
+        client.txn(Txn::new().then([Put::new("cache_same/b", "end")])).await.unwrap();
+        for (mut local, mut direct) in both {
+            let over =
+                |seen: &Vec<Event>| seen.last().is_some_and(|event| event.kv().value() == b"end");
+            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+            while !over(&ours) {
+                ours.extend(events(&mut local).await);
+            }
+            while !over(&theirs) {
+                let response = in_time("a response", direct.next()).await.unwrap().unwrap();
+                theirs.extend(response.into_events());
+            }
+            assert_eq!(ours, theirs);
+        }
+    })
+    .await;
+}
+
+/// Upstream's TestWaitTillRevision: what the cache has is waited for by nobody; a member that does not answer is an error
+/// of who asks it, and none of who reads from memory.
+#[tokio::test]
+async fn wait_till_revision() {
+    on_every_version(async |client, _| {
+        let (through, calls) = silent(&client);
+        client.put("cache_wait/a", "1").await.unwrap();
+        let cache =
+            in_time("the cache", through.cache(KeyRange::prefix("cache_wait/"))).await.unwrap();
+        cache.wait_for(cache.revision()).await.unwrap();
+        let hurried = tokio::time::timeout(
+            Duration::from_millis(50),
+            cache.wait_for(Revision::new(i64::MAX)),
+        );
+        assert!(hurried.await.is_err());
+        calls.answer_and_fail(0, usize::MAX);
+        let error = in_time("an end", cache.catch_up()).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unavailable), "{error}");
+        assert_eq!(cache.get("cache_wait/a").unwrap().unwrap().value(), b"1");
+        calls.answer_and_fail(0, 0);
+        in_time("to catch up", cache.catch_up()).await.unwrap();
     })
     .await;
 }

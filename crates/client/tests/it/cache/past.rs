@@ -8,6 +8,7 @@ use super::cache;
 use crate::kv::members::*;
 
 /// At every revision since the cache was made, it shows what the cluster shows.
+/// Upstream's TestRestoreAppendCloneImmutability.
 #[tokio::test]
 async fn the_past_is_what_the_cluster_says_it_was() {
     on_every_version(async |client, _| {

@@ -25,6 +25,7 @@ async fn each_way(name: &str, test: impl AsyncFn(Client, &Etcd, &'static str, Ma
     .await;
 }
 
+/// Also TestElectionWait and TestElectionSessionRecampaign.
 #[tokio::test]
 async fn a_leadership_from_campaign_to_resignation() {
     each_way("a_leadership", async |client, _, name, election| {
@@ -164,6 +165,78 @@ async fn elections_whose_names_begin_alike_are_independent() {
         assert_eq!(outer.leader().await.unwrap().unwrap().value(), b"outer");
         leads.resign().await.unwrap();
         inner.resign().await.unwrap();
+    })
+    .await;
+}
+
+/// Leaders that die one after the other: whoever came next leads, and everybody sees it.
+#[tokio::test]
+async fn election_failover() {
+    each_way("election_failover", async |client, _, name, election| {
+        let mut observed = client.election_leaders(name);
+        let mut candidates = Vec::new();
+        let mut sessions = Vec::new();
+        for number in 0..3 {
+            let session = session(&client).await;
+            let candidate = election(&session, name);
+            candidates.push(spawn(async move { candidate.campaign(number.to_string()).await }));
+            counted(&client, name, number + 1).await;
+            sessions.push(session);
+        }
+        for (number, (session, candidate)) in sessions.iter().zip(candidates).enumerate() {
+            let leads = in_time("the lead", candidate).await.unwrap().unwrap();
+            let seen = in_time("the leader", observed.next()).await.unwrap().unwrap();
+            assert_eq!(
+                (seen.key(), seen.create_revision()),
+                (&**leads.key(), leads.fencing_token())
+            );
+            assert_eq!(seen.value(), number.to_string().as_bytes());
+            session.close().await.unwrap();
+            let loss = in_time("the loss", leads.lost()).await;
+            assert!(
+                [Loss::Session(LossReason::Cancelled), Loss::Deleted].contains(&loss),
+                "{loss:?}"
+            );
+        }
+        assert_eq!(client.election_leader(name).await.unwrap(), None);
+    })
+    .await;
+}
+
+/// A program that is started anew with its former lease still leads, by the same key.
+#[tokio::test]
+async fn election_on_session_restart() {
+    each_way("election_on_session_restart", async |client, etcd, name, election| {
+        let lease = grant(&client).await;
+        let before = client.session(lease).await.unwrap();
+        let former = election(&before, name).campaign("it").await.unwrap();
+        let token = former.fencing_token();
+        std::mem::forget(former);
+        before.orphan();
+        let other = session(&client).await;
+        let other = spawn({
+            let election = election(&other, name);
+            async move { election.campaign("other").await }
+        });
+        counted(&client, name, 2).await;
+
+        let session = connect(etcd).await.session(lease).await.unwrap();
+        let leads = in_time("the lead", election(&session, name).campaign("it")).await.unwrap();
+        assert_eq!(leads.fencing_token(), token);
+        leads.resign().await.unwrap();
+        in_time("the other", other).await.unwrap().unwrap().resign().await.unwrap();
+    })
+    .await;
+}
+
+/// A key that begins like the election's, and is none of it.
+#[tokio::test]
+async fn election_on_prefix_of_existing_key() {
+    each_way("election_on_prefix", async |client, _, name, election| {
+        client.put(format!("{name}a"), "value").await.unwrap();
+        let session = session(&client).await;
+        let leads = in_time("the lead", election(&session, name).campaign("it")).await.unwrap();
+        leads.resign().await.unwrap();
     })
     .await;
 }

@@ -4,10 +4,13 @@
 //! packages, run by the server: `interop.rs` has programs of both kinds contend.
 #![cfg(test)]
 
+mod auth;
+mod dropped;
 mod election;
 mod interop;
 mod mutex;
 mod observe;
+pub(crate) mod outage;
 mod recipes;
 mod rw_mutex;
 mod session;

@@ -13,6 +13,7 @@ async fn next(leaders: &mut Leaders) -> String {
     leader.value_str().unwrap().to_owned()
 }
 
+/// Also TestElectionObserveFreshResponsesOnProclaim.
 #[tokio::test]
 async fn every_leader_and_every_value_is_seen() {
     on_every_version(async |client, _| {
@@ -40,7 +41,7 @@ async fn every_leader_and_every_value_is_seen() {
     .await;
 }
 
-/// Upstream's observer ends without a word when its revision is compacted.
+/// Also TestElectionObserveCompacted: upstream's observer ends without a word when its revision is compacted.
 #[tokio::test]
 async fn an_observer_survives_lost_connections_and_compactions() {
     on_own_member(async |client, etcd| {

@@ -149,6 +149,28 @@ async fn a_write_of_a_key_that_is_not_owned_is_done_once() {
     .await;
 }
 
+/// TestLeasingDeleteOwner and TestLeasingDeleteNonOwner: a deletion is seen by who owned the key, by whomever it is made, and
+/// the second one deletes nothing.
+#[tokio::test]
+async fn leasing_delete_owner_and_non_owner() {
+    on_every_version(async |client, _| {
+        let (owner, calls) = leasing(&client, "leasing_delete/").await;
+        let (other, _) = leasing(&client, "leasing_delete/").await;
+        for (key, by) in [("leasing_delete_a", &owner), ("leasing_delete_b", &other)] {
+            client.put(key, "abc").await.unwrap();
+            assert_eq!(read(&owner, key).await.as_deref(), Some("abc"));
+            for deleted in [1, 0] {
+                let answer = in_time("a deletion", by.delete(key)).await.unwrap();
+                assert_eq!(answer.deleted(), deleted, "{key}");
+                assert_eq!(read(&owner, key).await, None, "{key}");
+            }
+        }
+        // Its own deletion left the key with the owner.
+        assert_eq!(cost(&calls, read(&owner, "leasing_delete_a")).await, (None, 0));
+    })
+    .await;
+}
+
 /// TestLeasingGetNoLeaseTTL; and a key that gets a lease later is not read from memory either.
 #[tokio::test]
 async fn leasing_get_no_lease_ttl() {

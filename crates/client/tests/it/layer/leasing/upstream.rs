@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use etcdkit::{Get, Put};
+use etcdkit::{Compare, Get, Op, Put, Txn};
 use etcdkit_testkit::proxy::{Direction, Proxy};
 use etcdkit_testkit::wait::eventually;
 
@@ -130,6 +130,40 @@ async fn ranges_can_be_streamed() {
         let (streamed, _) = collect(streamed).await.unwrap();
         let direct = client.get(Get::prefix("leasing_streamed_")).await.unwrap();
         assert_eq!(streamed.kvs(), direct.kvs());
+    })
+    .await;
+}
+
+/// Upstream adds a condition for each key that is written: transactions that etcd takes were refused as too large.
+#[tokio::test]
+async fn large_transactions_are_not_too_large_for_the_layer() {
+    const LARGE: usize = 127;
+    on_every_version(async |client, _| {
+        let name = "leasing_large";
+        let (owner, _) = leasing(&client, &format!("{name}/")).await;
+        let (other, _) = leasing(&client, &format!("{name}/")).await;
+        let key = |number: usize| format!("{name}-{number:03}");
+        let puts = |from: usize, count: usize, value: &str| -> Vec<Op> {
+            (from..from + count).map(|number| Put::new(key(number), value).into()).collect()
+        };
+        let missing = |count: usize| (0..count).map(|_| Compare::missing(key(LARGE)));
+        let txns = [
+            (&owner, Txn::new().then(puts(0, LARGE, "1")).or_else(puts(LARGE, LARGE, "1")), "1"),
+            (&other, Txn::new().when(missing(LARGE)).then(puts(0, 40, "2")), "2"),
+            (&owner, Txn::new().then([Txn::new().then(puts(0, 60, "3"))]), "3"),
+        ];
+        for number in 0..LARGE {
+            let by = if number % 2 == 0 { &owner } else { &other };
+            read(by, &key(number)).await;
+        }
+        for (by, txn, value) in txns {
+            assert!(in_time("all of it", by.txn(txn)).await.unwrap().succeeded());
+            for by in [&owner, &other] {
+                assert_eq!(read(by, &key(0)).await.as_deref(), Some(value));
+                assert_eq!(read(by, &key(LARGE - 1)).await.as_deref(), Some("1"));
+                assert_eq!(read(by, &key(LARGE)).await, None);
+            }
+        }
     })
     .await;
 }

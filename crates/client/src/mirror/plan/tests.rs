@@ -1,0 +1,165 @@
+//! What is written, of tables and of any source.
+
+use super::*;
+
+fn translation() -> Translation {
+    Translation { from: "a/".into(), to: "b/".into() }
+}
+
+fn put(key: &str, value: &str, at: i64) -> Event {
+    Event::put(KeyValue::new(format!("a/{key}"), value).with_revisions(at, at))
+}
+
+fn ops(batch: Batch) -> Vec<Op> {
+    batch.into_txn(None).success().collect()
+}
+
+#[test]
+fn revisions_share_a_batch_and_the_last_write_counts() {
+    let gone = Event::delete(KeyValue::new("a/y", "").with_revisions(0, 7));
+    let events = [put("x", "1", 5), put("y", "1", 5), put("x", "2", 6), gone];
+    let mut made = batches(&events, &translation(), MAX_OPS);
+    assert_eq!(made.len(), 1);
+    let batch = made.remove(0);
+    assert_eq!(batch.complete, Some(Revision::new(7)));
+    assert_eq!(ops(batch), [Op::from(Put::new("b/x", "2")), Delete::new("b/y").into()]);
+}
+
+#[test]
+fn a_batch_ends_with_a_revision() {
+    // 100 and 100 do not fit into one; 200 of one revision do not fit at all.
+    let many = |count: i64, at| (0..count).map(move |key| put(&format!("{at}/{key:03}"), "", at));
+    let events: Vec<Event> = many(100, 5).chain(many(100, 6)).chain(many(200, 7)).collect();
+    let made: Vec<_> = batches(&events, &translation(), MAX_OPS)
+        .into_iter()
+        .map(|batch| (batch.len(), batch.complete.map(Revision::get)))
+        .collect();
+    assert_eq!(made, [(100, Some(5)), (100, Some(6)), (127, None), (73, Some(7))]);
+}
+
+#[test]
+fn the_checkpoint_goes_with_the_last_of_a_revision() {
+    let batch = || batches(&[put("x", "1", 5)], &translation(), MAX_OPS).remove(0);
+    let key = Bytes::from("mark");
+    let txn = batch().into_txn(Some(&key));
+    assert_eq!(txn.success().last(), Some(Put::new("mark", "5").into()));
+    assert_eq!(batch().into_txn(None).success().count(), 1);
+}
+
+#[test]
+fn what_differs_is_written_and_what_is_too_much_deleted() {
+    let source = [("a/1", "same"), ("a/2", "new"), ("a/4", "added")];
+    let there = [("b/1", "same"), ("b/2", "old"), ("b/3", "gone"), ("b/5", "gone"), ("b/mark", "")];
+    let kvs = |list: &[(&str, &str)]| -> Vec<KeyValue> {
+        list.iter().map(|(key, value)| KeyValue::new(*key, *value)).collect()
+    };
+    let (source, there) = (kvs(&source), kvs(&there));
+    let mut merge = Merge::new(translation(), MAX_OPS, [Bytes::from("b/mark")]);
+    let (mut left, mut right) = (0, 0);
+    loop {
+        let (next_left, next_right) = merge.step(source.get(left), there.get(right));
+        left += usize::from(next_left);
+        right += usize::from(next_right);
+        if !next_left && !next_right {
+            break;
+        }
+    }
+    let expected = [
+        Op::from(Put::new("b/2", "new")),
+        Delete::new("b/3").into(),
+        Put::new("b/4", "added").into(),
+        Delete::new("b/5").into(),
+    ];
+    assert_eq!(ops(merge.take(true).unwrap()), expected);
+    assert!(merge.take(true).is_none());
+}
+
+type Copy = BTreeMap<String, String>;
+
+fn apply(copy: &mut Copy, batch: Batch) {
+    for op in ops(batch) {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        match op {
+            Op::Put(put) => drop(copy.insert(text(put.key()), text(&put.value_bytes()))),
+            Op::Delete(delete) => drop(copy.remove(&text(delete.key_range().start()))),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn kvs(copy: &Copy) -> Vec<KeyValue> {
+    copy.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect()
+}
+
+/// Where the copy of a key lies.
+fn there(key: &str) -> String {
+    key.replacen("a/", "b/", 1)
+}
+
+/// Whatever both sides hold, and whatever happens then: the copy is the source as it was at each revision that is said
+/// to be complete.
+#[test]
+fn any_source_is_copied_and_followed() {
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut some = |side: &str| -> Copy {
+            let key = |random: &mut fastrand::Rng| format!("{side}{}", random.u32(..12));
+            (0..random.usize(..10))
+                .map(|_| (key(&mut random), random.u8(..3).to_string()))
+                .collect()
+        };
+        let (mut source, mut copy) = (some("a/"), some("b/"));
+        let max_ops = random.usize(1..6);
+
+        let mut merge = Merge::new(translation(), max_ops, None);
+        let (from, to) = (kvs(&source), kvs(&copy));
+        let (mut left, mut right) = (0, 0);
+        loop {
+            let (next_left, next_right) = merge.step(from.get(left), to.get(right));
+            left += usize::from(next_left);
+            right += usize::from(next_right);
+            let over = !next_left && !next_right;
+            if let Some(batch) = merge.take(over) {
+                assert!(batch.ops.len() <= max_ops, "seed {seed}");
+                apply(&mut copy, batch);
+            }
+            if over {
+                break;
+            }
+        }
+        let expected = |source: &Copy| -> Copy {
+            source.iter().map(|(key, value)| (there(key), value.clone())).collect()
+        };
+        assert_eq!(copy, expected(&source), "seed {seed}");
+
+        let mut history = BTreeMap::new();
+        let mut events = Vec::new();
+        for revision in 1..random.i64(2..12) {
+            // etcd lets each key be written once at a revision.
+            let mut keys: Vec<u32> = (0..12).collect();
+            random.shuffle(&mut keys);
+            for number in keys.into_iter().take(random.usize(1..8)) {
+                let key = number.to_string();
+                if random.bool() {
+                    let value = random.u8(..3).to_string();
+                    events.push(put(&key, &value, revision));
+                    source.insert(format!("a/{key}"), value);
+                } else {
+                    let gone = KeyValue::new(format!("a/{key}"), "").with_revisions(0, revision);
+                    events.push(Event::delete(gone));
+                    source.remove(&format!("a/{key}"));
+                }
+            }
+            history.insert(revision, expected(&source));
+        }
+        for batch in batches(&events, &translation(), max_ops) {
+            assert!(batch.ops.len() <= max_ops, "seed {seed}");
+            let complete = batch.complete;
+            apply(&mut copy, batch);
+            if let Some(revision) = complete {
+                assert_eq!(copy, history[&revision.get()], "seed {seed} at {revision}");
+            }
+        }
+        assert_eq!(copy, expected(&source), "seed {seed}");
+    }
+}
