@@ -18,7 +18,8 @@ impl State {
         Ok(MemberListResponse { header: Some(self.header(0)), members: self.members() })
     }
 
-    /// A voter more would leave one of two started. A learner has no vote: it is taken in, and waited for in vain.
+    /// A voter more would leave one of two started. etcd takes in the first one all the same, and stands still until it has
+    /// started; what it says to a second one is said to the first here, who would never start. A learner has no vote: it is taken in, and waited for in vain.
     /// `time_of_day` makes its id differ from that of one that was added and removed before.
     pub(crate) fn member_add(
         &mut self,
@@ -35,7 +36,7 @@ impl State {
         }
         self.are_free(&request.peer_urls, None)?;
         if !request.is_learner {
-            return Err(ServerError::Unhealthy.into());
+            return Err(ServerError::MemberNotEnoughStarted.into());
         }
         if self.learner.is_some() {
             return Err(ServerError::TooManyLearners.into());

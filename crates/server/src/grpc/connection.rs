@@ -52,9 +52,9 @@ pub(crate) async fn serve<T>(io: T, node: Arc<Node>, common_name: Option<Arc<str
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let seen = Seen::default();
+    let seen = Seen::new(&node.counts);
     let mut wire = Wire::new(io, &seen);
-    if let End::TooManyPings = serve_calls(&mut wire, &seen, node, common_name).await {
+    if let End::TooManyPings = serve_calls(&mut wire, &seen, &node, common_name).await {
         wire.refuse_pings().await;
     }
 }
@@ -66,7 +66,12 @@ enum End {
     TooManyPings,
 }
 
-async fn serve_calls<T>(io: T, seen: &Seen, node: Arc<Node>, common_name: Option<Arc<str>>) -> End
+async fn serve_calls<T>(
+    io: T,
+    seen: &Seen<'_>,
+    node: &Arc<Node>,
+    common_name: Option<Arc<str>>,
+) -> End
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -103,7 +108,7 @@ where
             loop {
                 match connection.poll_accept(context) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
-                        let (node, budget) = (Arc::clone(&node), Arc::clone(&budget));
+                        let (node, budget) = (Arc::clone(node), Arc::clone(&budget));
                         calls.push(call(node, budget, request, respond, common_name.clone()));
                         moved = true;
                     }

@@ -43,7 +43,7 @@ impl Rule {
 }
 
 /// Pings whenever nothing came for a while. Returns when there is no answer.
-pub(super) async fn keep_alive(mut pings: PingPong, seen: &Seen, keepalive: Keepalive) {
+pub(super) async fn keep_alive(mut pings: PingPong, seen: &Seen<'_>, keepalive: Keepalive) {
     loop {
         let before = seen.bytes();
         pause(keepalive.interval).await;

@@ -2,12 +2,15 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::timeout;
+
+use super::counts::Counts;
 
 /// Bytes of what an HTTP/2 client sends before its first frame.
 const PREFACE: usize = 24;
@@ -87,11 +90,15 @@ struct Traffic {
 
 /// What one end may ask about the bytes that the other end passes on.
 #[derive(Debug)]
-pub(super) struct Seen(Mutex<Traffic>);
+pub(super) struct Seen<'a> {
+    traffic: Mutex<Traffic>,
+    /// Those of all connections.
+    counts: &'a Counts,
+}
 
-impl Default for Seen {
-    fn default() -> Self {
-        Self(Mutex::new(Traffic {
+impl<'a> Seen<'a> {
+    pub(super) fn new(counts: &'a Counts) -> Self {
+        let traffic = Mutex::new(Traffic {
             inbound: Frames { left: PREFACE, ..Frames::default() },
             outbound: Frames::default(),
             bytes: 0,
@@ -100,13 +107,12 @@ impl Default for Seen {
             last_stream: 0,
             pings: 0,
             answered: false,
-        }))
+        });
+        Self { traffic, counts }
     }
-}
 
-impl Seen {
     fn lock(&self) -> MutexGuard<'_, Traffic> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next ping of the client, if there is one: whether it got headers or data since the one before.
@@ -144,12 +150,14 @@ impl Seen {
             }
         });
         traffic.bytes += bytes.len() as u64;
+        self.counts.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
     }
 
     fn sent(&self, bytes: &[u8]) {
         let mut traffic = self.lock();
         let Traffic { outbound, answered, .. } = &mut *traffic;
         outbound.pass(bytes, |frame| *answered |= matches!(frame.kind, HEADERS | DATA));
+        self.counts.sent.fetch_add(bytes.len() as u64, Ordering::Relaxed);
     }
 }
 
@@ -157,11 +165,11 @@ impl Seen {
 #[derive(Debug)]
 pub(super) struct Wire<'a, T> {
     io: T,
-    seen: &'a Seen,
+    seen: &'a Seen<'a>,
 }
 
 impl<'a, T: AsyncRead + AsyncWrite + Unpin> Wire<'a, T> {
-    pub(super) const fn new(io: T, seen: &'a Seen) -> Self {
+    pub(super) const fn new(io: T, seen: &'a Seen<'a>) -> Self {
         Self { io, seen }
     }
 
@@ -272,19 +280,22 @@ mod tests {
         ]
         .concat();
         for size in 1..=all.len() {
-            let seen = Seen::default();
+            let counts = Counts::default();
+            let seen = Seen::new(&counts);
             for piece in all.chunks(size) {
                 seen.received(piece);
             }
             assert_eq!((seen.ping(), seen.ping(), seen.ping()), (Some(false), Some(false), None));
             assert_eq!((seen.unfinished(), seen.bytes()), (None, all.len() as u64));
             assert_eq!(seen.lock().last_stream, 3);
+            assert_eq!(counts.received.into_inner(), all.len() as u64);
         }
     }
 
     #[test]
     fn an_unfinished_frame_has_one_number_from_its_first_byte_to_its_last() {
-        let seen = Seen::default();
+        let counts = Counts::default();
+        let seen = Seen::new(&counts);
         seen.received(&[0; PREFACE - 1]);
         assert_eq!(seen.unfinished(), Some(0));
         seen.received(&[0]);
@@ -308,7 +319,8 @@ mod tests {
 
     #[test]
     fn only_headers_and_data_are_answers() {
-        let seen = Seen::default();
+        let counts = Counts::default();
+        let seen = Seen::new(&counts);
         seen.received(&[0; PREFACE]);
         for (sent, expected) in [
             (frame(PING, ACK, 0, &[0; 8]), false),
