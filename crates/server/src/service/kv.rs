@@ -8,7 +8,7 @@ use etcdkit_proto::etcdserverpb::{
     PutResponse, RangeRequest, TxnRequest, TxnResponse,
 };
 
-use crate::apply::{Answer, check_put, check_txn, is_read_only};
+use crate::apply::{Answer, check_delete, check_put, check_range, check_txn, is_read_only};
 use crate::caller::Caller;
 use crate::grpc::{PREFIX, seal};
 use crate::node::Node;
@@ -25,6 +25,7 @@ pub(super) async fn range(
     caller: &Caller,
     request: &RangeRequest,
 ) -> Result<Vec<u8>> {
+    check_range(request)?;
     let mut out = vec![0; PREFIX];
     let (mut answer, whole) = {
         let state = node.state();
@@ -71,6 +72,7 @@ pub(super) async fn delete_range(
     caller: &Caller,
     request: &DeleteRangeRequest,
 ) -> Result<DeleteRangeResponse> {
+    check_delete(request)?;
     node.write_as(caller, |state, who| state.delete_range(who, request)).await
 }
 

@@ -4,7 +4,7 @@ use etcdkit_proto::etcdserverpb::RangeRequest;
 use etcdkit_proto::{Code, ServerError};
 use prost::encoding::{WireType, encode_key, encode_varint};
 
-use crate::apply::{Pieces, in_order_of_keys};
+use crate::apply::{Pieces, check_range, in_order_of_keys};
 use crate::caller::Caller;
 use crate::grpc::{Outbound, PREFIX, seal};
 use crate::node::Node;
@@ -23,6 +23,7 @@ pub(super) async fn range_stream(
     mut request: RangeRequest,
     outbound: &mut Outbound,
 ) -> Result<()> {
+    check_range(&request)?;
     if !in_order_of_keys(&request) {
         let text = "RangeStream only supports ascending keys without filters";
         return Err(Status::new(Code::Unimplemented, text));
