@@ -6,11 +6,14 @@
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read};
+use std::pin::pin;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use etcdkit::Client;
+use etcdkit::{Client, Get, SortOrder, SortTarget};
 use etcdkit_server::Server;
 use etcdkit_testkit::etcd::{Etcd, Version};
+use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -20,6 +23,7 @@ const WATCHES: u64 = 10_000;
 const KEYS: u64 = 1_000_000;
 const VALUE: [u8; 256] = [b'v'; 256];
 const WORKERS: usize = 128;
+const READS: usize = 5;
 /// More than the keys take.
 const QUOTA: u64 = 8 << 30;
 /// The argument with which this program serves instead.
@@ -84,6 +88,10 @@ async fn keys(order: &str, key: fn(u64) -> [u8; 8]) -> Result<()> {
         "  {:.0} puts a second, {:.0} in etcd; {:.0} gets, {:.0}",
         own.puts, real.puts, own.gets, real.gets
     );
+    println!(
+        "  longest put while the newest of all is looked for: {:?}, in etcd {:?}",
+        own.longest, real.longest
+    );
     Ok(())
 }
 
@@ -94,6 +102,8 @@ struct Cost {
     /// A second.
     puts: f64,
     gets: f64,
+    /// The longest that a put took beside reads that go through all keys.
+    longest: Duration,
 }
 
 /// Puts all keys, and gets them.
@@ -109,7 +119,28 @@ async fn fill(url: &str, process: u32, key: fn(u64) -> [u8; 8]) -> Result<Cost> 
     let start = now();
     let gets = stream::iter(0..KEYS).map(|number| client.get(key(number)));
     gets.buffer_unordered(WORKERS).try_for_each(async |_| Ok(())).await?;
-    Ok(Cost { bytes, puts, gets: rate(start) })
+    let gets = rate(start);
+    let newest = Get::prefix("").sort(SortTarget::ModRevision, SortOrder::Descend).limit(1);
+    let reader = Client::connect([url]).await?;
+    let mut reads = pin!(async {
+        for _ in 0..READS {
+            reader.get(newest.clone()).await?;
+        }
+        Ok::<(), etcdkit::Error>(())
+    });
+    let mut longest = Duration::ZERO;
+    loop {
+        let start = now();
+        let mut put = pin!(client.put("beside", VALUE));
+        match select(&mut put, &mut reads).await {
+            Either::Left((put, _)) => drop(put?),
+            Either::Right((read, _)) => {
+                read?;
+                return Ok(Cost { bytes, puts, gets, longest });
+            }
+        }
+        longest = longest.max(start.elapsed());
+    }
 }
 
 /// This program once more, which serves until nobody holds its standard input.

@@ -146,6 +146,27 @@ impl ServerBuilder {
         self
     }
 
+    /// How long a client that has calls open leaves between its pings, as etcd has it: the connection of one that pings
+    /// earlier for the third time, with no answer in between, ends with `ENHANCE_YOUR_CALM`. One without calls has no need
+    /// to ping more than each two hours. 5 s by default; 0 is gRPC's own default, 5 minutes.
+    pub const fn grpc_keepalive_min_time(mut self, time: Duration) -> Self {
+        self.config.keepalive.min_time =
+            if time.is_zero() { Duration::from_secs(5 * 60) } else { time };
+        self
+    }
+
+    /// How long a client may say nothing before it is asked whether it is still there. 2 hours by default; 0 is never.
+    pub const fn grpc_keepalive_interval(mut self, interval: Duration) -> Self {
+        self.config.keepalive.interval = interval;
+        self
+    }
+
+    /// How long a client may take to say that it is, before its connection ends. 20 s by default; with 0 it is not asked.
+    pub const fn grpc_keepalive_timeout(mut self, timeout: Duration) -> Self {
+        self.config.keepalive.timeout = timeout;
+        self
+    }
+
     /// How often watchers that ask for it hear that nothing happened. 10 minutes by default.
     pub const fn watch_progress_interval(mut self, interval: Duration) -> Self {
         self.config.progress_interval = interval;

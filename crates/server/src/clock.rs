@@ -1,8 +1,11 @@
 //! The only place that reads the time, waits for it, or draws randomness.
 #![expect(clippy::disallowed_methods, reason = "this is where the banned calls live")]
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Notify;
@@ -118,6 +121,20 @@ impl Clock {
 /// Waits in real time, whatever the clock says.
 pub(crate) async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
+}
+
+/// A [`pause`] that can be kept.
+#[derive(Debug)]
+pub(crate) struct Pause(Pin<Box<tokio::time::Sleep>>);
+
+impl Pause {
+    pub(crate) fn new(duration: Duration) -> Self {
+        Self(Box::pin(tokio::time::sleep(duration)))
+    }
+
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(context)
+    }
 }
 
 /// Tells how much real time has passed since.

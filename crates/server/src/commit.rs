@@ -46,6 +46,8 @@ struct Progress {
     lost: VecDeque<(u64, u64)>,
     /// Where the last loss ends that is not remembered any more.
     forgotten: Option<u64>,
+    /// How many were lost in all.
+    failed: u64,
 }
 
 impl Progress {
@@ -72,13 +74,15 @@ impl Progress {
             self.forgotten = self.lost.pop_front().map(|(_, last)| last);
         }
         self.lost.push_back((self.index, last));
+        self.failed += last - self.index;
         self.index = last + 1;
     }
 }
 
 impl Commits {
     pub(crate) fn new(index: u64) -> Self {
-        let progress = Progress { index, broken: None, lost: VecDeque::new(), forgotten: None };
+        let progress =
+            Progress { index, broken: None, lost: VecDeque::new(), forgotten: None, failed: 0 };
         Self {
             progress: watch::Sender::new(progress),
             work: Notify::new(),
@@ -93,6 +97,12 @@ impl Commits {
     /// Says that there is something to do.
     pub(crate) fn wake(&self) {
         self.work.notify_one();
+    }
+
+    /// Up to which index everything is settled, and how many requests were lost to a full disk.
+    pub(crate) fn settled_and_failed(&self) -> (u64, u64) {
+        let progress = self.progress.borrow();
+        (progress.index, progress.failed)
     }
 
     /// Waits until what was applied as `index` is durable.

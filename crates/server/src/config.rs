@@ -25,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) max_request_bytes: usize,
     pub(crate) max_txn_ops: usize,
     pub(crate) max_concurrent_streams: u32,
+    pub(crate) keepalive: Keepalive,
     pub(crate) progress_interval: Duration,
     pub(crate) token_ttl: Duration,
     /// Instead of simple tokens.
@@ -35,6 +36,23 @@ pub(crate) struct Config {
     /// Whether there is a JSON gateway.
     pub(crate) gateway: bool,
     pub(crate) gateway_hosts: Vec<String>,
+}
+
+/// Pings on connections of gRPC.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keepalive {
+    /// Between two of a client that has calls open.
+    pub(crate) min_time: Duration,
+    /// Without a byte of the client, before it is pinged.
+    pub(crate) interval: Duration,
+    pub(crate) timeout: Duration,
+}
+
+impl Keepalive {
+    /// Whether clients are pinged.
+    pub(crate) const fn is_on(self) -> bool {
+        !self.interval.is_zero() && !self.timeout.is_zero()
+    }
 }
 
 /// Which history a server forgets by itself.
@@ -63,6 +81,11 @@ impl Default for Config {
             max_request_bytes: 1536 * 1024,
             max_txn_ops: 128,
             max_concurrent_streams: u32::MAX,
+            keepalive: Keepalive {
+                min_time: Duration::from_secs(5),
+                interval: Duration::from_secs(2 * 60 * 60),
+                timeout: Duration::from_secs(20),
+            },
             progress_interval: Duration::from_secs(600),
             token_ttl: Duration::from_secs(300),
             #[cfg(feature = "jwt")]

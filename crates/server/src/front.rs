@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
 
 use crate::grpc;
 use crate::http;
@@ -15,6 +17,10 @@ use crate::node::Node;
 
 /// With which every HTTP/2 connection begins.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a request may take to arrive, and a connection to say what it speaks; and how long one of HTTP/1.1 may be
+/// without a request.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is known of the other end of a connection, whatever it says.
 #[derive(Clone, Debug, Default)]
@@ -54,24 +60,28 @@ pub(crate) async fn serve<T>(mut io: T, node: Arc<Node>, peer: Peer, offer: Offe
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
+    let Ok(Ok((speaks_grpc, first))) = timeout(PATIENCE, begin(&mut io)).await else { return };
+    let io = Rewound { first, io };
+    match (speaks_grpc, offer) {
+        (true, Offer::Everything | Offer::Grpc) => grpc::serve(io, node, peer.common_name).await,
+        (false, Offer::Grpc) => {}
+        _ => http::serve(io, node, peer.is_local, offer).await,
+    }
+}
+
+/// Reads until it is clear whether HTTP/2 is spoken.
+async fn begin(io: &mut (impl AsyncRead + Unpin)) -> io::Result<(bool, Bytes)> {
     let mut first = BytesMut::with_capacity(PREFACE.len());
-    while first.len() < PREFACE.len() {
-        match io.read_buf(&mut first).await {
-            Ok(1..) => {}
-            Ok(0) | Err(_) => return,
+    loop {
+        if io.read_buf(&mut first).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let compared = first.len().min(PREFACE.len());
-        let grpc = first.get(..compared) == PREFACE.get(..compared);
-        match offer {
-            Offer::Grpc if !grpc => return,
-            Offer::Everything | Offer::Grpc if grpc => {}
-            _ => {
-                let io = Rewound { first: first.freeze(), io };
-                return http::serve(io, node, peer.is_local, offer).await;
-            }
+        let same = first.get(..compared) == PREFACE.get(..compared);
+        if !same || compared == PREFACE.len() {
+            return Ok((same, first.freeze()));
         }
     }
-    grpc::serve(Rewound { first: first.freeze(), io }, node, peer.common_name).await;
 }
 
 /// A stream of which some bytes were looked at already.

@@ -53,6 +53,42 @@
 //! * [`Server::clock`]: leases and tokens expire when the test says so.
 //! * [`Server::faults`]: calls that wait, fail or break, and a lost leader.
 //! * [`Server::restart`], [`Server::compact`], [`Server::expire_tokens`]: what otherwise happens at the worst time.
+//!
+//! A whole test, with etcdkit's client. Nothing in it waits for time to pass:
+//!
+//! ```
+//! use std::time::Duration;
+//! use etcdkit::{Client, Put, ServerError};
+//! use etcdkit::transport::in_process;
+//! use etcdkit_server::Server;
+//!
+//! /// The code under test: says who we are for as long as we live, and whether that could be stored.
+//! async fn register(client: &Client, name: &str) -> etcdkit::Result<()> {
+//!     let lease = client.grant(Duration::from_secs(30)).await?.id();
+//!     client.call(Put::new(format!("/alive/{name}"), "").lease(lease)).await?;
+//!     Ok(())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::start_ephemeral().await?;
+//! let connector = in_process(server.connector());
+//! let client = Client::builder().connector(connector).endpoints(["inprocess:etcd"]).connect().await?;
+//!
+//! // It is there, and gone when nobody has renewed its lease.
+//! register(&client, "a").await?;
+//! let mut watch = client.watch("/alive/a").await?;
+//! server.clock().advance(Duration::from_secs(31));
+//! let change = watch.next().await.expect("a watch goes on")?;
+//! assert!(change.events()[0].is_delete());
+//!
+//! // A member that has no room says so.
+//! server.faults().fail_next("/etcdserverpb.KV/Put", 1, ServerError::NoSpace);
+//! let error = register(&client, "b").await.unwrap_err();
+//! assert_eq!(error.server_error(), Some(ServerError::NoSpace));
+//! # Ok(())
+//! # }
+//! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod apply;

@@ -55,6 +55,17 @@ pub(crate) struct State {
     pub(crate) scheduled: i64,
     /// What readers of keys see: everything up to here is durable.
     published: i64,
+    pub(crate) totals: Totals,
+}
+
+/// How much was done since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) puts: u64,
+    pub(crate) deletions: u64,
+    pub(crate) granted: u64,
+    pub(crate) revoked: u64,
+    pub(crate) renewed: u64,
 }
 
 /// What is to be made durable, if anything is.
@@ -105,6 +116,7 @@ impl State {
             tokens: Tokens::new(config.token_ttl),
             hub: Hub::new(store.revision(), config.receive_limit()),
             published: store.revision(),
+            totals: Totals::default(),
             config,
             identity,
             term: 2,

@@ -154,6 +154,7 @@ impl State {
         state.lessor.go_on_from(&self.lessor, now + RETRY);
         state.index = self.index + 1;
         state.term = self.term;
+        state.totals = self.totals;
         self.hashes.retain(|hash| hash.revision <= state.scheduled);
         let journals = self.journals();
         mem::swap(&mut state.hub, &mut self.hub);
@@ -218,6 +219,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use etcdkit_proto::etcdserverpb::ResponseHeader;
     use etcdkit_proto::etcdserverpb::{
         AlarmType, AuthRoleAddRequest, CompactionRequest, LeaseGrantRequest, MemberAddRequest,
         PutRequest, RangeRequest,
@@ -272,7 +274,10 @@ mod tests {
         while state.compact_some() {}
         assert_eq!(other.store.hash_kv(0), state.store.hash_kv(0));
         let request = RangeRequest { key: "a".into(), ..RangeRequest::default() };
-        assert_eq!(other.range(None, &request).unwrap().count(), 1);
+        assert_eq!(
+            other.range(None, &request).unwrap().response(ResponseHeader::default()).count,
+            1
+        );
     }
 
     #[test]

@@ -210,6 +210,9 @@ fn builder(settings: Settings) -> Result<ServerBuilder, String> {
         .max_txn_ops(limits.txn_ops)
         .max_request_bytes(limits.request_bytes)
         .max_concurrent_streams(limits.concurrent_streams)
+        .grpc_keepalive_min_time(limits.ping_min_time)
+        .grpc_keepalive_interval(limits.ping_interval)
+        .grpc_keepalive_timeout(limits.ping_timeout)
         .bcrypt_cost(auth.bcrypt_cost)
         .auth_token_ttl(auth.token_ttl)
         .gateway_hosts(gateway.hosts);

@@ -83,6 +83,11 @@ pub(super) struct Limits {
     pub(super) txn_ops: usize,
     pub(super) request_bytes: usize,
     pub(super) concurrent_streams: u32,
+    /// Between two pings of a client.
+    pub(super) ping_min_time: Duration,
+    /// Without a word of a client, before it is pinged.
+    pub(super) ping_interval: Duration,
+    pub(super) ping_timeout: Duration,
 }
 
 #[derive(Debug)]
@@ -386,6 +391,9 @@ impl Limits {
             request_bytes: size("max-request-bytes")?.min(u32::MAX as usize),
             concurrent_streams: u32::try_from(values.natural("max-concurrent-streams"))
                 .unwrap_or(u32::MAX),
+            ping_min_time: values.duration("grpc-keepalive-min-time"),
+            ping_interval: values.duration("grpc-keepalive-interval"),
+            ping_timeout: values.duration("grpc-keepalive-timeout"),
         })
     }
 }

@@ -18,6 +18,7 @@ impl State {
         who: Option<&Who>,
         request: &CompactionRequest,
     ) -> Result<CompactionResponse> {
+        self.not_corrupt()?;
         self.auth.check_root(who)?;
         self.compact_to(request.revision)?;
         Ok(CompactionResponse { header: Some(self.header_now()) })

@@ -72,6 +72,7 @@ impl State {
         let lease = if request.ignore_lease { old_lease } else { request.lease };
         let kept = before.filter(|_| request.ignore_value).map(|kv| kv.value.to_vec());
         let prev_kv = before.filter(|_| request.prev_kv).map(|kv| kv.to_owned());
+        self.totals.puts += 1;
         self.store.put(&request.key, kept.as_deref().unwrap_or(&request.value), lease);
         if old_lease != lease {
             self.lessor.detach(old_lease, &request.key);
@@ -94,6 +95,7 @@ impl State {
                 prev_kvs.push(kv.to_owned());
             }
         }
+        self.totals.deletions += 1;
         for (key, lease) in &keys {
             self.store.delete(key);
             self.lessor.detach(*lease, key);

@@ -30,6 +30,7 @@ impl State {
         self.has_space(COST)?;
         self.auth.check_user(who)?;
         let (id, ttl) = self.lessor.grant(request.id, request.ttl, now)?;
+        self.totals.granted += 1;
         let saved = Lease { id, ttl, remaining_ttl: 0 };
         self.journal.put(Bucket::Lease, id.to_be_bytes(), saved.encode_to_vec());
         let header = Some(self.header_now());
@@ -57,7 +58,9 @@ impl State {
 
     fn end_lease(&mut self, id: i64) -> Result<(), ServerError> {
         let keys = self.lessor.revoke(id)?;
+        self.totals.revoked += 1;
         for key in &keys {
+            self.totals.deletions += 1;
             self.store.delete(key);
         }
         self.journal.delete(Bucket::Lease, id.to_be_bytes());
@@ -74,7 +77,9 @@ impl State {
         self.auth.check_user(who)?;
         self.may_write_lease(who, id)?;
         let header = Some(self.header(self.published()));
-        let ttl = self.lessor.renew(id, now).unwrap_or_default();
+        let renewed = self.lessor.renew(id, now);
+        self.totals.renewed += u64::from(renewed.is_some());
+        let ttl = renewed.unwrap_or_default();
         Ok(LeaseKeepAliveResponse { header, id, ttl })
     }
 

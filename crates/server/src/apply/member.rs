@@ -18,7 +18,8 @@ impl State {
         Ok(MemberListResponse { header: Some(self.header(0)), members: self.members() })
     }
 
-    /// A voter more would leave one of two started. A learner has no vote: it is taken in, and waited for in vain.
+    /// A voter more would leave one of two started. etcd takes in the first one all the same, and stands still until it has
+    /// started; what it says to a second one is said to the first here, who would never start. A learner has no vote: it is taken in, and waited for in vain.
     /// `time_of_day` makes its id differ from that of one that was added and removed before.
     pub(crate) fn member_add(
         &mut self,
@@ -27,7 +28,6 @@ impl State {
         time_of_day: Duration,
     ) -> Result<MemberAddResponse> {
         self.auth.check_root(who)?;
-        check_urls(&request.peer_urls)?;
         let added = time_of_day.as_secs().to_string();
         let id = Identity::derive(&request.peer_urls, &added).member;
         if self.member_with(id).is_ok() {
@@ -35,7 +35,7 @@ impl State {
         }
         self.are_free(&request.peer_urls, None)?;
         if !request.is_learner {
-            return Err(ServerError::Unhealthy.into());
+            return Err(ServerError::MemberNotEnoughStarted.into());
         }
         if self.learner.is_some() {
             return Err(ServerError::TooManyLearners.into());
@@ -72,7 +72,7 @@ impl State {
         request: &MemberUpdateRequest,
     ) -> Result<MemberUpdateResponse> {
         self.auth.check_root(who)?;
-        check_urls(&request.peer_urls)?;
+        check_peer_urls(&request.peer_urls)?;
         self.member_with(request.id)?;
         self.are_free(&request.peer_urls, Some(request.id))?;
         self.member_with(request.id)?.peer_urls.clone_from(&request.peer_urls);
@@ -137,7 +137,7 @@ impl State {
 }
 
 /// What etcd asks of peer URLs: at least one, each with a scheme that it knows, a host and a port, and no path.
-fn check_urls(urls: &[String]) -> Result<()> {
+pub(crate) fn check_peer_urls(urls: &[String]) -> Result<()> {
     let fine = |url: &String| {
         let Some((scheme, rest)) = url.split_once("://") else { return false };
         match scheme {

@@ -9,6 +9,7 @@ mod alarm;
 mod auth;
 mod check;
 mod compact;
+mod gathered;
 mod kv;
 mod lease;
 mod member;
@@ -17,8 +18,9 @@ mod range;
 mod txn;
 
 pub(crate) use check::{check_delete, check_put, check_range, check_txn};
-pub(crate) use pieces::Pieces;
-pub(crate) use range::{Selection, has_filters};
+pub(crate) use member::check_peer_urls;
+pub(crate) use pieces::{Answer, Pieces};
+pub(crate) use range::{Selection, in_order_of_keys};
 pub(crate) use txn::{is_read_only, is_serializable};
 
 use etcdkit_proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};

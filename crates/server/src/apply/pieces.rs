@@ -1,21 +1,68 @@
-//! The answer to a plain range, made piece by piece: between two of them nobody needs to hold the state.
+//! The answer to a range, made piece by piece: between two of them nobody needs to hold the state.
 
-use etcdkit_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use etcdkit_proto::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader};
 use prost::Message as _;
 
 use super::Ranged;
-use super::range::{encode_end, encode_kv, encode_record, has_filters};
+use super::gathered::Gathered;
+use super::range::{encode_end, encode_kv, encode_message, in_order_of_keys};
 use crate::mvcc::{KeyRange, Record, Store};
 
 /// Keys of a piece, and bytes from which on a piece ends.
-const KEYS: usize = 1000;
-const BYTES: usize = 256 * 1024;
+pub(super) const KEYS: usize = 1000;
+pub(super) const BYTES: usize = 256 * 1024;
 
 /// Keys of a piece that are only counted.
 const COUNTED: usize = 10_000;
 
 /// How far the answer is.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Keys are encoded as they are found.
+    InOrder(Pieces),
+    /// They are gathered first.
+    Gathered(Gathered),
+}
+
+impl Answer {
+    /// Begins the encoded answer to a request, at a revision that can be read.
+    pub(crate) fn begin(
+        header: ResponseHeader,
+        request: &RangeRequest,
+        revision: i64,
+        out: &mut Vec<u8>,
+    ) -> Self {
+        Pieces::begin(header, out);
+        if request.count_only || in_order_of_keys(request) {
+            Self::InOrder(Pieces::of(request, revision))
+        } else {
+            Self::Gathered(Gathered::new(request, revision))
+        }
+    }
+
+    /// Adds the next keys. Returns whether there may be others.
+    pub(crate) fn add(&mut self, store: &Store, out: &mut Vec<u8>) -> bool {
+        match self {
+            Self::InOrder(pieces) => pieces.add(store, out),
+            Self::Gathered(gathered) => gathered.add(store),
+        }
+    }
+
+    /// Whether ending it takes long, if there are many keys.
+    pub(crate) const fn is_gathered(&self) -> bool {
+        matches!(self, Self::Gathered(_))
+    }
+
+    /// Ends the encoded answer.
+    pub(crate) fn end(self, out: &mut Vec<u8>) {
+        match self {
+            Self::InOrder(pieces) => pieces.end(out),
+            Self::Gathered(gathered) => gathered.end(out),
+        }
+    }
+}
+
+/// An answer in the order of keys.
 #[derive(Debug)]
 pub(crate) struct Pieces {
     rest: KeyRange,
@@ -25,20 +72,24 @@ pub(crate) struct Pieces {
     count: i64,
     more: bool,
     keys_only: bool,
+    count_only: bool,
+}
+
+/// What a piece was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Piece {
+    pub(crate) bytes: usize,
+    /// Whether it ended because it was full.
+    pub(crate) is_full: bool,
 }
 
 impl Pieces {
-    /// What a request asks for, at a revision that can be read; `None` if that can only be told of all keys together.
-    pub(crate) fn of(request: &RangeRequest, revision: i64) -> Option<Self> {
-        let by_key =
-            request.sort_target() == SortTarget::Key && request.sort_order() != SortOrder::Descend;
-        if !by_key || has_filters(request) {
-            return None;
-        }
-        let limit = usize::try_from(request.limit).ok().filter(|limit| *limit > 0);
-        let wanted = if request.count_only { 0 } else { limit.unwrap_or(usize::MAX) };
-        let (rest, keys_only) = (request.range(), request.keys_only);
-        Some(Self { rest, revision, wanted, count: 0, more: false, keys_only })
+    pub(crate) fn of(request: &RangeRequest, revision: i64) -> Self {
+        let &RangeRequest { keys_only, count_only, limit, .. } = request;
+        let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0);
+        let wanted = if count_only { 0 } else { limit.unwrap_or(usize::MAX) };
+        let rest = request.range();
+        Self { rest, revision, wanted, count: 0, more: false, keys_only, count_only }
     }
 
     /// Begins the encoded answer.
@@ -48,21 +99,30 @@ impl Pieces {
         let _ = start.encode(out);
     }
 
-    /// Adds the next keys. Returns whether there may be others.
-    pub(crate) fn add(&mut self, store: &Store, out: &mut Vec<u8>) -> bool {
+    fn add(&mut self, store: &Store, out: &mut Vec<u8>) -> bool {
         if self.wanted > 0 {
-            let full = self.add_records(store, out);
-            if !full || self.wanted > 0 {
-                return full;
+            let piece = self.add_records(store, KEYS, BYTES, out);
+            if !piece.is_full || self.wanted > 0 {
+                return piece.is_full;
             }
         }
         self.add_count(store)
     }
 
-    fn add_records(&mut self, store: &Store, out: &mut Vec<u8>) -> bool {
-        let end = out.len() + BYTES;
+    /// Adds the next keys: so many, or until they are so many bytes.
+    pub(crate) fn add_records(
+        &mut self,
+        store: &Store,
+        keys: usize,
+        bytes: usize,
+        out: &mut Vec<u8>,
+    ) -> Piece {
+        let start = out.len();
         let mut last: Option<Record<'_>> = None;
-        let mut room = self.wanted.min(KEYS);
+        let mut room = self.wanted.min(keys);
+        if room == 0 {
+            return Piece { bytes: 0, is_full: true };
+        }
         for record in store.range(&self.rest, self.revision) {
             if self.keys_only {
                 let mut kv = record.kv();
@@ -70,24 +130,31 @@ impl Pieces {
                 (kv.value, kv.lease) = (&[], 0);
                 encode_kv(&kv.to_owned(), out);
             } else {
-                encode_record(&record, out);
+                encode_message(record.message, out);
             }
             self.count += 1;
             self.wanted -= 1;
             room -= 1;
             last = Some(record);
-            if room == 0 || out.len() >= end {
+            if room == 0 || out.len() - start >= bytes {
                 break;
             }
         }
-        let full = room == 0 || out.len() >= end;
-        if let Some(last) = last.filter(|_| full) {
+        let bytes_added = out.len() - start;
+        let is_full = room == 0 || bytes_added >= bytes;
+        if let Some(last) = last.filter(|_| is_full) {
             self.rest = self.rest.after(last.kv().key);
         }
-        full
+        Piece { bytes: bytes_added, is_full }
     }
 
-    fn add_count(&mut self, store: &Store) -> bool {
+    /// Whether there is no room for other keys.
+    pub(crate) const fn has_all(&self) -> bool {
+        self.wanted == 0
+    }
+
+    /// Counts the next of the keys that there is no room for. Returns whether there may be others.
+    pub(crate) fn add_count(&mut self, store: &Store) -> bool {
         let mut last = None;
         let mut counted = 0;
         for key in store.keys(&self.rest, self.revision).take(COUNTED) {
@@ -104,58 +171,89 @@ impl Pieces {
     }
 
     /// Ends the encoded answer.
-    pub(crate) fn end(&self, count_only: bool, out: &mut Vec<u8>) {
-        encode_end(self.more && !count_only, self.count, out);
+    pub(crate) fn end(&self, out: &mut Vec<u8>) {
+        encode_end(self.more && !self.count_only, self.count, out);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use etcdkit_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
+
     use super::*;
     use crate::apply::Selection;
 
-    #[test]
-    fn pieces_make_the_answer_that_is_made_at_once() {
+    /// Keys whose revisions, versions and values are in other orders than they, some of them alike.
+    fn store() -> Store {
         let mut store = Store::default();
         for number in 0..3500_u32 {
-            store.put(format!("{number:05}").as_bytes(), &[b'v'; 500], 7);
+            let scattered = number * 1009 % 3500;
+            let mut value = vec![b'v'; 500];
+            value.push(u8::try_from(scattered % 7).unwrap());
+            for _ in 0..=scattered % 3 {
+                store.put(format!("{scattered:05}").as_bytes(), &value, 7);
+            }
             store.finish();
         }
+        store
+    }
+
+    #[test]
+    fn pieces_make_the_answer_that_is_made_at_once() {
+        let store = store();
         let now = store.revision();
-        let range = |limit: i64, keys_only: bool, count_only: bool, range_end: &str| RangeRequest {
+        let plain = |range_end: &str| RangeRequest {
             key: "00010".into(),
             range_end: range_end.to_owned().into(),
-            limit,
-            keys_only,
-            count_only,
             ..RangeRequest::default()
         };
-        let mut longest = 0;
-        for request in [
-            range(0, false, false, "z"),
-            range(0, true, false, "z"),
-            range(0, false, true, "z"),
-            range(1, false, false, "z"),
-            range(1000, false, false, "z"),
-            range(1000, true, false, "01010"),
-            range(2500, false, false, "03000"),
-            range(0, false, false, ""),
-            range(1, false, false, ""),
-            range(5, false, true, "z"),
+        let mut requests = vec![plain(""), plain("01010"), plain("z")];
+        for target in [
+            SortTarget::Key,
+            SortTarget::Version,
+            SortTarget::Create,
+            SortTarget::Mod,
+            SortTarget::Value,
         ] {
-            let header = ResponseHeader { revision: now, ..ResponseHeader::default() };
-            let mut at_once = Vec::new();
-            Selection::find(&store, &request, now).encode(header.clone(), &mut at_once);
-            let mut out = Vec::new();
-            let mut pieces = Pieces::of(&request, now).unwrap();
-            Pieces::begin(header, &mut out);
-            let mut count = 1;
-            while pieces.add(&store, &mut out) {
-                count += 1;
+            for order in [SortOrder::None, SortOrder::Ascend, SortOrder::Descend] {
+                let (sort_target, sort_order) = (target.into(), order.into());
+                requests.push(RangeRequest { sort_target, sort_order, ..plain("z") });
             }
-            pieces.end(request.count_only, &mut out);
-            assert!(out == at_once, "{request:?}");
-            longest = longest.max(count);
+        }
+        requests.push(RangeRequest { min_mod_revision: 1000, ..plain("z") });
+        let within = RangeRequest {
+            max_create_revision: 2000,
+            min_create_revision: 5,
+            max_mod_revision: 1999,
+            sort_target: SortTarget::Mod.into(),
+            sort_order: SortOrder::Descend.into(),
+            ..plain("z")
+        };
+        requests.push(within);
+        let mut longest = 0;
+        for request in requests {
+            for (limit, keys_only, count_only) in [
+                (0, false, false),
+                (0, true, false),
+                (0, false, true),
+                (1, false, false),
+                (5, false, true),
+                (1000, true, false),
+                (2500, false, false),
+            ] {
+                let request = RangeRequest { limit, keys_only, count_only, ..request.clone() };
+                let header = ResponseHeader { revision: now, ..ResponseHeader::default() };
+                let at_once = Selection::find(&store, &request, now).response(header.clone());
+                let mut out = Vec::new();
+                let mut answer = Answer::begin(header, &request, now, &mut out);
+                let mut count = 1;
+                while answer.add(&store, &mut out) {
+                    count += 1;
+                }
+                answer.end(&mut out);
+                assert!(out == at_once.encode_to_vec(), "{request:?}");
+                longest = longest.max(count);
+            }
         }
         assert!(longest > 3, "{longest}");
     }

@@ -3,8 +3,7 @@
 use etcdkit_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use etcdkit_proto::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader};
 use etcdkit_proto::mvccpb::KeyValue;
-use prost::Message as _;
-use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, int64, message};
+use prost::encoding::{WireType, encode_key, encode_varint, int64, message};
 
 use super::Ranged;
 use crate::mvcc::{Record, Store};
@@ -77,49 +76,14 @@ impl<'a> Selection<'a> {
         }
         kv.to_owned()
     }
-
-    /// Appends the encoded answer. Records are copied as they lie.
-    pub(crate) fn encode(&self, header: ResponseHeader, out: &mut Vec<u8>) {
-        if self.keys_only {
-            let _ = self.response(header).encode(out);
-            return;
-        }
-        let start = RangeResponse { header: Some(header), ..RangeResponse::default() };
-        let size = |record: &Record<'_>| {
-            1 + encoded_len_varint(record.message.len() as u64) + record.message.len()
-        };
-        out.reserve(32 + start.encoded_len() + self.records.iter().map(size).sum::<usize>());
-        // A vector grows as needed, so that encoding into it cannot fail.
-        let _ = start.encode(out);
-        self.records.iter().for_each(|record| encode_record(record, out));
-        encode_end(self.more, self.count, out);
-    }
-
-    pub(crate) const fn count(&self) -> i64 {
-        self.count
-    }
-
-    /// The last key that was found.
-    pub(crate) fn last_key(&self) -> Option<&'a [u8]> {
-        self.records.last().map(|record| record.kv().key)
-    }
-
-    /// The bytes of what was found.
-    pub(crate) fn bytes(&self) -> usize {
-        self.records.iter().map(|record| record.message.len()).sum()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.records.len()
-    }
 }
 
 /// Appends a key to an encoded answer, as it lies.
-pub(super) fn encode_record(record: &Record<'_>, out: &mut Vec<u8>) {
-    out.reserve(16 + record.message.len());
+pub(super) fn encode_message(message: &[u8], out: &mut Vec<u8>) {
+    out.reserve(16 + message.len());
     encode_key(KVS, WireType::LengthDelimited, out);
-    encode_varint(record.message.len() as u64, out);
-    out.extend_from_slice(record.message);
+    encode_varint(message.len() as u64, out);
+    out.extend_from_slice(message);
 }
 
 /// Appends a key that is not as it lies.
@@ -145,14 +109,21 @@ fn rest(range: &crate::mvcc::KeyRange, records: &[Record<'_>]) -> crate::mvcc::K
     records.last().map_or_else(|| range.clone(), |record| range.after(record.kv().key))
 }
 
-pub(crate) const fn has_filters(request: &RangeRequest) -> bool {
+/// Whether an answer can be made as keys are found.
+pub(crate) fn in_order_of_keys(request: &RangeRequest) -> bool {
+    let by_key =
+        request.sort_target() == SortTarget::Key && request.sort_order() != SortOrder::Descend;
+    by_key && !has_filters(request)
+}
+
+pub(super) const fn has_filters(request: &RangeRequest) -> bool {
     request.min_mod_revision != 0
         || request.max_mod_revision != 0
         || request.min_create_revision != 0
         || request.max_create_revision != 0
 }
 
-fn passes(request: &RangeRequest, record: &Record<'_>) -> bool {
+pub(super) fn passes(request: &RangeRequest, record: &Record<'_>) -> bool {
     let kv = record.kv();
     let within =
         |value: i64, min: i64, max: i64| (min == 0 || value >= min) && (max == 0 || value <= max);

@@ -1,7 +1,7 @@
 //! The task of a connection.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,25 +14,30 @@ use h2::RecvStream;
 use h2::server::{Builder, SendResponse};
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 
 use super::budget::Budget;
 use super::counts::Place;
 use super::head;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
+use super::pings::{Rule, keep_alive};
+use super::wire::{Seen, Wire};
 use crate::caller::Caller;
-use crate::clock;
+use crate::clock::{self, Pause};
+use crate::front::PATIENCE;
 use crate::node::Node;
 use crate::service;
 use crate::status::{Result, Status};
 
 /// How much of one request may be on its way unread: the largest, so that no request waits for room.
 const STREAM_WINDOW: u32 = 4 << 20;
-/// The streams' windows are the limit.
-const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// The same of all requests of a connection: what calls have that wait for room.
+const CONNECTION_WINDOW: u32 = 64 << 20;
 /// h2 ends a connection on which too many small frames wait to be read. Requests are small frames, and all are read.
 const SMALL_FRAME_BUDGET: usize = 64 << 20;
-const FRAME: u32 = 1 << 20;
+/// A frame is held until it is whole, and only the connection's patience limits for how long.
+const FRAME: u32 = 64 << 10;
 /// Headers of a request. Tokens can be long.
 const HEADERS: u32 = 64 << 10;
 /// Payload that h2 holds for one stream before it asks to wait.
@@ -44,6 +49,29 @@ const CALLS: u32 = 100_000;
 /// Serves a connection until it ends. All of its calls are polled by this one task: what a call waits for wakes it, and
 /// whatever is ready to be written goes out together.
 pub(crate) async fn serve<T>(io: T, node: Arc<Node>, common_name: Option<Arc<str>>)
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let seen = Seen::new(&node.counts);
+    let mut wire = Wire::new(io, &seen);
+    if let End::TooManyPings = serve_calls(&mut wire, &seen, &node, common_name).await {
+        wire.refuse_pings().await;
+    }
+}
+
+/// Why a connection ends.
+enum End {
+    /// The client went, broke the protocol, or is not heard of any more.
+    Gone,
+    TooManyPings,
+}
+
+async fn serve_calls<T>(
+    io: T,
+    seen: &Seen<'_>,
+    node: &Arc<Node>,
+    common_name: Option<Arc<str>>,
+) -> End
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
@@ -59,33 +87,60 @@ where
         .max_pending_accept_reset_streams(10_000)
         .max_local_error_reset_streams(None)
         .handshake::<_, Bytes>(io);
-    let Ok(mut connection) = handshake.await else { return };
+    let Ok(Ok(mut connection)) = timeout(PATIENCE, handshake).await else { return End::Gone };
     let mut calls = FuturesUnordered::new();
     let budget = Budget::new(&node.held);
+    let now = clock::stopwatch();
+    let mut rule = Rule::new(node.config.keepalive.min_time);
+    let pings = connection.ping_pong();
+    let mut lost = pin!(async {
+        let keepalive = node.config.keepalive;
+        match pings {
+            Some(pings) if keepalive.is_on() => keep_alive(pings, seen, keepalive).await,
+            _ => pending().await,
+        }
+    });
+    // The frame that is not whole, and how long it may still take.
+    let mut unfinished: Option<(u64, Pause)> = None;
     poll_fn(|context| {
         loop {
             let mut moved = false;
             loop {
                 match connection.poll_accept(context) {
                     Poll::Ready(Some(Ok((request, respond)))) => {
-                        let (node, budget) = (Arc::clone(&node), Arc::clone(&budget));
+                        let (node, budget) = (Arc::clone(node), Arc::clone(&budget));
                         calls.push(call(node, budget, request, respond, common_name.clone()));
                         moved = true;
                     }
-                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(End::Gone),
                     Poll::Pending => break,
+                }
+            }
+            while let Some(answered) = seen.ping() {
+                if rule.breaks(now(), answered, calls.len()) {
+                    return Poll::Ready(End::TooManyPings);
                 }
             }
             while let Poll::Ready(Some(())) = calls.poll_next_unpin(context) {
                 moved = true;
             }
             // What was answered is written by the next turn.
-            if !moved {
-                return Poll::Pending;
+            if moved {
+                continue;
             }
+            let frame = seen.unfinished();
+            if unfinished.as_ref().map(|(frame, _)| *frame) != frame {
+                unfinished = frame.map(|frame| (frame, Pause::new(PATIENCE)));
+            }
+            if let Some((_, late)) = &mut unfinished
+                && late.poll(context).is_ready()
+            {
+                return Poll::Ready(End::Gone);
+            }
+            return lost.as_mut().poll(context).map(|()| End::Gone);
         }
     })
-    .await;
+    .await
 }
 
 /// Serves one call.
@@ -181,7 +236,7 @@ async fn within<T>(
 ) -> Option<Result<T>> {
     let mut work = pin!(work);
     // Most calls are done at the first attempt, and need no timer.
-    let mut deadline: Option<Pin<Box<_>>> = None;
+    let mut deadline: Option<Pause> = None;
     poll_fn(|context| {
         if let Poll::Ready(output) = work.as_mut().poll(context) {
             return Poll::Ready(Some(output));
@@ -190,8 +245,8 @@ async fn within<T>(
             return Poll::Ready(None);
         }
         if let Some(timeout) = timeout {
-            let deadline = deadline.get_or_insert_with(|| Box::pin(clock::pause(timeout)));
-            if deadline.as_mut().poll(context).is_ready() {
+            let deadline = deadline.get_or_insert_with(|| Pause::new(timeout));
+            if deadline.poll(context).is_ready() {
                 return Poll::Ready(Some(Err(late())));
             }
         }

@@ -28,10 +28,13 @@ impl Place {
     }
 }
 
-/// The counters of a server.
+/// The counters of a server for what speaks gRPC.
 #[derive(Debug)]
 pub(crate) struct Counts {
     methods: Vec<Method>,
+    /// Bytes of all connections of gRPC.
+    pub(crate) received: AtomicU64,
+    pub(crate) sent: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -42,7 +45,8 @@ struct Method {
 
 impl Default for Counts {
     fn default() -> Self {
-        Self { methods: ALL.iter().map(|_| Method::default()).collect() }
+        let methods = ALL.iter().map(|_| Method::default()).collect();
+        Self { methods, received: AtomicU64::new(0), sent: AtomicU64::new(0) }
     }
 }
 

@@ -1,5 +1,8 @@
 //! The messages that a client sends.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use bytes::{Buf, Bytes, BytesMut};
 use etcdkit_proto::Code;
 use h2::RecvStream;
@@ -7,6 +10,8 @@ use prost::Message;
 
 use super::PREFIX;
 use super::budget::Hold;
+use crate::clock::Pause;
+use crate::front::PATIENCE;
 use crate::status::{Result, Status};
 
 /// One call's messages, one behind the other.
@@ -19,11 +24,16 @@ pub(crate) struct Inbound {
     limit: usize,
     /// For what is no whole message yet.
     hold: Hold,
+    /// Whether a message has to come, even if nothing of it is there.
+    expected: bool,
+    /// How long the message may take that is to come.
+    patience: Option<Pause>,
 }
 
 impl Inbound {
     pub(super) fn new(body: RecvStream, limit: usize, hold: Hold) -> Self {
-        Self { body, gathered: BytesMut::new(), rest: Bytes::new(), limit, hold }
+        let (gathered, rest) = Default::default();
+        Self { body, gathered, rest, limit, hold, expected: false, patience: None }
     }
 
     /// The next message; `None` once the client sends no more. Dropping the future loses nothing.
@@ -34,8 +44,9 @@ impl Inbound {
         }
     }
 
-    /// The one message of a call that has one.
+    /// The one message of a call that has one. It may take as long to arrive as a part of a message may wait for the rest.
     pub(crate) async fn only(&mut self) -> Result<Bytes> {
+        self.expected = true;
         let missing = || Status::new(Code::Internal, "grpc: the client sent no message");
         self.next_bytes().await?.ok_or_else(missing)
     }
@@ -43,10 +54,11 @@ impl Inbound {
     async fn next_bytes(&mut self) -> Result<Option<Bytes>> {
         loop {
             if let Some(message) = self.take()? {
+                self.patience = None;
                 return Ok(Some(message));
             }
             self.hold.set(self.gathered.len() + self.rest.len())?;
-            let Some(data) = self.body.data().await else {
+            let Some(data) = self.data().await? else {
                 let whole = self.gathered.is_empty() && self.rest.is_empty();
                 return if whole {
                     Ok(None)
@@ -65,6 +77,23 @@ impl Inbound {
                 self.gathered.extend_from_slice(&data);
             }
         }
+    }
+
+    /// What comes next, unless it takes too long.
+    async fn data(&mut self) -> Result<Option<Result<Bytes, h2::Error>>> {
+        let begun = self.expected || !self.gathered.is_empty() || !self.rest.is_empty();
+        let Self { body, patience, .. } = self;
+        poll_fn(|context| {
+            if let Poll::Ready(data) = body.poll_data(context) {
+                return Poll::Ready(Ok(data));
+            }
+            if !begun {
+                return Poll::Pending;
+            }
+            let patience = patience.get_or_insert_with(|| Pause::new(PATIENCE));
+            patience.poll(context).map(|()| Err(late()))
+        })
+        .await
     }
 
     /// A message that is there already.
@@ -106,4 +135,9 @@ pub(crate) fn decode<M: Message + Default>(bytes: Bytes) -> Result<M> {
 
 fn broken(why: &str) -> Status {
     Status::new(Code::Canceled, format!("the request did not arrive: {why}"))
+}
+
+fn late() -> Status {
+    let text = format!("the request did not arrive within {} s", PATIENCE.as_secs());
+    Status::new(Code::DeadlineExceeded, text)
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -12,11 +11,8 @@ use super::gateway::Gateway;
 use super::request::{Body, Head, MAX_HEAD, Refusal};
 use super::response::Response;
 use super::route::{Answer, route};
-use crate::front::Offer;
+use crate::front::{Offer, PATIENCE};
 use crate::node::Node;
-
-/// How long a connection may be without a request, and a request may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bytes of a line that announces a chunk.
 const MAX_CHUNK_LINE: usize = 256;

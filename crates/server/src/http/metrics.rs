@@ -24,6 +24,10 @@ pub(super) fn text(node: &Node) -> String {
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let revision = |revision: i64| u64::try_from(revision).unwrap_or_default();
     let syncs = node.commits().syncs.load(Ordering::Relaxed);
+    let (settled, failed) = node.commits().settled_and_failed();
+    let pending = if node.is_durable() { state.index.saturating_sub(settled) } else { 0 };
+    let totals = state.totals;
+    let (received, sent) = (&node.counts.received, &node.counts.sent);
     let quota = node.config.quota_backend_bytes;
     let mut out = String::new();
     for (name, kind, help, value) in [
@@ -42,6 +46,14 @@ pub(super) fn text(node: &Node) -> String {
             "The index of the last applied request.",
             state.index,
         ),
+        ("etcd_server_proposals_pending", GAUGE, "Requests that are not durable yet.", pending),
+        (
+            "etcd_server_proposals_failed_total",
+            COUNTER,
+            "Requests that were lost to a full disk.",
+            failed,
+        ),
+        ("etcd_server_leader_changes_seen_total", COUNTER, "Leaders that were seen.", 1),
         (
             "etcd_server_quota_backend_bytes",
             GAUGE,
@@ -80,6 +92,28 @@ pub(super) fn text(node: &Node) -> String {
             "Watches that lag.",
             count(state.hub.lagging()),
         ),
+        ("etcd_mvcc_put_total", COUNTER, "Puts.", totals.puts),
+        ("etcd_mvcc_delete_total", COUNTER, "Deletions.", totals.deletions),
+        (
+            "etcd_debugging_lease_granted_total",
+            COUNTER,
+            "Leases that were granted.",
+            totals.granted,
+        ),
+        ("etcd_debugging_lease_revoked_total", COUNTER, "Leases that ended.", totals.revoked),
+        ("etcd_debugging_lease_renewed_total", COUNTER, "Renewals of leases.", totals.renewed),
+        (
+            "etcd_network_client_grpc_received_bytes_total",
+            COUNTER,
+            "Bytes that came from clients by gRPC.",
+            received.load(Ordering::Relaxed),
+        ),
+        (
+            "etcd_network_client_grpc_sent_bytes_total",
+            COUNTER,
+            "Bytes that went to clients by gRPC.",
+            sent.load(Ordering::Relaxed),
+        ),
         ("etcdkit_server_storage_syncs_total", COUNTER, "Syncs of the storage.", syncs),
     ] {
         // Writing to a string cannot fail.
@@ -114,6 +148,7 @@ pub(super) fn text(node: &Node) -> String {
         node.commits().batches.write(name, help, &mut out);
     }
     calls(node, &mut out);
+    super::process::add(&mut out);
     out
 }
 

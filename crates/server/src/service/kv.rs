@@ -8,51 +8,52 @@ use etcdkit_proto::etcdserverpb::{
     PutResponse, RangeRequest, TxnRequest, TxnResponse,
 };
 
-use crate::apply::{Pieces, Selection, check_put, check_txn, is_read_only};
+use crate::apply::{Answer, check_delete, check_put, check_range, check_txn, is_read_only};
 use crate::caller::Caller;
 use crate::grpc::{PREFIX, seal};
 use crate::node::Node;
 use crate::snapshot::Whole;
 use crate::status::Result;
+use crate::task;
 
 /// What etcd wraps around a request before it measures it.
 const WRAPPING: usize = 20;
 
 /// Reads a range. The answer is copied from where the keys lie, a piece at a time: who writes does not wait for all of it.
-///
-/// Keys in another order, and some of them by their revisions, are found under one lock.
 pub(super) async fn range(
     node: &Arc<Node>,
     caller: &Caller,
     request: &RangeRequest,
 ) -> Result<Vec<u8>> {
+    check_range(request)?;
     let mut out = vec![0; PREFIX];
-    let (mut pieces, whole) = {
+    let (mut answer, whole) = {
         let state = node.state();
         let who = state.who(caller, node.now())?;
         let revision = state.range_at(who.as_ref(), request)?;
         let header = state.header(state.published());
-        let Some(mut pieces) = Pieces::of(request, revision) else {
-            Selection::find(&state.store, request, revision).encode(header, &mut out);
-            seal(&mut out, 0);
-            return Ok(out);
-        };
-        Pieces::begin(header, &mut out);
-        let more = pieces.add(&state.store, &mut out);
+        let mut answer = Answer::begin(header, request, revision, &mut out);
+        let more = answer.add(&state.store, &mut out);
         // Nothing of what is to be read goes meanwhile.
-        (pieces, more.then(|| Whole::keep(&state, node)))
+        (answer, more.then(|| Whole::keep(&state, node)))
     };
+    let is_long = whole.is_some() && answer.is_gathered();
     if whole.is_some() {
         loop {
             tokio::task::yield_now().await;
-            if !pieces.add(&node.state().store, &mut out) {
+            if !answer.add(&node.state().store, &mut out) {
                 break;
             }
         }
     }
-    pieces.end(request.count_only, &mut out);
-    seal(&mut out, 0);
-    Ok(out)
+    drop(whole);
+    let end = move || {
+        answer.end(&mut out);
+        seal(&mut out, 0);
+        out
+    };
+    // Other calls of the connection go on while many keys are sorted.
+    if is_long { task::blocking(end).await } else { Ok(end()) }
 }
 
 pub(super) async fn put(
@@ -71,6 +72,7 @@ pub(super) async fn delete_range(
     caller: &Caller,
     request: &DeleteRangeRequest,
 ) -> Result<DeleteRangeResponse> {
+    check_delete(request)?;
     node.write_as(caller, |state, who| state.delete_range(who, request)).await
 }
 

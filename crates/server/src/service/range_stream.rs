@@ -1,73 +1,97 @@
 //! A range in pieces, all at one revision.
 
-use etcdkit_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
-use etcdkit_proto::etcdserverpb::{RangeRequest, RangeResponse, RangeStreamResponse};
+use etcdkit_proto::etcdserverpb::RangeRequest;
 use etcdkit_proto::{Code, ServerError};
+use prost::encoding::{WireType, encode_key, encode_varint};
 
-use crate::apply::{Ranged, has_filters};
+use crate::apply::{Pieces, check_range, in_order_of_keys};
 use crate::caller::Caller;
-use crate::grpc::Outbound;
+use crate::grpc::{Outbound, PREFIX, seal};
 use crate::node::Node;
 use crate::status::{Result, Status};
 
+/// The number of the field that holds the answer.
+const RANGE_RESPONSE: u32 = 1;
+
 /// Keys of the first piece.
-const FIRST: i64 = 10;
+const FIRST: usize = 10;
 
 /// Sends the pieces. Header, `more` and `count` come with the last one.
 pub(super) async fn range_stream(
     node: &Node,
     caller: &Caller,
-    request: RangeRequest,
+    mut request: RangeRequest,
     outbound: &mut Outbound,
 ) -> Result<()> {
-    let by_key =
-        request.sort_target() == SortTarget::Key && request.sort_order() != SortOrder::Descend;
-    if has_filters(&request) || !by_key {
+    check_range(&request)?;
+    if !in_order_of_keys(&request) {
         let text = "RangeStream only supports ascending keys without filters";
         return Err(Status::new(Code::Unimplemented, text));
     }
     if !request.serializable && !node.faults.has_leader() {
         return Err(ServerError::NoLeader.into());
     }
-    let range = request.range();
-    let mut rest = request.clone();
-    let mut at_once = FIRST;
-    let mut left = if request.limit > 0 { request.limit } else { i64::MAX };
-    let mut total = None;
+    // Pieces grow and shrink towards the size of the largest request.
+    let target = node.config.max_request_bytes;
+    let mut keys = FIRST;
+    let mut pieces = None;
+    let mut out = Vec::new();
     loop {
-        let (response, bytes, last_key) = {
+        let next = {
             let state = node.state();
             let who = state.who(caller, node.now())?;
-            if rest.revision <= 0 {
-                rest.revision = state.published();
+            if request.revision <= 0 {
+                request.revision = state.published();
             }
-            rest.limit = at_once.min(left);
-            let found = state.range(who.as_ref(), &rest)?;
-            let last_key = found.last_key().map(|key| range.after(key).start().clone());
-            total.get_or_insert_with(|| found.count());
-            left -= i64::try_from(found.len()).unwrap_or(i64::MAX);
-            let mut response = found.response(state.header(state.published()));
-            let done = !response.more || left <= 0 || last_key.is_none();
-            if done {
-                response.count = total.unwrap_or_default();
+            let revision = state.range_at(who.as_ref(), &request)?;
+            let pieces = pieces.get_or_insert_with(|| Pieces::of(&request, revision));
+            let next = if pieces.has_all() {
+                if pieces.add_count(&state.store) { Next::Counting } else { Next::Nothing }
             } else {
-                response = RangeResponse { kvs: response.kvs, ..RangeResponse::default() };
+                let piece = pieces.add_records(&state.store, keys, usize::MAX, &mut out);
+                if piece.bytes * 2 <= target {
+                    keys = keys.saturating_mul(2);
+                } else if piece.bytes > target {
+                    keys = (keys / 2).max(1);
+                }
+                match piece.is_full {
+                    true if pieces.has_all() => Next::Counting,
+                    true => Next::Keys,
+                    false => Next::Nothing,
+                }
+            };
+            if let Next::Nothing = next {
+                Pieces::begin(state.header(state.published()), &mut out);
+                pieces.end(&mut out);
             }
-            (response, found.bytes(), last_key.filter(|_| !done))
+            next
         };
-        let piece = RangeStreamResponse { range_response: Some(response) };
-        outbound.send(&piece).await?;
-        let Some(next) = last_key else { return Ok(()) };
-        if range.is_single() {
-            return Ok(());
-        }
-        rest.key = next;
-        // Pieces grow and shrink towards the size of the largest request.
-        let target = node.config.max_request_bytes;
-        if bytes * 2 <= target {
-            at_once *= 2;
-        } else if bytes > target {
-            at_once = (at_once / 2).max(1);
+        match next {
+            Next::Keys => {
+                send(outbound, &out).await?;
+                out.clear();
+            }
+            Next::Counting => tokio::task::yield_now().await,
+            Next::Nothing => return send(outbound, &out).await,
         }
     }
+}
+
+/// What may follow a piece.
+enum Next {
+    Keys,
+    /// Only keys that count.
+    Counting,
+    Nothing,
+}
+
+/// Sends an encoded answer as a piece.
+async fn send(outbound: &mut Outbound, answer: &[u8]) -> Result<()> {
+    let mut out = Vec::with_capacity(PREFIX + answer.len() + 8);
+    out.resize(PREFIX, 0);
+    encode_key(RANGE_RESPONSE, WireType::LengthDelimited, &mut out);
+    encode_varint(answer.len() as u64, &mut out);
+    out.extend_from_slice(answer);
+    seal(&mut out, 0);
+    outbound.send_framed(out).await
 }

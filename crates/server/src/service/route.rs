@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use etcdkit_proto::etcdserverpb::{MemberAddRequest, MemberAddResponse};
 use etcdkit_proto::grpc_health_v1::{HealthCheckResponse, health_check_response::ServingStatus};
 use etcdkit_proto::method::{
     self, Method, cluster, election as elections, health, kv as keys, lease as leases,
@@ -14,7 +15,7 @@ use prost::Message;
 use super::{
     auth, election, kv, lease, lock, maintenance, range_stream, reflection, snapshot, watch,
 };
-use crate::apply::is_serializable;
+use crate::apply::{check_peer_urls, is_serializable};
 use crate::caller::Caller;
 use crate::clock::time_of_day;
 use crate::grpc::{Inbound, Outbound, decode, framed};
@@ -74,7 +75,7 @@ pub(crate) async fn unary(
         elections::LEADER => |leader| election::leader(node, caller, &leader).map_err(Status::unknown)?;
         elections::RESIGN => |resign| election::resign(node, caller, resign).await.map_err(Status::unknown)?;
         cluster::MEMBER_LIST => |_| node.read_as(caller, |state, who| state.member_list(who)).await?;
-        cluster::MEMBER_ADD => |add| node.write_as(caller, |state, who| state.member_add(who, &add, time_of_day())).await?;
+        cluster::MEMBER_ADD => |add| member_add(node, caller, &add).await?;
         cluster::MEMBER_REMOVE => |remove| node.write_as(caller, |state, who| state.member_remove(who, &remove)).await?;
         cluster::MEMBER_UPDATE => |update| node.write_as(caller, |state, who| state.member_update(who, &update)).await?;
         cluster::MEMBER_PROMOTE => |promote| node.write_as(caller, |state, who| state.member_promote(who, &promote)).await?;
@@ -87,7 +88,7 @@ pub(crate) async fn unary(
         care::DOWNGRADE => |to| node.write_as(caller, |state, who| state.downgrade(who, &to)).await?;
         method::auth::ENABLE => |_| node.write_as(caller, |state, who| state.auth_enable(who)).await?;
         method::auth::DISABLE => |_| node.write_as(caller, |state, who| state.auth_disable(who)).await?;
-        method::auth::STATUS => |_| node.read(|state| Ok(state.auth_status())).await?;
+        method::auth::STATUS => |_| node.read_as(caller, |state, _| Ok(state.auth_status())).await?;
         method::auth::AUTHENTICATE => |login| auth::authenticate(node, login).await?;
         method::auth::USER_ADD => |add| auth::user_add(node, caller, add).await?;
         method::auth::USER_GET => |get| node.read_as(caller, |state, who| state.user_get(who, &get)).await?;
@@ -105,6 +106,16 @@ pub(crate) async fn unary(
         health::CHECK => |check| healthy(&check.service)?;
     }
     Err(unknown(path))
+}
+
+/// What is wrong with the request is said before who asks for it.
+async fn member_add(
+    node: &Node,
+    caller: &Caller,
+    request: &MemberAddRequest,
+) -> Result<MemberAddResponse> {
+    check_peer_urls(&request.peer_urls)?;
+    node.write_as(caller, |state, who| state.member_add(who, request, time_of_day())).await
 }
 
 /// Whether a member answers a request by itself, without asking a leader.

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::{Buf, Bytes, BytesMut};
 use etcdkit_proto::method::Method;
 use h2::client::SendRequest;
-use h2::{RecvStream, SendStream};
+use h2::{Ping, PingPong, RecvStream, SendStream};
 use http::{HeaderMap, Request};
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,7 +19,8 @@ pub(crate) struct Peer {
     send: SendRequest<Bytes>,
     pub(crate) token: Option<String>,
     pub(crate) needs_leader: bool,
-    driver: JoinHandle<()>,
+    pings: PingPong,
+    driver: JoinHandle<Result<(), h2::Error>>,
 }
 
 impl Drop for Peer {
@@ -44,9 +45,21 @@ impl Peer {
     {
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(window).initial_connection_window_size(window);
-        let (send, connection) = builder.handshake(io).await.unwrap();
-        let driver = tokio::spawn(async move { drop(connection.await) });
-        Self { send, token: None, needs_leader: false, driver }
+        let (send, mut connection) = builder.handshake(io).await.unwrap();
+        let pings = connection.ping_pong().unwrap();
+        let driver = tokio::spawn(connection);
+        Self { send, token: None, needs_leader: false, pings, driver }
+    }
+
+    /// Pings, and waits for the answer. Returns whether there was one.
+    pub(crate) async fn ping(&mut self) -> bool {
+        self.pings.ping(Ping::opaque()).await.is_ok()
+    }
+
+    /// Waits until the server ends the connection. Returns why, as it says.
+    pub(crate) async fn ended(&mut self) -> String {
+        let ended = (&mut self.driver).await.unwrap();
+        ended.map_or_else(|error| error.to_string(), |()| "closed".to_owned())
     }
 
     fn request(&self, path: &str) -> Request<()> {

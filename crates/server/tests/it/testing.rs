@@ -283,6 +283,28 @@ async fn a_learner_is_added_once_and_waited_for_in_vain() {
     assert_eq!(outcome(&ours).await, outcome(&real).await);
 }
 
+/// etcd takes the first one in, and stands still until it has started. Here nobody starts.
+#[tokio::test]
+async fn a_voter_is_refused_as_etcd_refuses_one_when_another_has_not_started() {
+    let server = Server::start_ephemeral().await.unwrap();
+    let etcd = Etcd::builder(Version::V3_7).start().await;
+    let stream = TcpStream::connect(etcd.client_addr()).await.unwrap();
+    let ours = Peer::over(server.connect()).await;
+    let real = Peer::over(stream).await;
+    let voter = |port: u16| MemberAddRequest {
+        peer_urls: vec![format!("http://127.0.0.1:{port}")],
+        is_learner: false,
+    };
+    real.call(method::cluster::MEMBER_ADD, &voter(1)).await.unwrap();
+    let refused = real.call(method::cluster::MEMBER_ADD, &voter(2)).await.unwrap_err();
+    for _ in 0..2 {
+        let outcome = ours.call(method::cluster::MEMBER_ADD, &voter(1)).await;
+        assert_eq!(outcome.unwrap_err(), refused);
+    }
+    let listed = ours.call(method::cluster::MEMBER_LIST, &MemberListRequest::default()).await;
+    assert_eq!(listed.unwrap().members.len(), 1);
+}
+
 #[tokio::test]
 async fn a_paused_server_answers_when_it_goes_on() {
     let server = Server::start_ephemeral().await.unwrap();

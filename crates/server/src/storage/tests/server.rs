@@ -7,7 +7,7 @@ use std::time::Duration;
 use etcdkit_proto::etcdserverpb::alarm_request::AlarmAction;
 use etcdkit_proto::etcdserverpb::{
     AlarmRequest, AlarmType, CompactionRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
-    RangeRequest,
+    RangeRequest, ResponseHeader,
 };
 use etcdkit_proto::{Code, ServerError};
 use futures_util::future::{join, join_all, poll_immediate};
@@ -156,7 +156,10 @@ async fn nothing_is_answered_or_shown_before_it_is_durable() {
     let range = RangeRequest { key: "held".into(), ..RangeRequest::default() };
     let shown = |node: &Node| {
         let state = node.state();
-        (state.published(), state.range(None, &range).map(|found| found.count()))
+        (
+            state.published(),
+            state.range(None, &range).map(|found| found.response(ResponseHeader::default()).count),
+        )
     };
     assert_eq!(shown(&node), (2, Ok(0)));
     assert_eq!(drive.syncs(), syncs);

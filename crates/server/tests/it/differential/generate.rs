@@ -1,5 +1,7 @@
 //! Requests at random, of every kind and with every option, about few keys, leases, users and roles.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use etcdkit_proto::authpb::{Permission, UserAddOptions};
 use etcdkit_proto::etcdserverpb::compare::TargetUnion;
@@ -39,12 +41,27 @@ pub(super) struct Generator {
     /// From here on no range is empty: whether one may look into nothing depends on the shape of a tree in etcd.
     asked: bool,
     version: Version,
+    /// Permissions that each role has at most.
+    permissions: HashMap<String, usize>,
 }
+
+/// How many permissions a role gets by itself, and by `users_matter` beyond them. Of more than twelve that begin alike, etcd
+/// keeps no order: it sorts them in a way that leaves only short lists as they are.
+const PERMISSIONS: usize = 9;
 
 impl Generator {
     /// Requests that etcd of this version survives.
     pub(super) fn new(rng: Rng, version: Version) -> Self {
-        Self { rng, revision: 1, compacted: 0, asked: false, version }
+        let permissions = HashMap::new();
+        Self { rng, revision: 1, compacted: 0, asked: false, version, permissions }
+    }
+
+    /// Takes notice of a request that succeeded.
+    pub(super) fn done(&mut self, done: &Call) {
+        if done.path == auth::ROLE_DELETE.path() {
+            let request = AuthRoleDeleteRequest::decode(&*done.message).unwrap();
+            self.permissions.remove(&request.role);
+        }
     }
 
     /// The users root, u and v with a role each, and authentication.
@@ -72,6 +89,7 @@ impl Generator {
                 let perm = self.permission();
                 let grant =
                     AuthRoleGrantPermissionRequest { name: role.to_owned(), perm: Some(perm) };
+                *self.permissions.entry(role.to_owned()).or_default() += 1;
                 calls.push(call(auth::ROLE_GRANT_PERMISSION, &grant));
             }
         }
@@ -335,7 +353,11 @@ impl Generator {
             8 => call(auth::ROLE_GET, &AuthRoleGetRequest { role }),
             9 => call(auth::ROLE_LIST, &AuthRoleListRequest {}),
             10 if self.rare() => call(auth::ROLE_DELETE, &AuthRoleDeleteRequest { role }),
+            11 if self.permissions.get(&role).is_some_and(|count| *count >= PERMISSIONS) => {
+                call(auth::ROLE_DELETE, &AuthRoleDeleteRequest { role })
+            }
             11 => {
+                *self.permissions.entry(role.clone()).or_default() += 1;
                 let perm = self.permission();
                 let perm = if self.rare() { None } else { Some(perm) };
                 call(

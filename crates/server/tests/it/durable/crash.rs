@@ -12,7 +12,7 @@ use etcdkit_server::storage::{Disk, StorageError};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// Names the folder to the process that is killed.
+/// Names the folder to the process that is killed; without a name it is in memory.
 const DATA_DIR: &str = "ETCDKIT_TEST_DATA_DIR";
 const WRITERS: usize = 16;
 
@@ -23,8 +23,11 @@ fn server_process() {
     let Some(folder) = std::env::var_os(DATA_DIR) else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = runtime.block_on(async {
-        let disk = Disk::open(folder).unwrap();
-        Server::builder().storage(disk).listen("127.0.0.1:0").start().await.unwrap()
+        let mut builder = Server::builder().listen("127.0.0.1:0");
+        if !folder.is_empty() {
+            builder = builder.storage(Disk::open(folder).unwrap());
+        }
+        builder.start().await.unwrap()
     });
     // Past the test runner, which keeps what is printed.
     let mut out = std::io::stdout().lock();
@@ -33,14 +36,18 @@ fn server_process() {
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    url: String,
+    pub(crate) url: String,
     _stdin: Option<ChildStdin>,
 }
 
 impl Process {
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn start(folder: &Path) -> Self {
         let program = std::env::current_exe().unwrap();
         let mut child = Command::new(program)
             .args(["durable::crash::server_process", "--exact", "--ignored", "--nocapture"])

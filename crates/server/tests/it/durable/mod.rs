@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests state their invariants by unwrapping")]
 
-mod crash;
+pub(crate) mod crash;
 mod hash;
 mod official;
 mod snapshot;

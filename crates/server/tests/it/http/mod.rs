@@ -309,7 +309,7 @@ async fn metrics_have_etcds_names_and_types() {
         assert!(their.body.lines().any(|theirs| name(theirs) == ours), "{ours}");
         names += 1;
     }
-    assert!(names > 15, "{names}");
+    assert!(names > 30, "{names}");
     for line in ["etcd_server_has_leader 1", "etcd_debugging_mvcc_current_revision 2"] {
         assert!(our.body.lines().any(|ours| ours == line), "{line}");
         assert!(their.body.lines().any(|theirs| theirs == line), "{line}");
