@@ -13,10 +13,10 @@ const PATIENCE: Duration = Duration::from_secs(100);
 
 /// How a command went.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Ran {
+pub(crate) struct Ran<T = String> {
     pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
+    pub(crate) out: T,
+    pub(crate) err: T,
 }
 
 /// A command that runs. It is killed when it is dropped.
@@ -52,30 +52,39 @@ impl Live {
     }
 
     /// The next lines that it prints.
-    pub(crate) async fn lines<const COUNT: usize>(&mut self) -> [String; COUNT] {
-        let mut lines = [const { String::new() }; COUNT];
-        for line in &mut lines {
-            *line = self.line().await;
+    pub(crate) async fn lines(&mut self, count: usize) -> Vec<String> {
+        let mut lines = Vec::new();
+        while lines.len() < count {
+            lines.push(self.line().await);
         }
         lines
     }
 
     /// Gives it something to read. One that does not read it may be gone.
-    pub(crate) async fn feed(&mut self, text: &str) {
+    pub(crate) async fn feed(&mut self, text: impl AsRef<[u8]>) {
         if let Some(input) = &mut self.input {
-            let _ = input.write_all(text.as_bytes()).await;
+            let _ = input.write_all(text.as_ref()).await;
         }
     }
 
     /// Interrupts it as Ctrl-C does, and waits for its end.
-    pub(crate) async fn interrupt(self) -> Ran {
+    pub(crate) async fn interrupt(mut self) -> Ran {
+        // Else it might end because there is nothing more to read.
+        let _input = self.input.take();
         let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
         kill_process(id.expect("it runs"), Signal::INT).expect("it runs");
         self.ended().await
     }
 
     /// Ends its input and waits for its end. What it printed is without the lines that were read before.
-    pub(crate) async fn ended(mut self) -> Ran {
+    pub(crate) async fn ended(self) -> Ran {
+        let Ran { code, out, err } = self.ended_in_bytes().await;
+        let text = |bytes| String::from_utf8(bytes).expect("it is text");
+        Ran { code, out: text(out), err: text(err) }
+    }
+
+    /// The same for what need not be text.
+    pub(crate) async fn ended_in_bytes(mut self) -> Ran<Vec<u8>> {
         drop(self.input.take());
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut stderr = self.child.stderr.take().expect("it is piped");
@@ -87,10 +96,6 @@ impl Live {
         };
         let status = timeout(PATIENCE, ending).await;
         let status = status.unwrap_or_else(|_| panic!("{} does not end", self.words));
-        Ran { code: status.code(), out: text(out), err: text(err) }
+        Ran { code: status.code(), out, err }
     }
-}
-
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).expect("it is text")
 }

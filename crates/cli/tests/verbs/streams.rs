@@ -11,23 +11,23 @@ pub(crate) async fn a_watch_prints_events_and_runs_commands(target: &Target) {
     let past = ["watch", "w/", "--prefix", "--prev-kv", "--rev", &revision];
     let mut simple = tool.start(&past);
     let mut json = tool.start(&[&past[..], &["-w", "json"]].concat());
-    assert_eq!(simple.lines().await, ["PUT", "w/a", "1"]);
+    assert_eq!(simple.lines(3).await, ["PUT", "w/a", "1"]);
     let event = |line: String| -> serde_json::Value { serde_json::from_str(&line).expect("JSON") };
     assert_eq!(event(json.line().await)["Events"][0]["kv"]["value"], json!("MQ=="));
     let show = "echo $ETCD_WATCH_EVENT_TYPE $ETCD_WATCH_KEY $ETCD_WATCH_VALUE";
     let mut running = tool.start(&["watch", "w/a", "--rev", &revision, "--", "sh", "-c", show]);
-    assert_eq!(running.lines().await, ["PUT", "w/a", "1", "\"PUT\" \"w/a\" \"1\""]);
+    assert_eq!(running.lines(4).await, ["PUT", "w/a", "1", "\"PUT\" \"w/a\" \"1\""]);
 
     tool.says(&["put", "w/a", "2"]).await;
-    assert_eq!(simple.lines().await, ["PUT", "w/a", "1", "w/a", "2"]);
-    assert_eq!(running.lines().await, ["PUT", "w/a", "2", "\"PUT\" \"w/a\" \"2\""]);
+    assert_eq!(simple.lines(5).await, ["PUT", "w/a", "1", "w/a", "2"]);
+    assert_eq!(running.lines(4).await, ["PUT", "w/a", "2", "\"PUT\" \"w/a\" \"2\""]);
     tool.says(&["del", "w/a"]).await;
-    assert_eq!(simple.lines().await, ["DELETE", "w/a", "2", "w/a", ""]);
+    assert_eq!(simple.lines(5).await, ["DELETE", "w/a", "2", "w/a", ""]);
     event(json.line().await);
     let deleted = event(json.line().await);
     let event = &deleted["Events"][0];
     assert_eq!((&event["type"], &event["prev_kv"]["value"]), (&json!(1), &json!("Mg==")));
-    assert_eq!(running.lines().await, ["DELETE", "w/a", "", "\"DELETE\" \"w/a\" \"\""]);
+    assert_eq!(running.lines(4).await, ["DELETE", "w/a", "", "\"DELETE\" \"w/a\" \"\""]);
     for live in [simple, json, running] {
         let ran = live.interrupt().await;
         assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
@@ -40,13 +40,14 @@ pub(crate) async fn an_interactive_watch_takes_lines(target: &Target) {
     let revision = put["header"]["revision"].to_string();
     let mut live = tool.start(&["watch", "-i"]);
     live.feed(&format!("watch i/a --rev {revision}\n")).await;
-    assert_eq!(live.lines().await, ["PUT", "i/a", "1"]);
+    assert_eq!(live.lines(3).await, ["PUT", "i/a", "1"]);
     live.feed(&format!("watch i/ --prefix --rev {revision} -- echo ran\n")).await;
-    assert_eq!(live.lines().await, ["PUT", "i/a", "1", "ran"]);
+    assert_eq!(live.lines(4).await, ["PUT", "i/a", "1", "ran"]);
     live.feed("progress\n").await;
-    assert_eq!(live.line().await, format!("progress notify: {revision}"));
+    let told = format!("progress notify: {revision}");
+    assert_eq!(live.lines(2).await, [told.clone(), told], "each watch tells");
     tool.says(&["put", "i/b", "2"]).await;
-    assert_eq!(live.lines().await, ["PUT", "i/b", "2", "ran"]);
+    assert_eq!(live.lines(4).await, ["PUT", "i/b", "2", "ran"]);
     live.feed("nonsense\n").await;
     let ran = live.ended().await;
     assert_eq!((ran.code, ran.out.as_str()), (Some(3), ""));
@@ -81,35 +82,44 @@ pub(crate) async fn a_lease_is_kept_alive(target: &Target) {
 pub(crate) async fn a_lock_is_held_until_an_interrupt(target: &Target) {
     let tool = &target.tool;
     let mut first = tool.start(&["lock", "l"]);
-    let [key, value] = first.lines().await;
+    let (key, value) = (first.line().await, first.line().await);
     assert!(key.starts_with("l/") && value.is_empty(), "{key:?} {value:?}");
     assert_eq!(tool.says(&["get", "l", "--prefix", "--keys-only"]).await, format!("{key}\n\n"));
 
-    let mut waits = tool.start(&["watch", "l/", "--prefix"]);
+    let next = tool.next_revision().await;
+    let mut waits = tool.start(&["watch", "l/", "--prefix", "--rev", &next]);
     let second = tool.start(&["lock", "l", "--", "sh", "-c", "echo $ETCD_LOCK_KEY; exit 4"]);
-    let [kind, waiting, _] = waits.lines().await;
-    assert_eq!(kind, "PUT");
+    let event = waits.lines(3).await;
+    assert_eq!(event[0], "PUT");
     let ran = first.interrupt().await;
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (Some(0), "", ""));
     let ran = second.ended().await;
-    assert_eq!((ran.code, ran.out), (Some(4), format!("{waiting}\n")));
+    assert_eq!((ran.code, ran.out), (Some(4), format!("{}\n", event[1])));
     assert_eq!(tool.says(&["get", "l", "--prefix"]).await, "", "nothing is left behind");
 }
 
 pub(crate) async fn a_leader_is_elected_and_observed(target: &Target) {
     let tool = &target.tool;
     let mut first = tool.start(&["elect", "e", "one"]);
-    let [key, value] = first.lines().await;
+    let (key, value) = (first.line().await, first.line().await);
     assert!(key.starts_with("e/"), "{key}");
     assert_eq!(value, "one");
     let mut observer = tool.start(&["elect", "-l", "e"]);
-    assert_eq!(observer.lines().await, [key, value]);
+    assert_eq!(observer.lines(2).await, [key, value]);
+    // Who has enough of waiting leaves nothing that others would wait for.
+    let next = tool.next_revision().await;
+    let mut candidates = tool.start(&["watch", "e/", "--prefix", "--rev", &next]);
+    let waiting = tool.start(&["elect", "e", "never"]);
+    assert_eq!(candidates.lines(3).await[2], "never");
+    let ran = waiting.interrupt().await;
+    assert_eq!((ran.code, ran.err.as_str()), (Some(1), "Error: context canceled\n"));
+    assert_eq!(candidates.line().await, "DELETE");
     let mut second = tool.start(&["elect", "e", "two"]);
     let ran = first.interrupt().await;
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (Some(0), "", ""));
-    let [key, value] = second.lines().await;
+    let (key, value) = (second.line().await, second.line().await);
     assert_eq!(value, "two");
-    assert_eq!(observer.lines().await, [key, value]);
+    assert_eq!(observer.lines(2).await, [key, value]);
     second.interrupt().await;
     assert_eq!(observer.interrupt().await.code, Some(0));
     assert_eq!(tool.says(&["get", "e", "--prefix"]).await, "", "nothing is left behind");
@@ -123,11 +133,11 @@ pub(crate) async fn a_mirror_copies_and_follows(source: &Target, destination: &T
     let mut copied = there.start(&["watch", "c/", "--prefix", "--rev", "4"]);
     let words = ["make-mirror", &there.endpoint, "--prefix", "m/", "--dest-prefix", "c/"];
     let live = tool.start(&words);
-    assert_eq!(copied.lines().await, ["PUT", "c/a", "1", "DELETE", "c/gone", ""]);
+    assert_eq!(copied.lines(6).await, ["PUT", "c/a", "1", "DELETE", "c/gone", ""]);
     tool.says(&["put", "m/b", "2"]).await;
-    assert_eq!(copied.lines().await, ["PUT", "c/b", "2"]);
+    assert_eq!(copied.lines(3).await, ["PUT", "c/b", "2"]);
     tool.says(&["del", "m/a"]).await;
-    assert_eq!(copied.lines().await, ["DELETE", "c/a", ""]);
+    assert_eq!(copied.lines(3).await, ["DELETE", "c/a", ""]);
     let ran = live.interrupt().await;
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
     assert_eq!(there.says(&["get", "", "--prefix"]).await, "c/b\n2\n");

@@ -25,7 +25,7 @@ pub(crate) struct Target {
 }
 
 enum Member {
-    Etcd(Etcd),
+    Etcd(Box<Etcd>),
     Serve { running: Running, _folder: TempDir },
 }
 
@@ -42,7 +42,7 @@ impl Kind {
                 let add = |member: etcdkit_testkit::etcd::Builder<Etcd>, argument: &&str| {
                     member.argument(*argument)
                 };
-                Member::Etcd(arguments.iter().fold(member, add).start().await)
+                Member::Etcd(Box::new(arguments.iter().fold(member, add).start().await))
             }
             Self::Serve => {
                 let folder = TempDir::new().expect("a folder can be made");

@@ -61,6 +61,12 @@ impl Tool {
         serde_json::from_str(&out).unwrap_or_else(|error| panic!("{words:?}: {error}: {out}"))
     }
 
+    /// The revision of whatever is written next, for watches that are not to depend on when they begin.
+    pub(crate) async fn next_revision(&self) -> String {
+        let found = self.json(&["get", "x"]).await;
+        (found["header"]["revision"].as_i64().expect("it has one") + 1).to_string()
+    }
+
     /// What a command complains about that fails with exit code `code`.
     pub(crate) async fn fails(&self, code: i32, words: &[&str]) -> String {
         let ran = self.run(words).await;
