@@ -123,6 +123,13 @@ impl Console {
         }
     }
 
+    /// Writes to stderr what may be done about an error, if a person is to see it.
+    pub(crate) fn hint(&mut self, hint: &str) {
+        if self.err_is_terminal {
+            self.error_line(format_args!("Hint: {hint}"));
+        }
+    }
+
     /// Whether stderr is read by a person.
     pub(crate) const fn err_is_terminal(&self) -> bool {
         self.err_is_terminal

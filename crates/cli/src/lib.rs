@@ -52,8 +52,8 @@ pub fn run(name: &OsStr, words: impl IntoIterator<Item = OsString>, console: &mu
             if let Some(message) = failure.message {
                 console.error(&message);
             }
-            if let Some(hint) = failure.hint.filter(|_| console.err_is_terminal()) {
-                console.error_line(format_args!("Hint: {hint}"));
+            if let Some(hint) = failure.hint {
+                console.hint(&hint);
             }
             failure.code
         }

@@ -73,7 +73,7 @@ impl ServerBuilder {
     /// When a file cannot be read, or certificate and key do not belong together.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: &crate::ServerTls) -> Result<Self, Error> {
-        self.wrapping = Wrapping::tls(tls.load()?);
+        self.wrapping = Wrapping::tls(tls)?;
         Ok(self)
     }
 

@@ -26,18 +26,18 @@ const HANDSHAKE: std::time::Duration = std::time::Duration::from_secs(10);
 #[derive(Clone, Default)]
 pub(crate) struct Wrapping {
     #[cfg(feature = "tls")]
-    acceptor: Option<tokio_rustls::TlsAcceptor>,
+    tls: Option<Arc<crate::tls::Renewed>>,
 }
 
 impl Wrapping {
     #[cfg(feature = "tls")]
-    pub(crate) fn tls(config: Arc<rustls::ServerConfig>) -> Self {
-        Self { acceptor: Some(config.into()) }
+    pub(crate) fn tls(settings: &crate::ServerTls) -> Result<Self, Error> {
+        Ok(Self { tls: Some(Arc::new(crate::tls::Renewed::load(settings)?)) })
     }
 
     #[cfg(feature = "tls")]
     const fn is_tls(&self) -> bool {
-        self.acceptor.is_some()
+        self.tls.is_some()
     }
 
     #[cfg(not(feature = "tls"))]
@@ -48,10 +48,14 @@ impl Wrapping {
 
     #[cfg(feature = "tls")]
     async fn serve<T: Io>(&self, io: T, node: Arc<Node>, mut peer: Peer, offer: Offer) {
-        let Some(acceptor) = &self.acceptor else {
+        let Some(tls) = &self.tls else {
             return front::serve(io, node, peer, offer).await;
         };
-        let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(io)).await;
+        let shaking = async {
+            let acceptor = tokio_rustls::TlsAcceptor::from(tls.config().await);
+            acceptor.accept(io).await
+        };
+        let shaken = tokio::time::timeout(HANDSHAKE, shaking).await;
         let Ok(Ok(stream)) = shaken else { return };
         let certificates = stream.get_ref().1.peer_certificates();
         peer.common_name = certificates

@@ -1,6 +1,7 @@
 //! TLS for those who connect, and who they prove to be.
 
 mod clients;
+mod renewal;
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -16,9 +17,13 @@ use rustls::{
 };
 
 use self::clients::NamedClients;
+use self::renewal::Files;
+pub(crate) use self::renewal::Renewed;
 use crate::error::Error;
 
-/// The certificate of a server, and the authority of its clients'. The files are read when the server starts.
+/// The certificate of a server, and the authority of its clients'. The files are read when the server starts, and again for
+/// each handshake, so that certificates can be renewed while it runs: those who are connected already stay. As long as what
+/// the files hold cannot be used, new connections go by what they held before.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct ServerTls {
@@ -124,27 +129,27 @@ impl ServerTls {
         Ok(spoken)
     }
 
-    pub(crate) fn load(&self) -> Result<Arc<ServerConfig>, Error> {
+    fn config(&self, files: &Files) -> Result<Arc<ServerConfig>, Error> {
         let provider = self.provider()?;
-        let chain = certificates(&self.certificate)?;
-        let key = PrivateKeyDer::from_pem_file(&self.key)
+        let chain = certificates(&self.certificate, &files.certificate)?;
+        let key = PrivateKeyDer::from_pem_slice(&files.key)
             .map_err(|error| unreadable(&self.key, &error))?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.protocols()?)
             .map_err(|error| Error::setting(format!("TLS: {error}")))?;
-        let builder = match &self.clients {
+        let builder = match self.clients.as_ref().zip(files.clients.as_ref()) {
             None => builder.with_no_client_auth(),
-            Some(path) => {
+            Some((path, pem)) => {
                 let mut roots = RootCertStore::empty();
-                for certificate in certificates(path)? {
+                for certificate in certificates(path, pem)? {
                     roots.add(certificate).map_err(|error| unreadable(path, &error))?;
                 }
                 let mut verifier =
                     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                if let Some(lists) = &self.revoked {
+                if let Some((lists, pem)) = self.revoked.as_ref().zip(files.revoked.as_ref()) {
                     // As etcd looks at them: the client's own certificate, and no list is no revocation.
                     verifier = verifier
-                        .with_crls(revocations(lists)?)
+                        .with_crls(revocations(lists, pem)?)
                         .only_check_end_entity_revocation()
                         .allow_unknown_revocation_status();
                 }
@@ -160,9 +165,8 @@ impl ServerTls {
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let found =
-        CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
     let found = found.map_err(|error| unreadable(path, &error))?;
     if found.is_empty() {
         return Err(Error::setting(format!("{}: there is no certificate in it", path.display())));
@@ -170,9 +174,11 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     Ok(found)
 }
 
-fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
-    let found = CertificateRevocationListDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>);
+fn revocations(
+    path: &Path,
+    pem: &[u8],
+) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
+    let found = CertificateRevocationListDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
     let found = found.map_err(|error| unreadable(path, &error))?;
     if found.is_empty() {
         let text = format!("{}: there is no revocation list in it", path.display());

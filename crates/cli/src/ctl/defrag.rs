@@ -7,6 +7,7 @@ use super::{endpoint, heading, refusal};
 use crate::command::{Action, Call, Command, Flag};
 use crate::failure::{Failure, Result, exit};
 use crate::pause::{now, since};
+use crate::progress::Progress;
 use crate::utl;
 
 pub(super) static DEFRAG: Command = Command {
@@ -30,10 +31,12 @@ fn defrag(call: &mut Call<'_>) -> Result<()> {
     let mut has_failed = false;
     for endpoint in endpoints {
         let client = endpoint::at(&session, &endpoint)?;
+        let progress = Progress::new(call.console, format!("defragmenting {endpoint}"));
         let start = now();
-        let result =
-            session.block_on(client.raw(method::maintenance::DEFRAGMENT, &DefragmentRequest {}));
+        let defragmenting = client.raw(method::maintenance::DEFRAGMENT, &DefragmentRequest {});
+        let result = session.block_on(progress.wait(defragmenting));
         let took = since(start);
+        drop(progress);
         match result {
             Ok(_) => call
                 .console
@@ -43,6 +46,7 @@ fn defrag(call: &mut Call<'_>) -> Result<()> {
                 call.console.error_line(format_args!(
                     "Failed to defragment etcd member[{endpoint}]. took {took}. ({words})"
                 ));
+                refusal::show_hint(call.console, &error);
                 has_failed = true;
             }
         }

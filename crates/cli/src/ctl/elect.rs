@@ -3,7 +3,7 @@
 use etcdkit::concurrency::{Election, SessionOptions};
 use etcdkit::{Client, Error};
 
-use super::lock::{show_key, ttl};
+use super::lock::{interrupted, show_key, ttl};
 use super::print::Display;
 use super::session::Session;
 use super::{heading, refusal};
@@ -65,7 +65,8 @@ async fn campaign(
         leadership = election.campaign(proposal) => leadership.map_err(failed)?,
         () = child::interrupted() => {
             drop(election);
-            return session.close().await.map_err(failed);
+            session.close().await.map_err(failed)?;
+            return Err(interrupted());
         }
     };
     show_key(client, display, console, leadership.key()).await?;

@@ -91,6 +91,8 @@ struct Health {
     endpoint: String,
     took: String,
     error: Option<String>,
+    /// What to do about it.
+    hint: Option<String>,
 }
 
 impl Json for Health {
@@ -116,8 +118,8 @@ fn endpoint_health(call: &mut Call<'_>) -> Result<()> {
         let client = at(&session, &endpoint)?;
         pending.push(async move {
             let start: Instant = now();
-            let error = ailment(&client).await;
-            Health { endpoint, took: since(start), error }
+            let (error, hint) = ailment(&client).await.unzip();
+            Health { endpoint, took: since(start), error, hint: hint.flatten() }
         });
     }
     let mut found: Vec<Health> = session.block_on(async {
@@ -133,7 +135,7 @@ fn endpoint_health(call: &mut Call<'_>) -> Result<()> {
     let console = &mut *call.console;
     match display.format {
         Format::Simple => {
-            for Health { endpoint, took, error } in &found {
+            for Health { endpoint, took, error, .. } in &found {
                 match error {
                     None => console.line(format!(
                         "{endpoint} is healthy: successfully committed proposal: took = {took}"
@@ -147,7 +149,7 @@ fn endpoint_health(call: &mut Call<'_>) -> Result<()> {
         Format::Json => console.line(json::text(&found))?,
         Format::Fields => {
             let mut writer = Writer::new(display.hex);
-            for Health { endpoint, took, error } in &found {
+            for Health { endpoint, took, error, .. } in &found {
                 writer.quoted("Endpoint", endpoint);
                 writer.field("Health", error.is_none());
                 writer.field("Took", took);
@@ -172,17 +174,24 @@ fn endpoint_health(call: &mut Call<'_>) -> Result<()> {
         }
         Format::Protobuf => return Err(unsupported(display.format)),
     }
+    for hint in found.iter().filter_map(|health| health.hint.as_ref()) {
+        console.hint(hint);
+    }
     if is_healthy { Ok(()) } else { Err(Failure::error("unhealthy cluster")) }
 }
 
-/// What ails an endpoint. A read that goes through the whole cluster has to work, be it refused to this user, and there
+/// How alarms end.
+const ALARMED: &str = "NOSPACE: compact, defrag, then `alarm disarm`; CORRUPT: restore the member that `endpoint hashkv` \
+                       shows to be different";
+
+/// What ails an endpoint, and what to do about it. A read that goes through the whole cluster has to work, be it refused to this user, and there
 /// must be no alarm.
-async fn ailment(client: &Client) -> Option<String> {
+async fn ailment(client: &Client) -> Option<(String, Option<String>)> {
     let read = RangeRequest { key: "health".into(), ..RangeRequest::default() };
     match client.raw(method::kv::RANGE, &read).await {
         Ok(_) => {}
         Err(error) if error.server_error() == Some(ServerError::PermissionDenied) => {}
-        Err(error) => return Some(refusal::words(&error)),
+        Err(error) => return Some((refusal::words(&error), refusal::hint(&error))),
     }
     match client.raw(method::maintenance::ALARM, &AlarmRequest::default()).await {
         Ok(response) if response.alarms.is_empty() => None,
@@ -192,10 +201,10 @@ async fn ailment(client: &Client) -> Option<String> {
                 .iter()
                 .map(|alarm| format!("{} ", alarm_name(alarm.alarm)))
                 .collect();
-            Some(format!("Active Alarm(s): {alarms}"))
+            Some((format!("Active Alarm(s): {alarms}"), Some(ALARMED.to_owned())))
         }
         Err(error) if error.server_error() == Some(ServerError::PermissionDenied) => None,
-        Err(_) => Some("Unable to fetch the alarm list".to_owned()),
+        Err(error) => Some(("Unable to fetch the alarm list".to_owned(), refusal::hint(&error))),
     }
 }
 
@@ -232,6 +241,7 @@ fn endpoint_status(call: &mut Call<'_>) -> Result<()> {
                 call.console.error_line(format_args!(
                     "Failed to get the status of endpoint {endpoint} ({words})"
                 ));
+                refusal::show_hint(call.console, &error);
                 has_failed = true;
             }
         }

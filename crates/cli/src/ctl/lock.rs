@@ -42,7 +42,8 @@ fn lock(call: &mut Call<'_>) -> Result<()> {
             guard = mutex.lock() => guard.map_err(failed)?,
             () = child::interrupted() => {
                 drop(mutex);
-                return lease.close().await.map_err(failed);
+                lease.close().await.map_err(failed)?;
+                return Err(interrupted());
             }
         };
         let outcome = if words.is_empty() {
@@ -68,6 +69,11 @@ fn lock(call: &mut Call<'_>) -> Result<()> {
 /// The time to live of a session; the server has a least one of its own.
 pub(super) fn ttl(seconds: i64) -> Duration {
     Duration::from_secs(u64::try_from(seconds).unwrap_or(0).max(1))
+}
+
+/// Who had enough of waiting got nothing.
+pub(super) fn interrupted() -> Failure {
+    Failure::error("context canceled")
 }
 
 fn lost(loss: impl std::fmt::Debug) -> Failure {

@@ -1,13 +1,19 @@
 //! `make-mirror`: keeps a copy of keys in another cluster.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use etcdkit::mirror::Mirror;
+use etcdkit::proto::etcdserverpb::RangeRequest;
+use etcdkit::proto::method;
 
+use super::kv::Keys;
 use super::session::{Access, Session, credentials};
 use super::{heading, refusal};
 use crate::command::{Action, Call, Command, Flag};
+use crate::console::Console;
 use crate::failure::{Failure, Result};
+use crate::progress::Progress;
 
 /// How often the number of keys is printed.
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -94,6 +100,8 @@ fn make_mirror(call: &mut Call<'_>) -> Result<()> {
     let session = Session::open(call)?;
     let destination = session.connect(&call.flags, &[destination], &access)?;
     let console = &mut *call.console;
+    let bar = Progress::new(console, "copying").counting("keys");
+    let total = if bar.is_seen() { count(&session, &from)? } else { 0 };
     session.block_on(async {
         let mut mirror =
             Mirror::new(&session.client, from, &destination, to).keys_at_once(keys_at_once);
@@ -101,23 +109,40 @@ fn make_mirror(call: &mut Call<'_>) -> Result<()> {
             // What was before the revision is in the copy already.
             mirror = mirror.from_revision(revision - 1);
         }
-        let written = std::cell::Cell::new(0);
-        let copying = mirror.run(|progress| written.set(progress.written));
-        let telling = async {
-            let mut ticks = tokio::time::interval(INTERVAL);
-            ticks.tick().await;
-            loop {
-                ticks.tick().await;
-                console.line(written.get().to_string())?;
-                console.flush()?;
+        let written = Cell::new(0);
+        let mut bar = Some(bar);
+        let copying = mirror.run(|progress| {
+            written.set(progress.written);
+            match &bar {
+                Some(bar) if !progress.complete => bar.show(progress.compared, total),
+                _ => bar = None,
             }
-        };
+        });
         tokio::select! {
             result = copying => match result {
                 Ok(endless) => match endless {},
                 Err(error) => Err(refusal::failure(&error)),
             },
-            result = telling => result,
+            result = tell(console, &written) => result,
         }
     })
+}
+
+/// How many keys there are to copy.
+fn count(session: &Session, prefix: &[u8]) -> Result<u64> {
+    let Keys { key, range_end } = Keys::prefix(prefix);
+    let request = RangeRequest { key, range_end, count_only: true, ..RangeRequest::default() };
+    let found = session.call(method::kv::RANGE, &request)?;
+    Ok(u64::try_from(found.count).unwrap_or(0))
+}
+
+/// Prints now and then how many keys have been written.
+async fn tell(console: &mut Console, written: &Cell<u64>) -> Result<()> {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        console.line(written.get().to_string())?;
+        console.flush()?;
+    }
 }

@@ -2,6 +2,7 @@
 
 use etcdkit::{Attempt, Cause, Code, Error, ErrorKind, ServerError};
 
+use crate::console::Console;
 use crate::failure::{Failure, exit};
 
 /// What is said about an error, without `Error: `.
@@ -57,13 +58,29 @@ pub(super) fn with_hint(failure: Failure, error: &Error) -> Failure {
     }
 }
 
+/// Of a call whose time was up before any connection was there or had failed.
+const NO_ATTEMPT: &str = "no member answered before the time was up: frozen, or behind a firewall? --endpoints names others, \
+                          --command-timeout allows more";
+
+/// Says what to do about an error that is one among others.
+pub(super) fn show_hint(console: &mut Console, error: &Error) {
+    if let Some(hint) = hint(error) {
+        console.hint(&hint);
+    }
+}
+
 /// What to do about an error: which endpoint fails in what way.
-fn hint(error: &Error) -> Option<String> {
-    let last = error.attempts().last()?;
+pub(super) fn hint(error: &Error) -> Option<String> {
+    let Some(last) = error.attempts().last() else {
+        let is_silent = matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unavailable);
+        return is_silent.then(|| NO_ATTEMPT.to_owned());
+    };
     let (why, remedy) = match last.cause() {
         Cause::Connect(why) => (why.as_str(), "Is etcd running there? --endpoints names others"),
         Cause::Resolve(why) => (why.as_str(), "Is the name right? --endpoints names others"),
-        Cause::ConnectTimeout => ("no connection in time", "A firewall, or a wrong address?"),
+        Cause::ConnectTimeout => {
+            ("no connection in time", "Is it frozen, behind a firewall, or elsewhere?")
+        }
         Cause::Tls(why) => (
             why.as_str(),
             "--cacert names the authority of the server's certificate, --cert and --key your own",
@@ -78,7 +95,8 @@ fn hint(error: &Error) -> Option<String> {
     // Some causes name the address themselves.
     let endpoint = last.endpoint();
     let place = if why.contains(endpoint) { String::new() } else { format!("{endpoint}: ") };
-    Some(format!("{place}{why}. {remedy}"))
+    let doubt = if error.maybe_applied() { ". It may have been done all the same" } else { "" };
+    Some(format!("{place}{why}. {remedy}{doubt}"))
 }
 
 fn status_hint(error: &Error) -> Option<String> {

@@ -14,6 +14,7 @@ use super::refusal;
 use crate::command::{Call, Values};
 use crate::console::Console;
 use crate::failure::{Failure, Result, exit};
+use crate::progress::Progress;
 
 /// What a command needs to talk to the cluster. Calls block.
 pub(crate) struct Session {
@@ -37,8 +38,8 @@ impl Session {
         let endpoints = if domain.is_empty() {
             call.flags.list("endpoints")
         } else {
-            let found = runtime.block_on(discover(&domain, &call.flags.text("discovery-srv-name")));
-            let mut endpoints = found?;
+            let lookup = lookup(call, &domain)?;
+            let mut endpoints = runtime.block_on(discover(lookup))?;
             if !call.flags.bool("insecure-discovery") {
                 // What DNS says is believed only as far as a certificate for the domain bears it out.
                 let (secure, ignored) =
@@ -63,11 +64,30 @@ impl Session {
         Req: WireMessage,
         Res: WireMessage + HasHeader,
     {
+        self.judge(|| self.try_call(method, request))
+    }
+
+    /// The same for one that may take long, which is shown.
+    pub(super) fn call_showing<Req, Res>(
+        &self,
+        progress: &Progress,
+        method: Method<Req, Res>,
+        request: &Req,
+    ) -> Result<Res>
+    where
+        Req: WireMessage,
+        Res: WireMessage + HasHeader,
+    {
+        let client = self.client.with_options(CallOptions::new().timeout(self.timeout()));
+        self.judge(|| self.block_on(progress.wait(client.raw(method, request))))
+    }
+
+    fn judge<Res>(&self, call: impl FnOnce() -> etcdkit::Result<Res>) -> Result<Res> {
         // No time at all is over at once; a fast member could answer within the least that a call is given.
         if self.timeout.is_zero() {
             return Err(Failure::error("context deadline exceeded"));
         }
-        self.try_call(method, request).map_err(|error| {
+        call().map_err(|error| {
             let mut failure = refusal::failure(&error);
             // The official client asks for its token before anything else, so nobody was there to give it.
             if self.has_user && error.code().is_none() {
@@ -139,14 +159,37 @@ pub(super) struct Access {
     pub(super) server_name: Option<String>,
 }
 
-/// The endpoints that a domain's SRV records name.
-async fn discover(domain: &str, service: &str) -> Result<Vec<String>> {
+/// The name server to ask, instead of those of the system: `address:port`.
+const NAME_SERVER: &str = "ETCDKIT_NAME_SERVER";
+
+/// What is looked up, and where.
+fn lookup(call: &Call<'_>, domain: &str) -> Result<SrvLookup> {
     let mut lookup = SrvLookup::new(domain);
+    let service = call.flags.text("discovery-srv-name");
     if !service.is_empty() {
         lookup = lookup.service_name(service);
     }
+    if let Some(server) = call.console.variable(NAME_SERVER) {
+        let server = server.to_string_lossy();
+        let address = server.parse().map_err(|_| {
+            let why =
+                format!("{NAME_SERVER}={server} is no address with a port, such as 10.0.0.53:53");
+            Failure::bad_arguments(why)
+        })?;
+        lookup = lookup.server(address);
+    }
+    Ok(lookup)
+}
+
+/// The endpoints that the SRV records of a domain name.
+async fn discover(lookup: SrvLookup) -> Result<Vec<String>> {
     let endpoints = lookup.endpoints().await;
-    let endpoints = endpoints.map_err(|error| Failure::error(error.message()))?;
+    let endpoints = endpoints.map_err(|error| {
+        Failure::error(error.message()).with_hint(
+            "--discovery-srv wants a domain with records for _etcd-client._tcp or _etcd-client-ssl._tcp; \
+             --discovery-srv-name adds to both",
+        )
+    })?;
     Ok(endpoints.iter().map(ToString::to_string).collect())
 }
 

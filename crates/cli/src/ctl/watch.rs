@@ -107,8 +107,8 @@ impl Watches {
     }
 
     fn request_progress(&self) {
-        // One answer speaks for all watches that share a stream.
-        if let Some(control) = self.controls.first() {
+        // Each watch tells its own.
+        for control in &self.controls {
             control.request_progress();
         }
     }
@@ -132,7 +132,7 @@ impl Watches {
             Err(error) => {
                 let words = refusal::words(&error);
                 console.error_line(format_args!("watch was canceled ({words})"));
-                return Err(ended());
+                return Err(refusal::with_hint(ended(), &error));
             }
         };
         if response.is_progress() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use etcdkit_server::storage::Disk;
+use etcdkit_server::{ErrorKind, storage::Disk};
 use etcdkit_server::{Server, ServerBuilder};
 use serde_json::{Value as Json, json};
 
@@ -139,7 +139,10 @@ async fn serve(settings: Settings, log: &Log) -> Result<Signal, String> {
     let metrics: Vec<Url> = settings.listen.metrics.clone();
     let name = settings.name.clone();
     log.info("starting an etcd server", &about);
-    let server = builder(settings)?.start().await.map_err(|error| error.to_string())?;
+    let server = builder(settings)?.start().await.map_err(|error| match error.kind() {
+        ErrorKind::Listen => format!("{error}. --listen-client-urls takes other addresses"),
+        _ => error.to_string(),
+    })?;
     log.info("ready to serve client requests", &[]);
     for (url, actual) in served.iter().zip(server.client_urls()) {
         let fields = [("traffic", json!("grpc+http")), ("address", json!(address(actual)))];

@@ -2,11 +2,14 @@
 //! code must be the same.
 //!
 //! The command lines stand in `lines/`, one file for each pair of fresh members; [`table`] says how they are written, and
-//! [`sides`] how the pair is made equal and what is masked.
+//! [`sides`] how the pair is made equal and what is masked. What does not end by itself is in [`running`].
 
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
+#[path = "../common/live.rs"]
+mod live;
 mod older;
+mod running;
 mod sides;
 mod table;
 

@@ -5,19 +5,14 @@
 //! sizes of databases, folders, and the log lines that Go's client writes to stderr.
 
 use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::Duration;
 
 use etcdkit_testkit::etcd::{Etcd, Version};
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
-use tokio::time::timeout;
 
+use super::live::Live;
 use super::table::Line;
 
-/// No command takes as long.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What both members say where they are.
 const ADVERTISED: &str = "http://10.0.0.1";
 
@@ -64,6 +59,20 @@ impl Side {
 
     /// Runs a command line and masks what it said.
     pub(crate) async fn run(&mut self, line: &Line) -> Ran {
+        let mut live = Live::start(self.command(line));
+        live.feed(&line.input).await;
+        let ended = live.ended_in_bytes().await;
+        let stdout = shown(&ended.out);
+        self.note_lease(&stdout);
+        Ran {
+            code: ended.code,
+            stdout: without_time_left(line, self.mask(&stdout)),
+            stderr: self.mask(&without_logs(&shown(&ended.err))),
+        }
+    }
+
+    /// The command that a line is.
+    pub(crate) fn command(&self, line: &Line) -> Command {
         let mut command = Command::new(self.program(&line.tool));
         if self.is_ours {
             command.arg0(&line.tool);
@@ -81,26 +90,7 @@ impl Side {
             command.env(name, self.fill(value.as_bytes()));
         }
         command.args(line.words.iter().map(|word| self.fill(word)));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.kill_on_drop(true).spawn().expect("the tool can be run");
-        let mut stdin = child.stdin.take().expect("stdin is a pipe");
-        let input = line.input.clone();
-        let feed = async move {
-            // A tool that does not read its input may be gone by now.
-            let _ = stdin.write_all(&input).await;
-        };
-        let (output, ()) =
-            timeout(PATIENCE, async { tokio::join!(child.wait_with_output(), feed) })
-                .await
-                .unwrap_or_else(|_| panic!("line {}: {} does not end", line.number, line.text));
-        let output = output.expect("the tool's output can be read");
-        let stdout = shown(&output.stdout);
-        self.note_lease(&stdout);
-        Ran {
-            code: output.status.code(),
-            stdout: without_time_left(line, self.mask(&stdout)),
-            stderr: self.mask(&without_logs(&shown(&output.stderr))),
-        }
+        command
     }
 
     fn program(&self, tool: &str) -> PathBuf {
@@ -113,7 +103,7 @@ impl Side {
         }
     }
 
-    fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         self.member.client_addr().to_string()
     }
 
@@ -126,6 +116,11 @@ impl Side {
             .replace("{tmp}", &self.tmp.path().to_string_lossy())
             .replace("{lease}", &self.lease)
             .into()
+    }
+
+    /// The lease that was granted last.
+    pub(crate) fn lease(&self) -> &str {
+        &self.lease
     }
 
     /// Remembers the lease of `lease 1234567890abcdef granted with TTL(5s)`.
@@ -171,7 +166,7 @@ fn shown(bytes: &[u8]) -> String {
 }
 
 /// What a person reads on stderr. Go's client logs there, and asks the terminal for passwords by a program of its own.
-fn without_logs(stderr: &str) -> String {
+pub(crate) fn without_logs(stderr: &str) -> String {
     stderr
         .split_inclusive('\n')
         .filter(|line| !line.starts_with("{\"level\"") && !line.starts_with("stty:"))
@@ -203,7 +198,7 @@ fn without_time_left(line: &Line, text: String) -> String {
 }
 
 /// Masks the word behind each `before`.
-fn mask_behind(text: &str, before: &str) -> String {
+pub(crate) fn mask_behind(text: &str, before: &str) -> String {
     let mut parts = text.split(before);
     let mut masked = parts.next().unwrap_or_default().to_owned();
     for part in parts {

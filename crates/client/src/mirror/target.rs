@@ -20,6 +20,8 @@ use crate::revision::Revision;
 use crate::service::{Service, Streaming};
 use crate::transport::Channel;
 
+/// After so many keys that were compared it is told how far the copy is, whether or not any had to be written.
+const TELL_EACH: u64 = 1_000;
 /// How many batches of the first copy are under way at a time; they hold different keys.
 const AT_ONCE: usize = 8;
 
@@ -62,6 +64,9 @@ pub struct MirrorProgress {
     pub complete: bool,
     /// How many keys have been written and deleted since the mirror was started.
     pub written: u64,
+    /// How many keys of the source have been compared with the copy since it was begun or begun anew. It stays where it is
+    /// once the copy is complete.
+    pub compared: u64,
 }
 
 impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
@@ -127,7 +132,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     /// If the future is dropped, the copy stays as it is: at a revision of the source if it follows, else somewhere on the
     /// way to one.
     pub async fn run(&self, mut tell: impl FnMut(MirrorProgress)) -> Result<Infallible> {
-        let mut written = 0;
+        let (mut written, mut compared) = (0, 0);
         let mut from = match &self.checkpoint {
             Some(key) => self.read_checkpoint(key).await?.or(self.from),
             None => self.from,
@@ -136,9 +141,10 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
             let revision = match from.take() {
                 Some(revision) => revision,
                 None => {
-                    let mut counted = |revision, count| {
+                    let mut counted = |revision, count, so_far| {
                         written += count;
-                        tell(MirrorProgress { revision, complete: false, written });
+                        compared = so_far;
+                        tell(MirrorProgress { revision, complete: false, written, compared });
                     };
                     match self.copy(&mut counted).await {
                         Err(error) if error.kind() == ErrorKind::Compacted => continue,
@@ -146,10 +152,10 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
                     }
                 }
             };
-            tell(MirrorProgress { revision, complete: true, written });
+            tell(MirrorProgress { revision, complete: true, written, compared });
             let mut counted = |revision, count| {
                 written += count;
-                tell(MirrorProgress { revision, complete: true, written });
+                tell(MirrorProgress { revision, complete: true, written, compared });
             };
             // What it needs is compacted: begin anew.
             match self.follow(revision, &mut counted).await {
@@ -173,7 +179,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     }
 
     /// Makes the destination equal to the source at one revision.
-    async fn copy(&self, tell: &mut impl FnMut(Revision, u64)) -> Result<Revision> {
+    async fn copy(&self, tell: &mut impl FnMut(Revision, u64, u64)) -> Result<Revision> {
         let mut syncer = Syncer::new(&self.source, &self.translation.from);
         let mut source = Keys::new(syncer.base().await?);
         let revision = syncer.revision().unwrap_or_default();
@@ -182,16 +188,21 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         let mut merge =
             Merge::new(self.translation.clone(), self.keys_at_once, self.checkpoint.clone());
         let mut writes = FuturesUnordered::new();
+        let mut compared = 0;
         loop {
             let (left, right) = merge.step(source.peek().await?, there.peek().await?);
             source.advance(left);
             there.advance(right);
+            compared += u64::from(left);
+            if left && compared % TELL_EACH == 0 {
+                tell(revision, 0, compared);
+            }
             let over = !left && !right;
             if let Some(batch) = merge.take(over) {
                 if writes.len() >= AT_ONCE
                     && let Some(written) = writes.next().await
                 {
-                    tell(revision, written?);
+                    tell(revision, written?, compared);
                 }
                 self.pace(&batch).await;
                 writes.push(Box::pin(self.write(batch)));
@@ -201,7 +212,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
             }
         }
         while let Some(written) = writes.next().await {
-            tell(revision, written?);
+            tell(revision, written?, compared);
         }
         if let Some(key) = &self.checkpoint {
             self.destination.call(Put::new(key, revision.to_string())).await?;

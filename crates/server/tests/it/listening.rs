@@ -120,6 +120,48 @@ async fn clients_that_are_revoked_or_of_another_name_are_refused() {
     assert!(error.to_string().contains("no host name"), "{error}");
 }
 
+/// As with etcd, whose files are read for each handshake: those that were renewed needed a restart here.
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn renewed_certificates_and_revocations_count_without_a_restart() {
+    let (old, new) = (TestCa::new(), TestCa::new());
+    let identities = [&old, &new].map(|authority| authority.server("127.0.0.1"));
+    let bob = old.client("bob");
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let install = |identity: &Identity| {
+        std::fs::copy(identity.cert_path(), path("cert.pem")).unwrap();
+        std::fs::copy(identity.key_path(), path("key.pem")).unwrap();
+    };
+    install(&identities[0]);
+    std::fs::copy(old.revocations(&[]), path("revoked.pem")).unwrap();
+    let tls = ServerTls::new(path("cert.pem"), path("key.pem"))
+        .client_ca(old.cert_path())
+        .client_revocations(path("revoked.pem"));
+    let server = quick().listen("127.0.0.1:0").tls(&tls).unwrap().start().await.unwrap();
+    let connect = async |authority: &TestCa| {
+        let shown = Tls::new()
+            .ca_file(authority.cert_path())
+            .client_certificate_files(bob.cert_path(), bob.key_path());
+        Client::builder().endpoints(server.client_urls()).tls(shown).connect().await
+    };
+    let before = connect(&old).await.unwrap();
+    assert!(connect(&new).await.is_err());
+
+    // In the midst of it certificate and key do not belong together.
+    std::fs::copy(identities[1].cert_path(), path("cert.pem")).unwrap();
+    connect(&old).await.unwrap();
+    std::fs::write(path("key.pem"), "").unwrap();
+    connect(&old).await.unwrap();
+    install(&identities[1]);
+    connect(&new).await.unwrap();
+    assert!(connect(&old).await.is_err());
+
+    std::fs::copy(old.revocations(&[&bob]), path("revoked.pem")).unwrap();
+    assert!(connect(&new).await.is_err());
+    before.put("a", "1").await.unwrap();
+}
+
 #[cfg(feature = "tls")]
 #[tokio::test]
 async fn versions_and_cipher_suites_are_those_that_were_asked_for() {

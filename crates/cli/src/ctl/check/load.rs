@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,9 +13,10 @@ use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::child;
 use crate::ctl::refusal;
-use crate::failure::{Failure, Result};
 use crate::pause::now;
+use crate::progress::Progress;
 
 /// What is written, by how many at a time, and until when.
 pub(super) struct Load {
@@ -38,6 +40,8 @@ pub(super) struct Outcome {
     seconds: f64,
     /// Errors with how often each came.
     pub(super) errors: BTreeMap<String, u64>,
+    /// Whether somebody had enough before it was over.
+    pub(super) was_interrupted: bool,
 }
 
 impl Outcome {
@@ -66,9 +70,12 @@ impl Outcome {
 }
 
 impl Load {
-    pub(super) async fn run(&self, client: &Client) -> Outcome {
+    /// Writes until all is written, the time is up or an interrupt comes. What is under way then is waited for, so that
+    /// nothing is written after that.
+    pub(super) async fn run(&self, client: &Client, bar: &Progress) -> Outcome {
         let outcome = RefCell::new(Outcome::default());
         let next = Cell::new(0_u64);
+        let is_over = Cell::new(false);
         let start = now();
         let writers = (0..self.clients).map(|_| async {
             loop {
@@ -82,23 +89,37 @@ impl Load {
                     let due = start + Duration::from_secs_f64(number as f64 / f64::from(rate));
                     tokio::time::sleep_until(due.into()).await;
                 }
-                if self.duration.is_some_and(|duration| start.elapsed() >= duration) {
+                let is_late = self.duration.is_some_and(|duration| start.elapsed() >= duration);
+                if is_late || is_over.get() {
                     return;
                 }
                 let sent = now();
-                match client.raw(method::kv::PUT, &self.request(number)).await {
-                    Ok(_) => outcome.borrow_mut().note(sent.elapsed().as_secs_f64()),
-                    Err(error) => {
-                        let words = refusal::words(&error);
-                        *outcome.borrow_mut().errors.entry(words).or_default() += 1;
+                let answer = client.raw(method::kv::PUT, &self.request(number)).await;
+                let mut outcome = outcome.borrow_mut();
+                match answer {
+                    Ok(_) => outcome.note(sent.elapsed().as_secs_f64()),
+                    Err(error) => *outcome.errors.entry(refusal::words(&error)).or_default() += 1,
+                }
+                match (self.limit, self.duration) {
+                    (Some(limit), _) => bar.show(outcome.done, limit),
+                    (None, Some(duration)) => {
+                        bar.show(start.elapsed().as_secs(), duration.as_secs())
                     }
+                    (None, None) => {}
                 }
             }
         });
-        join_all(writers).await;
-        let mut outcome = outcome.into_inner();
-        outcome.seconds = start.elapsed().as_secs_f64();
-        outcome
+        let mut writing = pin!(join_all(writers));
+        let was_interrupted = tokio::select! {
+            _ = &mut writing => false,
+            () = child::interrupted() => {
+                is_over.set(true);
+                writing.await;
+                true
+            }
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        Outcome { seconds, was_interrupted, ..outcome.take() }
     }
 
     fn request(&self, number: u64) -> PutRequest {
@@ -112,16 +133,16 @@ impl Load {
     }
 }
 
-/// The memory that a member has, by its metrics.
-pub(super) async fn resident_bytes(endpoint: &str) -> Result<u64> {
+/// How long a member has for its metrics.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The memory that a member has, by its metrics; or why nobody knows.
+pub(super) async fn resident_bytes(endpoint: &str) -> Result<u64, String> {
     const METRIC: &str = "process_resident_memory_bytes ";
     let address = endpoint.trim_start_matches("http://").trim_end_matches('/');
-    let failed =
-        |why: String| Failure::error(format!("cannot read the metrics of {endpoint}: {why}"));
+    let failed = |why: &str| format!("the metrics of {endpoint} cannot be read: {why}");
     if address.starts_with("https://") {
-        return Err(failed(
-            "only plain HTTP can be read; --listen-metrics-urls of etcd opens it".to_owned(),
-        ));
+        return Err(failed("only plain HTTP can be read; --listen-metrics-urls of etcd opens it"));
     }
     let read = async {
         let mut stream = TcpStream::connect(address).await?;
@@ -132,16 +153,23 @@ pub(super) async fn resident_bytes(endpoint: &str) -> Result<u64> {
         stream.take(16 << 20).read_to_end(&mut text).await?;
         std::io::Result::Ok(String::from_utf8_lossy(&text).into_owned())
     };
-    let text = read.await.map_err(|error| failed(error.to_string()))?;
+    let text = tokio::time::timeout(PATIENCE, read).await;
+    let text = text.map_err(|_| failed("no answer in time"))?;
+    let text = text.map_err(|error| failed(&error.to_string()))?;
     text.lines()
         .find_map(|line| line.strip_prefix(METRIC)?.trim().parse::<f64>().ok())
         .map(|bytes| bytes as u64)
-        .ok_or_else(|| failed("there is no process_resident_memory_bytes".to_owned()))
+        .ok_or_else(|| failed("there is no process_resident_memory_bytes"))
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// What somebody measured.
+    pub(in super::super) fn outcome(done: u64, slowest: f64, squares: f64) -> Outcome {
+        Outcome { done, slowest, squares, seconds: 60.0, ..Outcome::default() }
+    }
 
     #[test]
     fn an_outcome_tells_rate_and_deviation() {

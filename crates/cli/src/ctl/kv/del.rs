@@ -14,6 +14,7 @@ use crate::ctl::session::Session;
 use crate::failure::Result;
 use crate::notation::quote::quote;
 use crate::pause::pause;
+use crate::progress::Progress;
 
 /// How long one can think better of deleting a range.
 const SECOND_THOUGHTS: Duration = Duration::from_secs(2);
@@ -56,8 +57,24 @@ fn del(call: &mut Call<'_>) -> Result<()> {
             }
         });
     }
-    let response = session.call(method::kv::DELETE_RANGE, &request)?;
+    let progress = Progress::new(call.console, label(&session, &request, call.console));
+    let response = session.call_showing(&progress, method::kv::DELETE_RANGE, &request)?;
+    drop(progress);
     session.display.show(call.console, &response, |text| simple(text, hex, &response))
+}
+
+/// What is shown while it lasts: for a range on a terminal, how many keys it has.
+fn label(session: &Session, request: &DeleteRangeRequest, console: &Console) -> String {
+    let is_counted = console.err_is_terminal() && !request.range_end.is_empty();
+    let count = RangeRequest {
+        key: request.key.clone(),
+        range_end: request.range_end.clone(),
+        count_only: true,
+        ..RangeRequest::default()
+    };
+    // Who may write need not be allowed to read.
+    let counted = is_counted.then(|| session.try_call(method::kv::RANGE, &count).ok()).flatten();
+    counted.map_or_else(|| "deleting".to_owned(), |found| format!("deleting {} keys", found.count))
 }
 
 /// Appends the answer in the simple format.

@@ -22,9 +22,9 @@ use crate::command::Values;
 use crate::failure::{Failure, Result};
 
 /// The keys that a command line means: its one or two arguments, with `--prefix` and `--from-key`.
-struct Keys {
-    key: Bytes,
-    range_end: Bytes,
+pub(super) struct Keys {
+    pub(super) key: Bytes,
+    pub(super) range_end: Bytes,
 }
 
 impl Keys {
@@ -54,16 +54,18 @@ impl Keys {
         let key = Bytes::from(key.clone());
         Ok(match range_end {
             Some(range_end) => Self { key, range_end: range_end.clone().into() },
-            None if (prefix || from_key) && key.is_empty() => {
-                Self { key: Bytes::from_static(&[0]), range_end: Bytes::from_static(&[0]) }
-            }
-            None if prefix => {
-                let range_end = prefix_end(&key);
-                Self { key, range_end }
-            }
+            None if prefix || from_key && key.is_empty() => Self::prefix(&key),
             None if from_key => Self { key, range_end: Bytes::from_static(&[0]) },
             None => Self { key, range_end: Bytes::new() },
         })
+    }
+
+    /// Those that begin with `prefix`.
+    pub(super) fn prefix(prefix: &[u8]) -> Self {
+        if prefix.is_empty() {
+            return Self { key: Bytes::from_static(&[0]), range_end: Bytes::from_static(&[0]) };
+        }
+        Self { key: Bytes::copy_from_slice(prefix), range_end: prefix_end(prefix) }
     }
 
     fn is_range(&self) -> bool {

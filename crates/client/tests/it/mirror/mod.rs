@@ -121,6 +121,7 @@ async fn a_copy_follows_and_resumes() {
         let mirror = Mirror::new(&client, "from/", &client, "to/").checkpoint("mark");
         let told = until(&mirror, async || equal(&client, "from/", &client, "to/").await).await;
         assert!(told.last().unwrap().complete || told.last().unwrap().written >= 300);
+        assert_eq!(told.last().unwrap().compared, 300);
         let kv = client.get("to/00001").await.unwrap().into_first().unwrap();
         assert_eq!(kv.version(), 1, "what was equal was written again");
 

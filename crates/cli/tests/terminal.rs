@@ -1,0 +1,161 @@
+//! What a person sees on a terminal, and a program does not: hints, colour, and how far long work is.
+#![cfg(unix)]
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use etcdkit_server::Server;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+/// A command whose stderr is a terminal.
+struct Shown {
+    child: Child,
+    screen: File,
+    seen: String,
+}
+
+impl Shown {
+    fn start(endpoint: &str, words: &[&str], variables: &[(&str, &str)]) -> Self {
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
+        grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("it is ours");
+        let path = ptsname(&ours, Vec::new()).expect("it has a name");
+        let path = path.to_str().expect("text");
+        let theirs = File::options().read(true).write(true).open(path).expect("it can be opened");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_etcdkit"));
+        command.env_clear().env("ETCDCTL_ENDPOINTS", endpoint).args(words);
+        command.envs(variables.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(OwnedFd::from(theirs));
+        let child = command.spawn().expect("it runs");
+        Self { child, screen: File::from(ours), seen: String::new() }
+    }
+
+    /// Waits until `text` has been on the screen.
+    fn wait(&mut self, text: &str) {
+        while !self.seen.contains(text) {
+            assert!(self.read(), "it ended without {text:?}: {:?}", self.seen);
+        }
+    }
+
+    /// Everything that was on the screen until the command ended.
+    fn end(mut self) -> (Option<i32>, String) {
+        while self.read() {}
+        (self.child.wait().expect("it is ours").code(), std::mem::take(&mut self.seen))
+    }
+
+    fn read(&mut self) -> bool {
+        let mut bytes = [0; 4096];
+        // Who has no more writers is broken, by the way of terminals.
+        let read = self.screen.read(&mut bytes).unwrap_or(0);
+        self.seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        read > 0
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What was on the screen while something ran, on a thread of its own.
+async fn shown(
+    endpoint: &str,
+    words: &[&str],
+    variables: &[(&str, &str)],
+) -> (Option<i32>, String) {
+    let running = Shown::start(endpoint, words, variables);
+    tokio::task::spawn_blocking(|| running.end()).await.expect("nothing panics")
+}
+
+async fn served() -> (Server, String) {
+    let server = Server::builder().listen("127.0.0.1:0").start().await.expect("it starts");
+    let client = etcdkit::Client::connect(server.client_urls()).await.expect("it serves");
+    for key in ["k/1", "k/2", "k/3"] {
+        client.put(key, "v").await.expect("it takes it");
+    }
+    let endpoint = server.client_urls()[0].clone();
+    (server, endpoint)
+}
+
+#[tokio::test]
+async fn errors_come_in_colour_and_with_a_hint() {
+    let words = ["get", "a", "--command-timeout=1s"];
+    let (code, seen) = shown("127.0.0.1:1", &words, &[]).await;
+    assert_eq!(code, Some(1));
+    assert!(
+        seen.starts_with("\x1b[31mError:\x1b[0m context deadline exceeded\r\nHint: "),
+        "{seen}"
+    );
+    assert!(seen.contains("127.0.0.1:1"), "{seen}");
+    assert!(seen.ends_with("Is etcd running there? --endpoints names others\r\n"), "{seen}");
+    for plain in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let (_, seen) = shown("127.0.0.1:1", &words, &[plain]).await;
+        assert!(seen.starts_with("Error: context deadline exceeded\r\nHint: "), "{seen}");
+    }
+}
+
+#[tokio::test]
+async fn snapshots_and_restores_show_how_far_they_are() {
+    let (_server, endpoint) = served().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (code, seen) = shown(&endpoint, &["snapshot", "save", &path("a.db")], &[]).await;
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(seen.contains("saving [") && seen.ends_with("MB\r\x1b[K"), "{seen:?}");
+    let restore = ["snapshot", "restore", &path("a.db"), "--data-dir", &path("d")];
+    let (code, seen) = shown(&endpoint, &restore, &[]).await;
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(seen.contains("restoring [") && seen.ends_with("MB\r\x1b[K"), "{seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_shows_how_many_keys_it_has_copied_and_then_nothing() {
+    let (_server, endpoint) = served().await;
+    let there = Server::builder().listen("127.0.0.1:0").start().await.expect("it starts");
+    let to = there.client_urls()[0].clone();
+    let mut mirror = Shown::start(&endpoint, &["make-mirror", &to, "--prefix", "k/"], &[]);
+    tokio::task::spawn_blocking(move || {
+        mirror.wait("copying [==============================] 3 of 3 keys");
+        mirror.wait("keys\r\x1b[K");
+    })
+    .await
+    .expect("it is shown");
+}
+
+#[tokio::test]
+async fn a_large_deletion_shows_that_it_goes_on() {
+    let (server, endpoint) = served().await;
+    server.faults().delay("/etcdserverpb.KV/DeleteRange", Duration::from_millis(1_500));
+    let (code, seen) = shown(&endpoint, &["del", "--prefix", "k/"], &[]).await;
+    assert_eq!((code, seen.as_str()), (Some(0), "\r\x1b[Kdeleting 3 keys: 1 s\r\x1b[K"));
+    // One that is quick shows nothing.
+    server.faults().delay("/etcdserverpb.KV/DeleteRange", Duration::ZERO);
+    let (code, seen) = shown(&endpoint, &["del", "k"], &[]).await;
+    assert_eq!((code, seen.as_str()), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn a_change_that_may_have_been_made_is_said_to_be_so() {
+    let (server, endpoint) = served().await;
+    server.faults().delay("/etcdserverpb.KV/Put", Duration::from_secs(60));
+    let (code, seen) = shown(&endpoint, &["put", "a", "1", "--command-timeout=1s"], &[]).await;
+    assert_eq!(code, Some(1));
+    assert!(seen.ends_with("It may have been done all the same\r\n"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_frozen_member_is_said_to_be_one() {
+    let (server, endpoint) = served().await;
+    server.faults().pause();
+    for words in [&["get", "a"][..], &["endpoint", "health"], &["endpoint", "status"], &["defrag"]]
+    {
+        let words = [words, &["--command-timeout=1s"]].concat();
+        let (code, seen) = shown(&endpoint, &words, &[]).await;
+        assert_eq!(code, Some(1), "{seen}");
+        assert!(seen.contains("Hint: ") && seen.contains("frozen"), "{words:?}: {seen}");
+    }
+}
