@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use etcdkit::CallOptions;
 use etcdkit::ErrorKind::Unavailable;
 use etcdkit::config::{Liveness, RetryPolicy};
 use etcdkit_testkit::peer::frame::code::{self, ENHANCE_YOUR_CALM, NO_ERROR};
@@ -268,7 +269,7 @@ async fn next_get(conn: &mut Connection) -> io::Result<Request> {
 }
 
 /// Three gets are under way when the server begins to leave; a fourth comes after that.
-async fn drains(retry: RetryPolicy) {
+async fn drains(retry: RetryPolicy, options: impl Fn(&Peer) -> CallOptions) {
     let leaving = Arc::new(Notify::new());
     let moved = Arc::new(Notify::new());
     let mut peer = Peer::bind().await;
@@ -302,6 +303,7 @@ async fn drains(retry: RetryPolicy) {
         }
     });
     let client = support::builder([peer.endpoint()]).retry(retry).build().unwrap();
+    let client = client.with_options(options(&peer));
     let mut under_way = JoinSet::new();
     for _ in 0..3 {
         let client = client.clone();
@@ -318,12 +320,21 @@ async fn drains(retry: RetryPolicy) {
 
 #[tokio::test]
 async fn calls_under_way_finish_while_new_ones_go_to_a_new_connection() {
-    drains(support::quick_retry()).await;
+    drains(support::quick_retry(), |_| CallOptions::new()).await;
 }
 
 #[tokio::test]
 async fn without_retries_no_call_fails_because_the_server_leaves() {
-    drains(RetryPolicy::off()).await;
+    drains(RetryPolicy::off(), |_| CallOptions::new()).await;
+}
+
+/// Such an endpoint is connected to only while somebody calls, and a call that finds it failing says so: not this one,
+/// whose connection is only being replaced.
+#[tokio::test]
+async fn a_call_to_an_endpoint_by_name_goes_on_when_its_server_leaves() {
+    let by_name = |peer: &Peer| CallOptions::new().endpoint(peer.endpoint().parse().unwrap());
+    let at_once = RetryPolicy::off().backoff(Duration::from_nanos(1), Duration::from_nanos(1));
+    drains(at_once, by_name).await;
 }
 
 /// What a server that is going away still has is waited for like any other call, whether or not another call has found
