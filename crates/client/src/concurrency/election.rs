@@ -10,8 +10,10 @@ use super::places::Place;
 use super::served::Served;
 use super::session::Session;
 use super::turn::{Before, Line, Turn, directory, gone, lease_key};
+use super::waiting::PAUSE;
 use crate::byte_string::ByteString;
 use crate::client::Client;
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::request::election::Campaign;
 use crate::request::{Compare, Get, Put, Txn};
@@ -99,8 +101,16 @@ impl<S: Service + Clone> Election<S> {
         let served = self.served.as_ref().map(|name| Served::Campaign(campaign(name)));
         let line = Line::Leases(self.directory.clone());
         let mut place = Place::enter(&self.session, self.key.clone()).await;
+        let mut stood = false;
         loop {
-            let (mine, before) = self.stand(&mut place, &line, &value).await?;
+            let (mine, before) = match self.stand(&mut place, &line, &value).await {
+                Err(error) if stood && error.is_retryable() => {
+                    clock::sleep(PAUSE).await;
+                    continue;
+                }
+                standing => standing?,
+            };
+            stood = true;
             let turn = Turn { place: &place, line: &line, mine, served: served.as_ref() };
             if turn.come(before).await? {
                 return Ok(Leadership(Guard::new(place, mine)));

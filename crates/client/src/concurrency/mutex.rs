@@ -9,7 +9,9 @@ use super::places::Place;
 use super::served::Served;
 use super::session::Session;
 use super::turn::{Before, Line, Turn, directory, lease_key};
+use super::waiting::PAUSE;
 use crate::byte_string::ByteString;
+use crate::clock;
 use crate::error::{Error, Result};
 use crate::request::lock::Lock;
 use crate::request::{Compare, Get, Op, Put, Txn};
@@ -94,8 +96,16 @@ impl<S: Service + Clone> Mutex<S> {
 
     async fn stand_in_line(&self) -> Result<Guard<S>> {
         let mut place = Place::enter(&self.session, self.key.clone()).await;
+        let mut stood = false;
         loop {
-            let (mine, before) = self.line_up(&mut place).await?;
+            let (mine, before) = match self.line_up(&mut place).await {
+                Err(error) if stood && error.is_retryable() => {
+                    clock::sleep(PAUSE).await;
+                    continue;
+                }
+                lined_up => lined_up?,
+            };
+            stood = true;
             let turn = Turn { place: &place, line: &self.line, mine, served: self.served.as_ref() };
             if turn.come(before).await? {
                 return Ok(Guard::new(place, mine));

@@ -14,7 +14,7 @@ use crate::watch::WatchControl;
 pub(super) type Watching = Streaming<WatchResponse, WatchControl>;
 
 /// Between two attempts, while no member answers.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// What `attempt` comes to, made again for as long as no member answers: who waits for others anyway has time until one
 /// does. It must not change anything.

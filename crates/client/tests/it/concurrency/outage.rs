@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use etcdkit::concurrency::{Barrier, Loss, Mutex, Queue};
+use etcdkit::concurrency::{Barrier, Election, Loss, Mutex, Queue};
 use etcdkit::service::{Service, Streaming};
 use etcdkit::{CallOptions, Channel, Client, ErrorKind, Request, Result, StreamRequest};
 use etcdkit_testkit::proxy::Proxy;
@@ -92,6 +92,42 @@ async fn a_wait_for_a_lock_survives_members_that_do_not_answer() {
         counted(&client, name, 2).await;
         held.unlock().await.unwrap();
         in_time("the lock", waiting).await.unwrap().unwrap().unlock().await.unwrap();
+    })
+    .await;
+}
+
+/// A server that waited in line was lost, and no member answered who wanted to line up anew: the wait was given up.
+#[tokio::test]
+async fn a_wait_of_a_lost_server_survives_members_that_do_not_answer() {
+    on_own_member(async |client, etcd| {
+        let proxy = Proxy::start(etcd.client_addr()).await;
+        let (through, calls) = silent(&crate::kv::lost::eager(&proxy).await);
+        let (one, two) = (session(&client).await, session(&client).await);
+        let mine = through.session(Duration::from_secs(60)).await.unwrap();
+        let lock = Mutex::new(&one, "outage_served").lock().await.unwrap();
+        let lead = Election::new(&two, "outage_served_e").campaign("").await.unwrap();
+        let session = mine.clone();
+        let locks = spawn(async move { Mutex::on_server(&session, "outage_served").lock().await });
+        let leads = spawn(async move {
+            Election::on_server(&mine, "outage_served_e").campaign("").await
+        });
+        for (service, method) in [("v3lockpb.Lock", "Lock"), ("v3electionpb.Election", "Campaign")] {
+            let started = format!(
+                "grpc_server_started_total{{grpc_method=\"{method}\",grpc_service=\"{service}\",grpc_type=\"unary\"}}"
+            );
+            eventually("the server to wait", DEADLINE, async || {
+                etcd.metric(&started).await.filter(|started| *started >= 1.0)
+            })
+            .await;
+        }
+        calls.answer_and_fail(0, 12);
+        proxy.reset();
+        calls.left(0).await;
+        lock.unlock().await.unwrap();
+        lead.resign().await.unwrap();
+        let lock = in_time("the lock", locks).await.unwrap().unwrap();
+        let lead = in_time("the lead", leads).await.unwrap().unwrap();
+        assert!(lock.is_held().await.unwrap() && lead.guard().is_held().await.unwrap());
     })
     .await;
 }
