@@ -391,7 +391,7 @@ impl<T: Transport> Hub<T> {
                 if let Some(peer) = &self.peer
                     && (quiet || behind)
                 {
-                    stream.begin_probe(Box::pin(peer.probe(&channel, behind)));
+                    stream.begin_probe(Box::pin(peer.probe(&channel, behind)), now);
                 }
             }
         }
