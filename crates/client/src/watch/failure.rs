@@ -106,7 +106,7 @@ pub(super) fn of_response(response: &WatchResponse) -> Error {
 /// Of a revision whose pieces are more than may be received.
 pub(super) fn too_large(limit: usize) -> Error {
     let message = format!(
-        "a revision came in pieces of more than {limit} bytes together, the limit of what is received"
+        "a revision came in pieces of more than {limit} bytes together: watch a smaller range, or without the previous values"
     );
     Error::new(ErrorKind::ResourceExhausted, message)
 }

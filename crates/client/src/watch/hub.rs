@@ -78,12 +78,11 @@ enum Event<T: Transport> {
 impl<T: Transport> Hub<T> {
     pub(super) fn new(channel: &Channel<T>, inbox: Arc<Inbox>, options: CallOptions) -> Self {
         let policy = channel.retry_policy().clone();
-        let largest = channel.config().limits.max_receive_message;
         Self {
             channel: channel.downgrade(),
             inbox,
             options,
-            machine: Machine::new(policy, largest, channel.can_authenticate(), clock::rng()),
+            machine: Machine::new(policy, channel.can_authenticate(), clock::rng()),
             stream: None,
             peer: None,
             opening: None,
@@ -391,7 +390,7 @@ impl<T: Transport> Hub<T> {
                 if let Some(peer) = &self.peer
                     && (quiet || behind)
                 {
-                    stream.begin_probe(Box::pin(peer.probe(&channel, behind)));
+                    stream.begin_probe(Box::pin(peer.probe(&channel, behind)), now);
                 }
             }
         }

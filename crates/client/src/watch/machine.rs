@@ -46,6 +46,9 @@ fn key_of(id: i64) -> Option<Key> {
 /// would be taken for the second's. Watches beyond get ids of the client's choice.
 const CHOSEN: usize = 4096;
 
+/// The bytes in which one revision may come, in however many pieces: as much as gRPC allows for one message.
+const LARGEST: usize = i32::MAX as usize;
+
 /// A stream that served watches for so long was a success: the pauses begin anew.
 const LASTING: Duration = Duration::from_secs(1);
 /// So many tokens in a row may be refused to a stream before it is the end.
@@ -134,19 +137,12 @@ pub(super) struct Machine<R> {
     tokens: u64,
     refusals: Refusals,
     policy: RetryPolicy,
-    /// The bytes in which one revision may come, in however many pieces.
-    largest: usize,
     random: fastrand::Rng,
     out: VecDeque<Output<R>>,
 }
 
 impl<R> Machine<R> {
-    pub(super) fn new(
-        policy: RetryPolicy,
-        largest: usize,
-        can_renew: bool,
-        random: fastrand::Rng,
-    ) -> Self {
+    pub(super) fn new(policy: RetryPolicy, can_renew: bool, random: fastrand::Rng) -> Self {
         Self {
             watchers: HashMap::default(),
             phase: Phase::Closed { retry_at: None },
@@ -173,7 +169,6 @@ impl<R> Machine<R> {
             tokens: 0,
             refusals: Refusals::default(),
             policy,
-            largest,
             random,
             out: VecDeque::new(),
         }

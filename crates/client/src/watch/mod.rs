@@ -78,7 +78,7 @@ impl<S: Service> Client<S> {
     /// | [`Lagged`](crate::ErrorKind::Lagged) | it was read too slowly, if [`Watch::when_full`] says so |
     /// | [`NoLeader`](crate::ErrorKind::NoLeader) | if [`Watch::end_without_leader`] asks for it |
     /// | [`Unavailable`](crate::ErrorKind::Unavailable) | if [`Watch::max_attempts`] asks for it |
-    /// | [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted) | what came at once, or of one revision, is beyond [`max_receive_message`](crate::config::Limits::max_receive_message) |
+    /// | [`ResourceExhausted`](crate::ErrorKind::ResourceExhausted) | a response is beyond [`max_receive_message`](crate::config::Limits::max_receive_message), or a revision in pieces beyond 2 GiB |
     /// | [`ClusterChanged`](crate::ErrorKind::ClusterChanged) | the history went back, or this is another cluster |
     /// | [`Corrupt`](crate::ErrorKind::Corrupt) | the server broke what etcd promises of watches |
     /// | [`Closed`](crate::ErrorKind::Closed) | the client was closed |

@@ -144,15 +144,12 @@ impl<T: Transport> Stream<T> {
             return Tick::Early;
         }
         let quiet = std::mem::take(&mut self.received) < LIVELY;
-        self.probe_deadline = None;
-        if quiet {
-            self.probe_deadline = Some(now + self.patience);
-        }
         Tick::Look { quiet }
     }
 
-    pub(super) fn begin_probe(&mut self, probe: Job<Result<Option<i64>, Cause>>) {
+    pub(super) fn begin_probe(&mut self, probe: Job<Result<Option<i64>, Cause>>, now: Instant) {
         self.probe = Some(probe);
+        self.probe_deadline = Some(now + self.patience);
     }
 
     pub(super) fn poll_probe(

@@ -3,7 +3,7 @@
 use etcdkit_proto::etcdserverpb as wire;
 use etcdkit_proto::mvccpb;
 
-use super::{Key, Machine, Output, Phase, Server};
+use super::{Key, LARGEST, Machine, Output, Phase, Server};
 use crate::error::ErrorKind;
 use crate::request::FIRST_OWN_ID;
 use crate::response::{Event, ResponseHeader, WatchResponse};
@@ -125,7 +125,7 @@ impl<R> Machine<R> {
         bytes: usize,
         server: Server,
     ) {
-        let (id, largest) = (response.watch_id, self.largest);
+        let id = response.watch_id;
         let Some((key, watcher)) = self.live(id) else {
             // Of a watch that was cancelled, or of one that nobody made.
             let expected = self.creating.iter().any(|(creating, _)| *creating == id);
@@ -134,8 +134,8 @@ impl<R> Machine<R> {
             }
             return;
         };
-        if watcher.held_bytes().saturating_add(bytes) > largest {
-            return self.end(key, failure::too_large(largest));
+        if watcher.held_bytes().saturating_add(bytes) > LARGEST {
+            return self.end(key, failure::too_large(LARGEST));
         }
         match watcher.take(response.events, bytes, response.fragment, server.repeats) {
             Ok(Taken::Nothing) => {}

@@ -226,7 +226,7 @@ impl Run {
     fn new() -> Self {
         let random = fastrand::Rng::with_seed(7);
         Self {
-            machine: Machine::new(RetryPolicy::default(), usize::MAX, true, random),
+            machine: Machine::new(RetryPolicy::default(), true, random),
             model: Model { revision: 1, ..Model::default() },
             readers: BTreeMap::new(),
             now: clock::now(),
@@ -495,7 +495,7 @@ fn event(key: &'static str, revision: i64) -> mvccpb::Event {
 /// A machine with one watch of `a`..`c` from revision 5 on, which the server has under the id that is returned.
 fn watching(server: Server, watch: Watch) -> (Machine<Key>, i64) {
     let random = fastrand::Rng::with_seed(7);
-    let mut machine = Machine::new(RetryPolicy::default(), usize::MAX, true, random);
+    let mut machine = Machine::new(RetryPolicy::default(), true, random);
     let settings = watch.settings();
     machine.add(1, watch.into_wire(), &settings, 1);
     machine.opening();
@@ -563,17 +563,15 @@ fn servers_that_repeat_themselves_are_not_repeated() {
     assert_eq!(response.events().len(), 1);
 }
 
-/// What is put together is bounded by what may be received at once.
+/// What is put together is bounded.
 #[test]
 fn a_revision_in_endless_pieces_ends_its_watch() {
     let (mut machine, id) = watching(TRUSTED, range());
-    machine.largest = 100;
-    let keys = ["a1", "a2", "a3", "a4", "a5"];
-    for (sent, key) in keys.into_iter().enumerate() {
+    for (sent, key) in ["a1", "a2", "a3", "a4", "a5"].into_iter().enumerate() {
         assert!(end_of(&mut machine).is_none(), "after {sent} pieces");
         let events = vec![event(key, 7)];
         let piece = Wire { watch_id: id, fragment: true, events, ..Wire::default() };
-        machine.receive(piece, 25);
+        machine.receive(piece, LARGEST / 4);
     }
     let end = end_of(&mut machine).expect("four are as much as may come");
     assert_eq!(end.kind(), ErrorKind::ResourceExhausted);
@@ -605,7 +603,7 @@ fn only_events_and_trusted_progress_move_the_resume_point() {
 fn progress_that_was_asked_for_before_a_watch_says_nothing_about_it() {
     let at = |revision| Some(wire::ResponseHeader { revision, ..wire::ResponseHeader::default() });
     let random = fastrand::Rng::with_seed(7);
-    let mut machine = Machine::new(RetryPolicy::default(), usize::MAX, true, random);
+    let mut machine = Machine::new(RetryPolicy::default(), true, random);
     machine.opening();
     machine.opened(TRUSTED, clock::now());
     machine.request_progress();
@@ -650,7 +648,7 @@ fn a_history_that_goes_back_ends_what_saw_more() {
 #[test]
 fn a_history_that_went_back_before_the_first_stream_is_noticed() {
     let random = fastrand::Rng::with_seed(7);
-    let mut machine = Machine::new(RetryPolicy::default(), usize::MAX, true, random);
+    let mut machine = Machine::new(RetryPolicy::default(), true, random);
     machine.add(1, range().into_wire(), &range().settings(), 1);
     machine.opening();
     machine.heard(4);
@@ -729,7 +727,7 @@ fn pauses_grow_and_begin_anew_after_a_success() {
 #[test]
 fn what_was_dropped_is_asked_for_again() {
     let random = fastrand::Rng::with_seed(7);
-    let mut machine = Machine::new(RetryPolicy::default(), usize::MAX, true, random);
+    let mut machine = Machine::new(RetryPolicy::default(), true, random);
     for key in [1, 3] {
         for (key, watch) in [(key, range()), (key + 1, Watch::new("a"))] {
             let settings = watch.settings();

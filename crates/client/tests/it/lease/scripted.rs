@@ -180,7 +180,9 @@ async fn a_token_that_cannot_be_replaced_for_a_while() {
     while ttl != Duration::from_secs(21) {
         ttl = in_time("a renewal", kept.next()).await.unwrap().unwrap().ttl;
     }
-    assert_eq!(counted.load(Ordering::SeqCst), FAILURES + 2);
+    // Once more for each answer that a busy machine takes in too late.
+    let count = counted.load(Ordering::SeqCst);
+    assert!(count >= FAILURES + 2, "{count} times");
 }
 
 /// Renewals say what the call said that asked for them, on a stream for each set of metadata.

@@ -13,6 +13,7 @@ use etcdkit::{Client, ErrorKind, ServerError, Watch};
 use etcdkit_testkit::peer::{Connection, Peer};
 use prost::Message;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::*;
 
@@ -280,6 +281,63 @@ async fn a_member_that_does_not_create_watches_is_left() {
     assert!(stream.control().state().reconnects >= 1);
 }
 
+/// Much comes, though behind what was read elsewhere, so that it is asked how far it is; there it freezes. The question
+/// that stays without an answer for ever must not keep it from being found out.
+#[tokio::test]
+async fn a_member_that_freezes_while_it_is_asked_how_far_it_is_is_left() {
+    let streams = Arc::new(AtomicUsize::new(0));
+    let mut peer = Peer::bind().await;
+    peer.run(move |mut conn| {
+        let streams = Arc::clone(&streams);
+        async move {
+            conn.handshake(&[]).await?;
+            loop {
+                let request = conn.next_headers().await?;
+                let stream = request.stream_id;
+                match request.path.as_str() {
+                    "/grpc.health.v1.Health/Check" => conn.respond(stream, SERVING).await?,
+                    "/etcdserverpb.Maintenance/Status" => conn.respond(stream, STATUS).await?,
+                    "/etcdserverpb.KV/Range" => {
+                        let header = header(1_000_000);
+                        let answer = RangeResponse { header, ..Default::default() };
+                        conn.respond(stream, &answer.encode_to_vec()).await?;
+                    }
+                    _ => {
+                        conn.start_response(stream).await?;
+                        let mut server = Server { conn, stream };
+                        let create = server.create().await?;
+                        let id = create.watch_id;
+                        server.say(created(id)).await?;
+                        if streams.fetch_add(1, Ordering::SeqCst) > 0 {
+                            server.say(put(id, "elsewhere", create.start_revision)).await?;
+                            conn = server.conn;
+                            continue;
+                        }
+                        for revision in 1.. {
+                            server.say(put(id, "a", revision)).await?;
+                            let asked = server.conn.next_headers();
+                            if timeout(Duration::from_millis(1), asked).await.is_ok() {
+                                break;
+                            }
+                        }
+                        return server.conn.wait_close().await;
+                    }
+                }
+            }
+        }
+    });
+    let liveness =
+        etcdkit::config::Liveness::new().watch_probe_interval(Duration::from_millis(100));
+    let builder = Client::builder().endpoints([peer.endpoint()]).liveness(liveness);
+    let client = builder.build().unwrap();
+    client.get("a").await.unwrap();
+    let mut stream = watch(&client, Watch::all().from_revision(1)).await;
+    let found = in_time("another stream", async {
+        while shown(next(&mut stream).await.events()) != ["elsewhere=v"] {}
+    });
+    found.await;
+}
+
 /// Between the stream that refused the token and the next one nobody serves the watch.
 #[tokio::test]
 async fn a_watch_without_a_token_is_not_connected() {
@@ -404,5 +462,7 @@ async fn a_token_that_cannot_be_replaced_for_a_while() {
     let mut stream = watch(&client, from_1("a")).await;
     let seen = events(&mut stream, 2).await;
     assert_eq!(seen.iter().map(|event| event.revision().get()).collect::<Vec<_>>(), [2, 4]);
-    assert_eq!(counted.load(Ordering::SeqCst), FAILURES + 2);
+    // Once more for each answer that a busy machine takes in too late.
+    let count = counted.load(Ordering::SeqCst);
+    assert!(count >= FAILURES + 2, "{count} times");
 }
