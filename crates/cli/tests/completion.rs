@@ -59,6 +59,41 @@ async fn bash_offers_commands_flags_values_and_the_clusters_keys() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fish_offers_the_same() {
+    let server = Server::builder().listen("127.0.0.1:0").start().await.expect("it starts");
+    let endpoint = server.client_urls()[0].clone();
+    let client = etcdkit::Client::connect([endpoint.as_str()]).await.expect("it serves");
+    for key in ["/jobs/1", "/jobs/2", "alone"] {
+        client.put(key, "1").await.expect("it takes it");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let link = folder.path().join("etcdkit");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_etcdkit"), link).expect("a link");
+    for (line, expected) in [
+        ("etcdkit ser", "serve"),
+        ("etcdkit get --write-out t", "table"),
+        ("etcdkit get al", "alone"),
+        ("etcdkit get /", "/jobs/"),
+        ("etcdkit get /jobs/", "/jobs/1 /jobs/2"),
+    ] {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut command = Command::new("fish");
+        command.args(["--no-config", "-c"]);
+        command.arg(format!("etcdkit completion fish | source; complete -C '{line}'"));
+        command.env("PATH", format!("{}:{path}", folder.path().display()));
+        command.env("HOME", folder.path()).env("ETCDCTL_ENDPOINTS", &endpoint);
+        let Ok(output) = command.output() else {
+            println!("skipped: no fish");
+            return;
+        };
+        let text = String::from_utf8(output.stdout).expect("text");
+        // What it is for stands behind a tab.
+        let words = text.lines().map(|line| line.split('\t').next().unwrap_or_default());
+        assert_eq!(words.collect::<Vec<_>>().join(" "), expected, "{line}: {text}");
+    }
+}
+
 #[test]
 fn every_shell_has_a_script_that_names_its_tool() {
     for shell in ["bash", "zsh", "fish", "powershell"] {

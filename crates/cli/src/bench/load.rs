@@ -1,14 +1,17 @@
 //! Clients that make requests when they are due.
 
 use std::fmt;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use etcdkit::{Client, Result};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::histogram::Histogram;
 use super::schedule::{Schedule, Turn};
 use super::work::{Kind, Size, Worker};
+use crate::child;
 
 /// What is done, and when.
 #[derive(Clone, Debug)]
@@ -45,7 +48,7 @@ impl Tally {
 }
 
 impl Load {
-    /// Prepares keys, has all clients work, and deletes the keys.
+    /// Prepares keys, has all clients work until they are done or an interrupt comes, and deletes the keys.
     ///
     /// Dropping the future leaves the keys.
     pub(super) async fn run(&self, client: &Client) -> Result<Outcome> {
@@ -56,12 +59,23 @@ impl Load {
                 .push(Worker::new(self.kind, client.clone(), &self.size, self.seed, number).await?);
         }
         let start = (self.now)();
+        let (stop, stopped) = watch::channel(false);
         let mut running = JoinSet::new();
         for (number, worker) in (0..).zip(workers) {
-            running.spawn(client_of(self.schedule.clone(), number, worker, start, self.now));
+            let schedule = self.schedule.clone();
+            running.spawn(client_of(schedule, number, worker, start, self.now, stopped.clone()));
         }
         let mut tally = Tally::default();
-        while let Some(done) = running.join_next().await {
+        let mut interrupted = pin!(child::interrupted());
+        loop {
+            let done = tokio::select! {
+                done = running.join_next() => done,
+                () = &mut interrupted, if !*stop.borrow() => {
+                    stop.send_replace(true);
+                    continue;
+                }
+            };
+            let Some(done) = done else { break };
             match done {
                 Ok(part) => tally.add(part),
                 Err(error) => {
@@ -82,13 +96,18 @@ async fn client_of(
     mut worker: Worker,
     start: Instant,
     now: fn() -> Instant,
+    mut stopped: watch::Receiver<bool>,
 ) -> Tally {
     let mut tally = Tally::default();
     let mut made = 0;
     while let Turn::Due(due) = schedule.turn(number, made, now().duration_since(start)) {
         made += 1;
         let due = start + due;
-        tokio::time::sleep_until(due.into()).await;
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            () = tokio::time::sleep_until(due.into()) => {}
+        }
         match worker.once().await {
             Ok(()) => tally.times.record(now().duration_since(due)),
             Err(error) => {

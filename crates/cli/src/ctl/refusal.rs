@@ -82,7 +82,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             ("no connection in time", "Is it frozen, behind a firewall, or elsewhere?")
         }
         Cause::Tls(why) => (
-            why.as_str(),
+            &*in_flags(why),
             "--cacert names the authority of the server's certificate, --cert and --key your own",
         ),
         Cause::Protocol(why) => (why.as_str(), "Is it etcd's port for clients, and is it https?"),
@@ -96,7 +96,16 @@ pub(super) fn hint(error: &Error) -> Option<String> {
     let endpoint = last.endpoint();
     let place = if why.contains(endpoint) { String::new() } else { format!("{endpoint}: ") };
     let doubt = if error.maybe_applied() { ". It may have been done all the same" } else { "" };
-    Some(format!("{place}{why}. {remedy}{doubt}"))
+    let stop = if why.ends_with('?') { "" } else { "." };
+    Some(format!("{place}{why}{stop} {remedy}{doubt}"))
+}
+
+/// What the client says to programs, as it is done on a command line.
+fn in_flags(why: &str) -> String {
+    why.replace("`Tls::ca_file`", "--cacert")
+        .replace("`Tls::client_certificate_files`", "--cert and --key")
+        .replace(", or set `Tls::server_name`", "")
+        .replace(": set `Tls::server_name`", "")
 }
 
 fn status_hint(error: &Error) -> Option<String> {
@@ -117,6 +126,16 @@ fn status_hint(error: &Error) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hints_name_flags() {
+        let said = in_flags("it wants one: give one with `Tls::client_certificate_files`");
+        assert_eq!(said, "it wants one: give one with --cert and --key");
+        assert_eq!(
+            in_flags("connect to `a` by one, or set `Tls::server_name`"),
+            "connect to `a` by one"
+        );
+    }
 
     #[test]
     fn what_no_member_said_has_no_code() {

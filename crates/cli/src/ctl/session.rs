@@ -228,8 +228,12 @@ impl Access {
                 self.key, self.cert
             )));
         }
-        let has_files = !self.cert.is_empty() || !self.cacert.is_empty();
-        if !has_files && self.insecure_transport && self.server_name.is_none() {
+        let is_asked_for = !self.cert.is_empty()
+            || !self.cacert.is_empty()
+            || self.server_name.is_some()
+            || self.skip_verification
+            || !self.insecure_transport;
+        if !is_asked_for {
             return Ok(None);
         }
         let mut tls = Tls::new();

@@ -47,7 +47,8 @@ impl Format {
             "protobuf" => {
                 Err(Failure::new(exit::BAD_FEATURE, "protobuf not supported as output format"))
             }
-            _ => Err(Failure::new(exit::BAD_FEATURE, "unsupported output format")),
+            _ => Err(Failure::new(exit::BAD_FEATURE, "unsupported output format")
+                .with_hint("--write-out is fields, json, simple or table")),
         }
     }
 }

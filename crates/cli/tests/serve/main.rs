@@ -84,6 +84,13 @@ async fn a_certificate_of_its_own_is_trusted_by_who_has_its_file() {
     connect(&server.address).await.expect("it is trusted").put("a", "1").await.expect("it serves");
     let untrusted = format!("https://{}", server.address);
     assert!(Client::connect([untrusted.as_str()]).await.is_err());
+    // The flag alone speaks TLS, to whoever answers.
+    for endpoint in [untrusted.as_str(), &server.address] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_etcdkit"));
+        command.args(["get", "a", "--insecure-skip-tls-verify", "--endpoints", endpoint]);
+        let ran = command.output().expect("it runs");
+        assert_eq!(String::from_utf8_lossy(&ran.stdout), "a\n1\n", "{ran:?}");
+    }
     server.end(Signal::TERM);
     let server = Running::start(folder.path(), &arguments);
     connect(&server.address).await.expect("the certificate is the same");

@@ -34,6 +34,7 @@ async fn all(kind: Kind) {
     streams::a_lock_is_held_until_an_interrupt(&target).await;
     streams::a_leader_is_elected_and_observed(&target).await;
     streams::a_mirror_copies_and_follows(&target, &kind.start().await).await;
+    streams::a_benchmark_that_is_interrupted_reports_and_leaves_nothing(&target).await;
     cluster::members_and_endpoints_are_told(&target).await;
     cluster::a_learner_comes_and_goes(&target).await;
     cluster::an_alarm_is_listed_and_disarmed(&target).await;

@@ -142,3 +142,15 @@ pub(crate) async fn a_mirror_copies_and_follows(source: &Target, destination: &T
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
     assert_eq!(there.says(&["get", "", "--prefix"]).await, "c/b\n2\n");
 }
+
+pub(crate) async fn a_benchmark_that_is_interrupted_reports_and_leaves_nothing(target: &Target) {
+    let tool = &target.tool;
+    let next = tool.next_revision().await;
+    let mut written = tool.start(&["watch", "bench/", "--prefix", "--rev", &next]);
+    let live = tool.start(&["bench", "put", "--duration=1h", "--rate=0.9", "--prefix=bench/"]);
+    assert_eq!(written.line().await, "PUT");
+    let ran = live.interrupt().await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains(" requests in ") && ran.out.contains("p99.9"), "{ran:?}");
+    assert_eq!(tool.says(&["get", "bench/", "--prefix"]).await, "");
+}

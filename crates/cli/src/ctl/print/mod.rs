@@ -45,7 +45,10 @@ impl Display {
             "fields" => Format::Fields,
             "table" => Format::Table,
             "protobuf" => Format::Protobuf,
-            _ => return Err(Failure::new(exit::BAD_FEATURE, "unsupported output format")),
+            _ => {
+                return Err(Failure::new(exit::BAD_FEATURE, "unsupported output format")
+                    .with_hint("--write-out is fields, json, protobuf, simple or table"));
+            }
         };
         Ok(Self { format, hex: flags.bool("hex") })
     }
