@@ -19,7 +19,8 @@ fn succeed(program: &Path, arguments: &[&str]) -> String {
 
 /// Runs the newest etcdctl against a server, with the flags of who asks.
 pub(crate) fn etcdctl(url: &str, who: &[&str], arguments: &[&str]) -> String {
-    let endpoint = ["--endpoints", url];
+    // A password's hash takes its time on a machine that has other things to do.
+    let endpoint = ["--endpoints", url, "--dial-timeout=60s", "--command-timeout=60s"];
     let arguments: Vec<&str> = endpoint.iter().chain(who).chain(arguments).copied().collect();
     succeed(&Version::newest().etcdctl(), &arguments)
 }
