@@ -1,11 +1,15 @@
 //! A command line tool as a process of its own, which prints while it runs.
 
-use std::process::Stdio;
+use std::process::{self, Stdio};
+use std::sync::{Once, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 /// No command, and no line of one, takes as long.
@@ -19,6 +23,29 @@ pub(crate) struct Ran<T = String> {
     pub(crate) err: T,
 }
 
+/// Has commands heed interrupts. In the background of a script this process may be one that ignores them, which its
+/// commands would inherit; what it catches they do not.
+#[expect(
+    clippy::exit,
+    reason = "an interrupt ends this process, as it does where nobody catches it"
+)]
+fn heed_interrupts() {
+    static CAUGHT: Once = Once::new();
+    CAUGHT.call_once(|| {
+        let (ready, is_ready) = mpsc::channel();
+        thread::spawn(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime can be made").block_on(async {
+                let caught = signal(SignalKind::interrupt());
+                ready.send(()).expect("it is waited for");
+                caught.expect("interrupts can be caught").recv().await;
+                process::exit(130);
+            });
+        });
+        is_ready.recv().expect("interrupts are caught");
+    });
+}
+
 /// A command that runs. It is killed when it is dropped.
 pub(crate) struct Live {
     words: String,
@@ -30,6 +57,7 @@ pub(crate) struct Live {
 impl Live {
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        heed_interrupts();
         let words = format!("{:?}", command.as_std());
         let mut child = command.kill_on_drop(true).spawn().expect("the tool can be run");
         let input = child.stdin.take();
