@@ -25,7 +25,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a call failed. One word wide and cheap to clone.
 ///
 /// The text of an error is for people and may change; decide by [`kind`](Self::kind), the predicates, and
-/// [`server_error`](Self::server_error).
+/// [`server_error`](Self::server_error). It is whole, since most logs hold nothing else: it includes what the
+/// [source](std::error::Error::source) says, which is there to be downcast and need not be printed again.
 ///
 /// ```
 /// use etcdkit::{Client, ErrorKind};
