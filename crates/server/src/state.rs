@@ -12,7 +12,7 @@ use crate::auth::{Auth, Tokens};
 use crate::config::Config;
 use crate::identity::Identity;
 use crate::lease::{Lessor, Now};
-use crate::mvcc::{Compaction, HashKv, Store};
+use crate::mvcc::{Compaction, HashKv, Step, Store};
 use crate::snapshot::Copies;
 use crate::storage::{Batch, Bucket};
 use crate::watch::Hub;
@@ -217,23 +217,23 @@ impl State {
         }
         let Some(compaction) = self.compactions.front_mut() else { return false };
         let journal = &mut self.journal;
-        let done =
-            compaction.step(&mut self.store, |key| journal.delete(Bucket::Key, key.encode()));
-        if done {
-            let revision = compaction.revision();
-            self.compactions.pop_front();
-            self.removed = revision;
-            self.journal.put(Bucket::Meta, "finishedCompactRev", revision_bytes(revision));
+        let removed = |key: RevisionKey| journal.delete(Bucket::Key, key.encode());
+        match compaction.step(&mut self.store, removed) {
+            Step::Part => {}
+            Step::Hashed(hash) => {
+                if self.hashes.len() == HASHES {
+                    self.hashes.pop_front();
+                }
+                self.hashes.push_back(hash);
+            }
+            Step::Done => {
+                let revision = compaction.revision();
+                self.compactions.pop_front();
+                self.removed = revision;
+                self.journal.put(Bucket::Meta, "finishedCompactRev", revision_bytes(revision));
+            }
         }
         !self.compactions.is_empty()
-    }
-
-    /// Remembers the hash of what a compaction to `revision` leaves, before it removes anything more.
-    pub(crate) fn remember_hash(&mut self, before: i64, revision: i64) {
-        if self.hashes.len() == HASHES {
-            self.hashes.pop_front();
-        }
-        self.hashes.push_back(self.store.hash_with(revision, before));
     }
 }
 

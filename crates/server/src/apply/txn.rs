@@ -14,6 +14,7 @@ use etcdkit_proto::etcdserverpb::{
 };
 
 use super::alarm::cost_of_txn;
+use super::reads::Reads;
 use super::{Selection, check_txn};
 use crate::auth::{Access, Who};
 use crate::mvcc::KeyRange;
@@ -38,8 +39,8 @@ pub(crate) fn is_serializable(request: &TxnRequest) -> bool {
 }
 
 impl State {
-    /// Runs a transaction of reads alone, at what was published.
-    pub(crate) fn read_txn(&self, who: Option<&Who>, request: &TxnRequest) -> Result<TxnResponse> {
+    /// Begins a transaction of reads alone, at what was published. What it compares is compared here.
+    pub(crate) fn read_txn(&self, who: Option<&Who>, request: &TxnRequest) -> Result<Reads> {
         check_txn(request, self.config.max_txn_ops)?;
         self.may_txn(who, request)?;
         let revision = self.published();
@@ -50,16 +51,7 @@ impl State {
             _ => None,
         });
         ranges.clone().try_for_each(|range| self.check_revision(range.revision))?;
-        let header = ResponseHeader { revision, ..ResponseHeader::default() };
-        let responses = ranges
-            .map(|range| {
-                let at = if range.revision > 0 { range.revision } else { revision };
-                let found = Selection::find(&self.store, range, at);
-                Response::Range(found.response(header.clone()))
-            })
-            .map(|response| ResponseOp { response: Some(response) })
-            .collect();
-        Ok(TxnResponse { header: Some(self.header(revision)), succeeded, responses })
+        Ok(Reads::new(self.header(revision), succeeded, ranges.cloned().collect()))
     }
 
     /// Runs a transaction.

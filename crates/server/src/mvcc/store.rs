@@ -85,7 +85,12 @@ impl Store {
 
     /// All records from a revision on, deletions too.
     pub(crate) fn since(&self, revision: i64) -> impl Iterator<Item = Record<'_>> {
-        self.log.since(revision)
+        self.log.from((revision, 0))
+    }
+
+    /// All records behind one, or all that there are: where a walk in pieces goes on.
+    pub(crate) fn behind(&self, last: Option<RevisionKey>) -> impl Iterator<Item = Record<'_>> {
+        self.log.from(last.map_or((i64::MIN, 0), |last| Stamp::new(last.revision, false).next()))
     }
 
     /// The record that a key had before `revision`, if the key existed then and it was not compacted.
