@@ -84,8 +84,11 @@ pub(super) async fn watch(
 }
 
 async fn read(node: &Node, caller: &Caller, inbound: &mut Inbound, opened: &Opened) -> Result<()> {
-    while let Some(request) = inbound.next::<WatchRequest>().await? {
-        let stream = opened.id;
+    let stream = opened.id;
+    loop {
+        // A client that takes no answers is not asked for what it wants more.
+        opened.outbox.room_for_an_answer().await;
+        let Some(request) = inbound.next::<WatchRequest>().await? else { return Ok(()) };
         match request.request_union {
             Some(RequestUnion::Create(request)) => create(node, caller, stream, request),
             Some(RequestUnion::Cancel(request)) => {
@@ -95,7 +98,6 @@ async fn read(node: &Node, caller: &Caller, inbound: &mut Inbound, opened: &Open
             None => {}
         }
     }
-    Ok(())
 }
 
 fn create(node: &Node, caller: &Caller, stream: StreamId, request: WatchCreateRequest) {
