@@ -155,6 +155,7 @@ impl State {
         state.index = self.index + 1;
         state.term = self.term;
         state.totals = self.totals;
+        state.operations = self.operations;
         self.hashes.retain(|hash| hash.revision <= state.scheduled);
         let journals = self.journals();
         mem::swap(&mut state.hub, &mut self.hub);

@@ -20,16 +20,23 @@ pub(crate) struct Reads {
     revision: i64,
     rest: IntoIter<RangeRequest>,
     answers: Vec<(Answer, Vec<u8>)>,
+    compared: u64,
     /// Whether the last answer lacks keys.
     is_open: bool,
 }
 
 impl Reads {
     /// Ranges of which each can be read, at its own revision or that of the header.
-    pub(super) fn new(header: ResponseHeader, succeeded: bool, ranges: Vec<RangeRequest>) -> Self {
+    pub(super) fn new(
+        header: ResponseHeader,
+        succeeded: bool,
+        compared: u64,
+        ranges: Vec<RangeRequest>,
+    ) -> Self {
         let revision = header.revision;
         let start = TxnResponse { header: Some(header), succeeded, responses: Vec::new() };
-        Self { start, revision, rest: ranges.into_iter(), answers: Vec::new(), is_open: false }
+        let rest = ranges.into_iter();
+        Self { start, revision, rest, answers: Vec::new(), compared, is_open: false }
     }
 
     /// Adds the next keys. Returns whether there may be others.
@@ -52,6 +59,11 @@ impl Reads {
                 return true;
             }
         }
+    }
+
+    /// What it reads: comparisons, and ranges when all are there.
+    pub(crate) fn ranges(&self) -> u64 {
+        self.compared + self.answers.len() as u64
     }
 
     /// Whether ending it takes long, if there are many keys.

@@ -44,14 +44,14 @@ impl State {
         check_txn(request, self.config.max_txn_ops)?;
         self.may_txn(who, request)?;
         let revision = self.published();
-        let succeeded = request.compare.iter().all(|compare| self.holds(compare, revision));
+        let (succeeded, compared) = self.compare(request, revision);
         let operations = if succeeded { &request.success } else { &request.failure };
         let ranges = operations.iter().filter_map(|operation| match &operation.request {
             Some(Request::Range(range)) => Some(range),
             _ => None,
         });
         ranges.clone().try_for_each(|range| self.check_revision(range.revision))?;
-        Ok(Reads::new(self.header(revision), succeeded, ranges.cloned().collect()))
+        Ok(Reads::new(self.header(revision), succeeded, compared, ranges.cloned().collect()))
     }
 
     /// Runs a transaction.
@@ -60,23 +60,35 @@ impl State {
         self.has_space(cost_of_txn(request))?;
         self.may_txn(who, request)?;
         let mut path = Path::new();
-        self.decide(request, &mut path);
+        let compared = self.decide(request, &mut path);
+        self.totals.compares += compared;
+        self.totals.txns += u64::from(compared > 1);
         self.check_path(request, &mut path.iter())?;
         let mut response = self.run(request, &mut path.iter());
         response.header = Some(self.header(self.store.present()));
         Ok(response)
     }
 
-    /// Evaluates all comparisons on the way, before anything changes.
-    fn decide(&self, request: &TxnRequest, path: &mut Path) {
-        let now = self.store.revision();
-        let succeeded = request.compare.iter().all(|compare| self.holds(compare, now));
+    /// Evaluates all comparisons on the way, before anything changes. Returns how many.
+    fn decide(&self, request: &TxnRequest, path: &mut Path) -> u64 {
+        let (succeeded, mut compared) = self.compare(request, self.store.revision());
         path.push(succeeded);
         for operation in branch(request, succeeded) {
             if let Some(Request::Txn(inner)) = &operation.request {
-                self.decide(inner, path);
+                compared += self.decide(inner, path);
             }
         }
+        compared
+    }
+
+    /// Whether all comparisons hold, and how many it took to know.
+    fn compare(&self, request: &TxnRequest, revision: i64) -> (bool, u64) {
+        let mut compared = 0;
+        let succeeded = request.compare.iter().all(|compare| {
+            compared += 1;
+            self.holds(compare, revision)
+        });
+        (succeeded, compared)
     }
 
     /// Whether every operation on the way can be done, one after the other, before anything changes.
@@ -112,6 +124,7 @@ impl State {
         for operation in branch(request, succeeded) {
             let response = match &operation.request {
                 Some(Request::Range(range)) => {
+                    self.totals.ranges += 1;
                     let at = if range.revision > 0 { range.revision } else { self.store.present() };
                     let found = Selection::find(&self.store, range, at);
                     let header = ResponseHeader {

@@ -55,6 +55,7 @@ fn rows(store: &Store, range: &KeyRange, revision: i64) -> Vec<Row> {
 }
 
 fn check(store: &Store, model: &Model) {
+    assert_eq!(store.alive(), store.count(&all(), store.revision()));
     for (&revision, state) in &model.states {
         if store.readable(revision).is_err() {
             assert!(revision < store.compacted());

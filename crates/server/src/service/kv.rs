@@ -47,6 +47,7 @@ pub(super) async fn range(
         }
     }
     drop(whole);
+    node.observed.read(1);
     let end = move || {
         answer.end(&mut out);
         seal(&mut out, 0);
@@ -83,6 +84,7 @@ pub(super) async fn txn(
         }
     }
     drop(whole);
+    node.observed.read(reads.ranges());
     let end = move || {
         let mut out = vec![0; PREFIX];
         reads.end(&mut out);

@@ -9,6 +9,7 @@ use etcdkit_proto::etcdserverpb::{
 };
 
 use crate::caller::Caller;
+use crate::clock::stopwatch;
 use crate::mvcc::{HashKv, Hashing};
 use crate::node::Node;
 use crate::snapshot::{Copy, Whole};
@@ -33,6 +34,7 @@ pub(super) async fn hash(node: &Arc<Node>, caller: &Caller) -> Result<HashRespon
         Ok((state.header_now(), Copy::begin(state, node)))
     });
     let (header, mut copy) = begin.await?;
+    let time = stopwatch();
     let own: [&[u8]; 3] = [b"consistent_index", b"term", b"storageVersion"];
     let entries = mem::take(&mut copy.entries);
     let mut hash = 0;
@@ -53,6 +55,7 @@ pub(super) async fn hash(node: &Arc<Node>, caller: &Caller) -> Result<HashRespon
             tokio::task::yield_now().await;
         }
     }
+    node.observed.hashes.observe(time());
     Ok(HashResponse { header: Some(header), hash })
 }
 
@@ -75,9 +78,11 @@ pub(super) async fn hash_kv(
     let hash = match hash {
         Hash::Known(hash) => hash,
         Hash::Begun(mut hashing, _whole) => {
+            let time = stopwatch();
             while hashing.add(&node.state().store) {
                 tokio::task::yield_now().await;
             }
+            node.observed.key_hashes.observe(time());
             hashing.hash()
         }
     };

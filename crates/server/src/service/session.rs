@@ -109,6 +109,7 @@ pub(super) fn read(node: &Node, caller: &Caller, request: &RangeRequest) -> Resu
     let state = node.state();
     let who = state.who(caller, node.now())?;
     let found = state.range(who.as_ref(), request)?;
+    node.observed.read(1);
     Ok(found.response(state.header(state.published())))
 }
 

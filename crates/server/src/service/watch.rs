@@ -122,6 +122,7 @@ async fn write(node: &Node, outbound: &mut Outbound, opened: &Opened) -> Result<
                 node.faults.running().await;
                 let mut out = Vec::new();
                 for message in messages {
+                    node.observed.events.add(message.events() as u64);
                     add(&message, &header, &mut out);
                     if out.len() >= TOGETHER {
                         outbound.send_framed(std::mem::take(&mut out)).await?;

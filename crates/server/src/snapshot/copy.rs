@@ -20,7 +20,11 @@ pub(crate) struct Copies(Arc<()>);
 
 impl Copies {
     pub(crate) fn any(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
+        self.len() > 0
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
     }
 }
 

@@ -116,6 +116,11 @@ impl Hub {
         self.streams.values().map(|stream| stream.lagging.len()).sum()
     }
 
+    /// How many events wait in the queues of streams.
+    pub(crate) fn pending(&self) -> usize {
+        self.streams.values().map(|stream| stream.outbox.pending()).sum()
+    }
+
     pub(crate) fn streams(&self) -> usize {
         self.streams.len()
     }

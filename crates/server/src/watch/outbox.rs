@@ -32,6 +32,14 @@ pub(crate) enum Message {
 }
 
 impl Message {
+    /// How many events it tells.
+    pub(crate) const fn events(&self) -> usize {
+        match self {
+            Self::Events { events, .. } => events.len(),
+            _ => 0,
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Events { events, .. } => events.iter().map(Bytes::len).sum(),
@@ -72,6 +80,11 @@ impl Outbox {
     pub(super) fn has_room(&self) -> bool {
         let queue = self.lock();
         queue.messages.len() < MESSAGES && queue.bytes < BYTES
+    }
+
+    /// How many events wait.
+    pub(super) fn pending(&self) -> usize {
+        self.lock().messages.iter().map(Message::events).sum()
     }
 
     /// Waits until there is room for the answer to another request.
