@@ -75,14 +75,11 @@ impl Pair {
         outcomes.swap_remove(0)
     }
 
-    async fn same<Q: Message + Debug, A: Message + Default + Debug>(
+    async fn same<Q: Message + Debug + Clone, A: Message + Default + Debug>(
         &self,
         method: Method<Q, A>,
         request: Q,
-    ) -> String
-    where
-        Q: Clone,
-    {
+    ) -> String {
         self.each(method, |_| request.clone(), |_| ()).await
     }
 
