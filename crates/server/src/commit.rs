@@ -12,7 +12,6 @@ use etcdkit_proto::{Code, ServerError};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::clock::stopwatch;
-use crate::histogram::Histogram;
 use crate::node::Node;
 use crate::state::State;
 use crate::status::{Result, Status};
@@ -32,8 +31,6 @@ pub(crate) struct Commits {
     defragment: Mutex<Vec<oneshot::Sender<Result<()>>>>,
     pub(crate) size: AtomicU64,
     pub(crate) syncs: AtomicU64,
-    /// How long batches took until they were durable.
-    pub(crate) batches: Histogram,
 }
 
 /// How far the storage is.
@@ -90,7 +87,6 @@ impl Commits {
             defragment: Mutex::default(),
             size: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
-            batches: Histogram::default(),
         }
     }
 
@@ -181,7 +177,7 @@ impl Node {
         let index = match outcome {
             Ok(()) => {
                 if !batch.is_empty() {
-                    self.commits().batches.observe(time());
+                    self.observed.batches.observe(time());
                 }
                 self.state_mut().publish(revision);
                 self.commits().progress.send_modify(|progress| progress.index = index);
@@ -192,7 +188,12 @@ impl Node {
         };
         let waiting = mem::take(&mut *self.commits().lock());
         if !waiting.is_empty() {
-            let outcome = match storage.defragment() {
+            let time = stopwatch();
+            self.observed.defragmenting.set(1);
+            let defragmented = storage.defragment();
+            self.observed.defragmenting.set(0);
+            self.observed.defragmentations.observe(time());
+            let outcome = match defragmented {
                 Ok(()) => Ok(()),
                 Err(StorageError::Full(_)) => Err(ServerError::NoSpace.into()),
                 Err(error) => return Err(error),

@@ -111,6 +111,7 @@ mod lease;
 mod listen;
 mod mvcc;
 mod node;
+mod observed;
 mod server;
 mod service;
 mod snapshot;

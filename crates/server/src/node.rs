@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::fault::Faults;
 use crate::grpc::{Counts, Total};
 use crate::lease::Now;
+use crate::observed::Observed;
 use crate::state::State;
 use crate::status::Result;
 
@@ -26,6 +27,7 @@ pub(crate) struct Node {
     pub(crate) config: Arc<Config>,
     pub(crate) faults: Faults,
     pub(crate) counts: Counts,
+    pub(crate) observed: Observed,
     /// What is held for clients.
     pub(crate) held: Total,
     /// Whether answers wait for the committer.
@@ -47,6 +49,7 @@ impl Node {
             state: RwLock::new(state),
             faults: Faults::new(),
             counts: Counts::default(),
+            observed: Observed::default(),
             held: Total::default(),
             clock,
             durable,

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::task::JoinSet;
 
 use crate::builder::ServerBuilder;
-use crate::clock::Clock;
+use crate::clock::{Clock, stopwatch, time_of_day};
 use crate::config::AutoCompaction;
 use crate::error::Error;
 use crate::fault::Faults;
@@ -251,15 +251,26 @@ async fn expire(node: Arc<Node>) {
 
 /// Removes what was compacted, a little at a time.
 async fn remove(node: Arc<Node>) {
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+    node.removed.send_replace(node.state().removed);
     loop {
         let compacted = node.compacted.notified();
+        let mut time = stopwatch();
         loop {
             let (more, removed) = {
                 let mut state = node.state_mut();
+                let pause = (!state.compactions.is_empty()).then(stopwatch);
                 let more = state.compact_some();
+                if let Some(pause) = pause {
+                    node.observed.pauses.count(milliseconds(pause()));
+                }
                 (more, state.removed)
             };
-            node.removed.send_if_modified(|known| std::mem::replace(known, removed) != removed);
+            if node.removed.send_if_modified(|known| std::mem::replace(known, removed) != removed) {
+                node.observed.compactions.count(milliseconds(time()));
+                node.observed.compacted.set(time_of_day().as_secs());
+                time = stopwatch();
+            }
             if !more {
                 break;
             }

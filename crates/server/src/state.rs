@@ -12,7 +12,7 @@ use crate::auth::{Auth, Tokens};
 use crate::config::Config;
 use crate::identity::Identity;
 use crate::lease::{Lessor, Now};
-use crate::mvcc::{Compaction, HashKv, Store};
+use crate::mvcc::{Compaction, HashKv, Step, Store};
 use crate::snapshot::Copies;
 use crate::storage::{Batch, Bucket};
 use crate::watch::Hub;
@@ -56,16 +56,35 @@ pub(crate) struct State {
     /// What readers of keys see: everything up to here is durable.
     published: i64,
     pub(crate) totals: Totals,
+    /// Those of the totals when the last request ended.
+    pub(crate) operations: u64,
 }
 
 /// How much was done since the start.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) puts: u64,
+    /// Bytes of what was put: keys and values.
+    pub(crate) put_bytes: u64,
     pub(crate) deletions: u64,
+    /// Ranges that were read to change something, or for the old values.
+    pub(crate) ranges: u64,
+    /// Comparisons of transactions that change something.
+    pub(crate) compares: u64,
+    /// Transactions of more than one put, deletion or range.
+    pub(crate) txns: u64,
+    /// Records that compactions removed.
+    pub(crate) removed: u64,
+    pub(crate) expired: u64,
     pub(crate) granted: u64,
     pub(crate) revoked: u64,
     pub(crate) renewed: u64,
+}
+
+impl Totals {
+    const fn operations(&self) -> u64 {
+        self.puts + self.deletions + self.ranges
+    }
 }
 
 /// What is to be made durable, if anything is.
@@ -117,6 +136,7 @@ impl State {
             hub: Hub::new(store.revision(), config.receive_limit()),
             published: store.revision(),
             totals: Totals::default(),
+            operations: 0,
             config,
             identity,
             term: 2,
@@ -179,6 +199,9 @@ impl State {
     pub(crate) fn applied(&mut self) {
         self.index += 1;
         self.store.finish();
+        let operations = self.totals.operations();
+        self.totals.txns += u64::from(operations > self.operations + 1);
+        self.operations = operations;
     }
 
     /// Shows everything up to a revision to readers and watchers.
@@ -217,23 +240,27 @@ impl State {
         }
         let Some(compaction) = self.compactions.front_mut() else { return false };
         let journal = &mut self.journal;
-        let done =
-            compaction.step(&mut self.store, |key| journal.delete(Bucket::Key, key.encode()));
-        if done {
-            let revision = compaction.revision();
-            self.compactions.pop_front();
-            self.removed = revision;
-            self.journal.put(Bucket::Meta, "finishedCompactRev", revision_bytes(revision));
+        let totals = &mut self.totals;
+        let removed = |key: RevisionKey| {
+            totals.removed += 1;
+            journal.delete(Bucket::Key, key.encode());
+        };
+        match compaction.step(&mut self.store, removed) {
+            Step::Part => {}
+            Step::Hashed(hash) => {
+                if self.hashes.len() == HASHES {
+                    self.hashes.pop_front();
+                }
+                self.hashes.push_back(hash);
+            }
+            Step::Done => {
+                let revision = compaction.revision();
+                self.compactions.pop_front();
+                self.removed = revision;
+                self.journal.put(Bucket::Meta, "finishedCompactRev", revision_bytes(revision));
+            }
         }
         !self.compactions.is_empty()
-    }
-
-    /// Remembers the hash of what a compaction to `revision` leaves, before it removes anything more.
-    pub(crate) fn remember_hash(&mut self, before: i64, revision: i64) {
-        if self.hashes.len() == HASHES {
-            self.hashes.pop_front();
-        }
-        self.hashes.push_back(self.store.hash_with(revision, before));
     }
 }
 

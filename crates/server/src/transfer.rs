@@ -123,7 +123,7 @@ impl State {
         let compacted = self.removed.max(self.scheduled);
         self.store.loaded((compacted >= 0).then_some(compacted));
         if self.scheduled > self.removed {
-            self.compactions.push_back(Compaction::new(self.scheduled));
+            self.compactions.push_back(Compaction::resumed(self.scheduled));
         }
         let everything = crate::mvcc::KeyRange::new(vec![0].into(), vec![0].into());
         let now = self.store.revision();
@@ -155,6 +155,7 @@ impl State {
         state.index = self.index + 1;
         state.term = self.term;
         state.totals = self.totals;
+        state.operations = self.operations;
         self.hashes.retain(|hash| hash.revision <= state.scheduled);
         let journals = self.journals();
         mem::swap(&mut state.hub, &mut self.hub);

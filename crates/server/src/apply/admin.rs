@@ -20,7 +20,7 @@ impl State {
         let name = |kind: i32| AlarmType::from_i32(kind).unwrap_or_default().as_str_name();
         let errors = self.alarms.iter();
         let errors =
-            errors.map(|(kind, member)| format!("memberID:{member} alarm:{} ", name(*kind)));
+            errors.map(|(kind, member)| format!("memberID:{member} alarm:{}", name(*kind)));
         Ok(StatusResponse {
             header: Some(self.header_now()),
             version: VERSION.to_owned(),
@@ -59,7 +59,9 @@ impl State {
                 self.downgrade_target(&request.version)?;
             }
         }
-        let version = CLUSTER_VERSION.to_owned();
+        // Major and minor, and no patch.
+        let version = CLUSTER_VERSION.rsplit_once('.').map_or(CLUSTER_VERSION, |(minor, _)| minor);
+        let version = version.to_owned();
         Ok(DowngradeResponse { header: Some(self.header_now()), version })
     }
 

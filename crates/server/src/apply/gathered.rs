@@ -88,6 +88,10 @@ impl Gathered {
         is_full
     }
 
+    pub(super) const fn count(&self) -> i64 {
+        self.count
+    }
+
     fn limit(&self) -> usize {
         let limit = usize::try_from(self.request.limit).ok().filter(|limit| *limit > 0);
         limit.unwrap_or(usize::MAX)

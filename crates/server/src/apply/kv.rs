@@ -72,8 +72,12 @@ impl State {
         let lease = if request.ignore_lease { old_lease } else { request.lease };
         let kept = before.filter(|_| request.ignore_value).map(|kv| kv.value.to_vec());
         let prev_kv = before.filter(|_| request.prev_kv).map(|kv| kv.to_owned());
+        let looks = request.prev_kv || request.ignore_value || request.ignore_lease;
+        self.totals.ranges += u64::from(looks);
         self.totals.puts += 1;
-        self.store.put(&request.key, kept.as_deref().unwrap_or(&request.value), lease);
+        let value = kept.as_deref().unwrap_or(&request.value);
+        self.totals.put_bytes += (request.key.len() + value.len()) as u64;
+        self.store.put(&request.key, value, lease);
         if old_lease != lease {
             self.lessor.detach(old_lease, &request.key);
         }
@@ -96,6 +100,7 @@ impl State {
             }
         }
         self.totals.deletions += 1;
+        self.totals.ranges += u64::from(request.prev_kv);
         for (key, lease) in &keys {
             self.store.delete(key);
             self.lessor.detach(*lease, key);

@@ -52,6 +52,7 @@ impl State {
     /// Ends a lease that has expired; returns whether there was one.
     pub(crate) fn expire(&mut self, now: Now) -> bool {
         let Some(id) = self.lessor.expired(now) else { return false };
+        self.totals.expired += 1;
         // It was found a moment ago.
         self.end_lease(id).is_ok()
     }

@@ -15,6 +15,7 @@ mod lease;
 mod member;
 mod pieces;
 mod range;
+mod reads;
 mod txn;
 
 pub(crate) use check::{check_delete, check_put, check_range, check_txn};

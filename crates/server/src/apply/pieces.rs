@@ -48,6 +48,14 @@ impl Answer {
         }
     }
 
+    /// Keys of the range so far.
+    pub(super) const fn count(&self) -> i64 {
+        match self {
+            Self::InOrder(pieces) => pieces.count,
+            Self::Gathered(gathered) => gathered.count(),
+        }
+    }
+
     /// Whether ending it takes long, if there are many keys.
     pub(crate) const fn is_gathered(&self) -> bool {
         matches!(self, Self::Gathered(_))

@@ -14,6 +14,7 @@ use etcdkit_proto::etcdserverpb::{
 };
 
 use super::alarm::cost_of_txn;
+use super::reads::Reads;
 use super::{Selection, check_txn};
 use crate::auth::{Access, Who};
 use crate::mvcc::KeyRange;
@@ -38,28 +39,19 @@ pub(crate) fn is_serializable(request: &TxnRequest) -> bool {
 }
 
 impl State {
-    /// Runs a transaction of reads alone, at what was published.
-    pub(crate) fn read_txn(&self, who: Option<&Who>, request: &TxnRequest) -> Result<TxnResponse> {
+    /// Begins a transaction of reads alone, at what was published. What it compares is compared here.
+    pub(crate) fn read_txn(&self, who: Option<&Who>, request: &TxnRequest) -> Result<Reads> {
         check_txn(request, self.config.max_txn_ops)?;
         self.may_txn(who, request)?;
         let revision = self.published();
-        let succeeded = request.compare.iter().all(|compare| self.holds(compare, revision));
+        let (succeeded, compared) = self.compare(request, revision);
         let operations = if succeeded { &request.success } else { &request.failure };
         let ranges = operations.iter().filter_map(|operation| match &operation.request {
             Some(Request::Range(range)) => Some(range),
             _ => None,
         });
         ranges.clone().try_for_each(|range| self.check_revision(range.revision))?;
-        let header = ResponseHeader { revision, ..ResponseHeader::default() };
-        let responses = ranges
-            .map(|range| {
-                let at = if range.revision > 0 { range.revision } else { revision };
-                let found = Selection::find(&self.store, range, at);
-                Response::Range(found.response(header.clone()))
-            })
-            .map(|response| ResponseOp { response: Some(response) })
-            .collect();
-        Ok(TxnResponse { header: Some(self.header(revision)), succeeded, responses })
+        Ok(Reads::new(self.header(revision), succeeded, compared, ranges.cloned().collect()))
     }
 
     /// Runs a transaction.
@@ -68,23 +60,35 @@ impl State {
         self.has_space(cost_of_txn(request))?;
         self.may_txn(who, request)?;
         let mut path = Path::new();
-        self.decide(request, &mut path);
+        let compared = self.decide(request, &mut path);
+        self.totals.compares += compared;
+        self.totals.txns += u64::from(compared > 1);
         self.check_path(request, &mut path.iter())?;
         let mut response = self.run(request, &mut path.iter());
         response.header = Some(self.header(self.store.present()));
         Ok(response)
     }
 
-    /// Evaluates all comparisons on the way, before anything changes.
-    fn decide(&self, request: &TxnRequest, path: &mut Path) {
-        let now = self.store.revision();
-        let succeeded = request.compare.iter().all(|compare| self.holds(compare, now));
+    /// Evaluates all comparisons on the way, before anything changes. Returns how many.
+    fn decide(&self, request: &TxnRequest, path: &mut Path) -> u64 {
+        let (succeeded, mut compared) = self.compare(request, self.store.revision());
         path.push(succeeded);
         for operation in branch(request, succeeded) {
             if let Some(Request::Txn(inner)) = &operation.request {
-                self.decide(inner, path);
+                compared += self.decide(inner, path);
             }
         }
+        compared
+    }
+
+    /// Whether all comparisons hold, and how many it took to know.
+    fn compare(&self, request: &TxnRequest, revision: i64) -> (bool, u64) {
+        let mut compared = 0;
+        let succeeded = request.compare.iter().all(|compare| {
+            compared += 1;
+            self.holds(compare, revision)
+        });
+        (succeeded, compared)
     }
 
     /// Whether every operation on the way can be done, one after the other, before anything changes.
@@ -120,6 +124,7 @@ impl State {
         for operation in branch(request, succeeded) {
             let response = match &operation.request {
                 Some(Request::Range(range)) => {
+                    self.totals.ranges += 1;
                     let at = if range.revision > 0 { range.revision } else { self.store.present() };
                     let found = Selection::find(&self.store, range, at);
                     let header = ResponseHeader {

@@ -17,14 +17,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use super::budget::Budget;
-use super::counts::Place;
+use super::counts::{Place, Tally};
 use super::head;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::pings::{Rule, keep_alive};
 use super::wire::{Seen, Wire};
 use crate::caller::Caller;
-use crate::clock::{self, Pause};
+use crate::clock::{Pause, stopwatch};
 use crate::front::PATIENCE;
 use crate::node::Node;
 use crate::service;
@@ -90,7 +90,7 @@ where
     let Ok(Ok(mut connection)) = timeout(PATIENCE, handshake).await else { return End::Gone };
     let mut calls = FuturesUnordered::new();
     let budget = Budget::new(&node.held);
-    let now = clock::stopwatch();
+    let now = stopwatch();
     let mut rule = Rule::new(node.config.keepalive.min_time);
     let pings = connection.ping_pong();
     let mut lost = pin!(async {
@@ -151,7 +151,9 @@ async fn call(
     respond: SendResponse<Bytes>,
     common_name: Option<Arc<str>>,
 ) {
-    let outbound = Outbound::new(respond);
+    let place = Place::of(request.uri().path());
+    let tally = Tally::new(Arc::clone(&node), place);
+    let outbound = Outbound::new(respond, tally.clone());
     if let Err(response) = head::check(&request) {
         return outbound.refuse(response);
     }
@@ -161,10 +163,10 @@ async fn call(
         Err(status) => return outbound.end(Err(status)),
     };
     let timeout = head::timeout(&head.headers);
-    let inbound = Inbound::new(body, node.config.receive_limit(), budget.hold());
+    let inbound = Inbound::new(body, node.config.receive_limit(), budget.hold(), tally);
     let path = head.uri.path();
-    let place = Place::of(path);
     node.counts.started(place);
+    let time = stopwatch();
     let streams = place.and_then(Place::info).is_some_and(|info| info.shape != Shape::Unary);
     let code = if streams {
         budget.room().await;
@@ -172,7 +174,7 @@ async fn call(
     } else {
         unary(&node, &budget, path, &caller, inbound, outbound, timeout).await
     };
-    node.counts.handled(place, code);
+    node.counts.handled(place, code, time());
 }
 
 async fn unary(

@@ -10,6 +10,7 @@ use prost::Message;
 
 use super::PREFIX;
 use super::budget::Hold;
+use super::counts::Tally;
 use crate::clock::Pause;
 use crate::front::PATIENCE;
 use crate::status::{Result, Status};
@@ -24,6 +25,7 @@ pub(crate) struct Inbound {
     limit: usize,
     /// For what is no whole message yet.
     hold: Hold,
+    tally: Tally,
     /// Whether a message has to come, even if nothing of it is there.
     expected: bool,
     /// How long the message may take that is to come.
@@ -31,9 +33,9 @@ pub(crate) struct Inbound {
 }
 
 impl Inbound {
-    pub(super) fn new(body: RecvStream, limit: usize, hold: Hold) -> Self {
+    pub(super) fn new(body: RecvStream, limit: usize, hold: Hold, tally: Tally) -> Self {
         let (gathered, rest) = Default::default();
-        Self { body, gathered, rest, limit, hold, expected: false, patience: None }
+        Self { body, gathered, rest, limit, hold, tally, expected: false, patience: None }
     }
 
     /// The next message; `None` once the client sends no more. Dropping the future loses nothing.
@@ -55,6 +57,7 @@ impl Inbound {
         loop {
             if let Some(message) = self.take()? {
                 self.patience = None;
+                self.tally.received();
                 return Ok(Some(message));
             }
             self.hold.set(self.gathered.len() + self.rest.len())?;

@@ -11,6 +11,7 @@ use h2::{Reason, SendStream};
 use prost::Message;
 
 use super::budget::Hold;
+use super::counts::Tally;
 use super::{PREFIX, head};
 use crate::status::{Result, Status};
 
@@ -19,11 +20,12 @@ use crate::status::{Result, Status};
 pub(crate) struct Outbound {
     respond: SendResponse<Bytes>,
     stream: Option<SendStream<Bytes>>,
+    tally: Tally,
 }
 
 impl Outbound {
-    pub(super) const fn new(respond: SendResponse<Bytes>) -> Self {
-        Self { respond, stream: None }
+    pub(super) const fn new(respond: SendResponse<Bytes>, tally: Tally) -> Self {
+        Self { respond, stream: None, tally }
     }
 
     /// Sends a message, and waits until the client has room for it. The headers go out with the first one.
@@ -37,6 +39,7 @@ impl Outbound {
 
     /// As [`send`](Self::send), for bytes that begin with the prefix already: one message or several.
     pub(crate) async fn send_framed(&mut self, framed: Vec<u8>) -> Result<()> {
+        self.tally.sent(&framed);
         let stream = self.open()?;
         let mut data = Bytes::from(framed);
         while !data.is_empty() {
@@ -60,6 +63,7 @@ impl Outbound {
 
     /// Sends the one answer of a call and its end. What the client has no room for is held until it has.
     pub(super) async fn answer(mut self, framed: Vec<u8>, mut hold: Hold) {
+        self.tally.sent(&framed);
         let Ok(stream) = self.open() else { return };
         let mut data = Bytes::from(framed);
         while !data.is_empty() {

@@ -68,6 +68,8 @@ pub(super) async fn health(node: &Arc<Node>, head: &Head) -> Response {
     let serializable = head.parameters("serializable").any(|value| value == "true");
     let reason = reason(node, head, serializable).await;
     let healthy = reason.is_empty();
+    let count = if healthy { &node.observed.healthy } else { &node.observed.unhealthy };
+    count.add(1);
     // The texts are ours and have nothing to escape but what a message may bring.
     let reason = serde_json::Value::from(reason);
     let body = format!(r#"{{"health":"{healthy}","reason":{reason}}}"#);

@@ -23,6 +23,7 @@ pub(super) fn text(node: &Node) -> String {
     };
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let revision = |revision: i64| u64::try_from(revision).unwrap_or_default();
+    let observed = &node.observed;
     let syncs = node.commits().syncs.load(Ordering::Relaxed);
     let (settled, failed) = node.commits().settled_and_failed();
     let pending = if node.is_durable() { state.index.saturating_sub(settled) } else { 0 };
@@ -95,6 +96,96 @@ pub(super) fn text(node: &Node) -> String {
         ("etcd_mvcc_put_total", COUNTER, "Puts.", totals.puts),
         ("etcd_mvcc_delete_total", COUNTER, "Deletions.", totals.deletions),
         (
+            "etcd_mvcc_range_total",
+            COUNTER,
+            "Ranges that were read, comparisons among them.",
+            totals.ranges + totals.compares + observed.ranges.get(),
+        ),
+        (
+            "etcd_mvcc_txn_total",
+            COUNTER,
+            "Transactions of more than one put, deletion or range.",
+            totals.txns + observed.txns.get(),
+        ),
+        (
+            "etcd_mvcc_db_open_read_transactions",
+            GAUGE,
+            "Copies and long reads of the state that are under way.",
+            count(state.copies.len()),
+        ),
+        ("etcd_debugging_mvcc_keys_total", GAUGE, "Keys.", count(state.store.alive())),
+        (
+            "etcd_debugging_mvcc_total_put_size_in_bytes",
+            GAUGE,
+            "Bytes of keys and values that were put.",
+            totals.put_bytes,
+        ),
+        (
+            "etcd_debugging_mvcc_events_total",
+            COUNTER,
+            "Events that were sent to watchers.",
+            observed.events.get(),
+        ),
+        (
+            "etcd_debugging_mvcc_pending_events_total",
+            GAUGE,
+            "Events that wait to be sent.",
+            count(state.hub.pending()),
+        ),
+        (
+            "etcd_debugging_mvcc_db_compaction_keys_total",
+            COUNTER,
+            "Records that compactions removed.",
+            totals.removed,
+        ),
+        (
+            "etcd_debugging_mvcc_db_compaction_last",
+            GAUGE,
+            "When the last compaction was done, in seconds since 1970.",
+            observed.compacted.get(),
+        ),
+        (
+            "etcd_debugging_auth_revision",
+            GAUGE,
+            "The revision of users and roles.",
+            state.auth.revision(),
+        ),
+        (
+            "etcd_debugging_server_lease_expired_total",
+            COUNTER,
+            "Leases that ended by themselves.",
+            totals.expired,
+        ),
+        ("etcd_server_health_success", COUNTER, "Good answers to /health.", observed.healthy.get()),
+        (
+            "etcd_server_health_failures",
+            COUNTER,
+            "Bad answers to /health.",
+            observed.unhealthy.get(),
+        ),
+        (
+            "etcd_disk_defrag_inflight",
+            GAUGE,
+            "Whether the storage is being defragmented.",
+            observed.defragmenting.get(),
+        ),
+        // What a member without peers never does.
+        (
+            "etcd_server_heartbeat_send_failures_total",
+            COUNTER,
+            "Heartbeats that could not be sent to peers.",
+            0,
+        ),
+        ("etcd_server_learner_promote_successes", COUNTER, "Learners that were made voters.", 0),
+        ("etcd_server_read_indexes_failed_total", COUNTER, "Reads that no leader confirmed.", 0),
+        ("etcd_server_slow_read_indexes_total", COUNTER, "Reads that a leader confirmed late.", 0),
+        (
+            "etcd_server_snapshot_apply_in_progress_total",
+            GAUGE,
+            "Snapshots of a leader that are being taken over.",
+            0,
+        ),
+        (
             "etcd_debugging_lease_granted_total",
             COUNTER,
             "Leases that were granted.",
@@ -145,7 +236,42 @@ pub(super) fn text(node: &Node) -> String {
         ("etcd_disk_wal_fsync_duration_seconds", "How long it took until requests were durable."),
         ("etcd_disk_backend_commit_duration_seconds", "How long commits to the storage took."),
     ] {
-        node.commits().batches.write(name, help, &mut out);
+        observed.batches.write(name, help, &mut out);
+    }
+    for (name, help, histogram) in [
+        (
+            "etcd_disk_backend_defrag_duration_seconds",
+            "How long defragmentations took.",
+            &observed.defragmentations,
+        ),
+        (
+            "etcd_disk_backend_snapshot_duration_seconds",
+            "How long snapshots took until they were sent.",
+            &observed.snapshots,
+        ),
+        ("etcd_mvcc_hash_duration_seconds", "How long hashes took.", &observed.hashes),
+        (
+            "etcd_mvcc_hash_rev_duration_seconds",
+            "How long hashes of keys took.",
+            &observed.key_hashes,
+        ),
+        (
+            "etcd_debugging_lease_ttl_total",
+            "The seconds that leases were granted for.",
+            &observed.ttls,
+        ),
+        (
+            "etcd_debugging_mvcc_db_compaction_pause_duration_milliseconds",
+            "For how long steps of compactions kept others waiting.",
+            &observed.pauses,
+        ),
+        (
+            "etcd_debugging_mvcc_db_compaction_total_duration_milliseconds",
+            "How long compactions took.",
+            &observed.compactions,
+        ),
+    ] {
+        histogram.write(name, help, &mut out);
     }
     calls(node, &mut out);
     super::process::add(&mut out);
@@ -154,31 +280,45 @@ pub(super) fn text(node: &Node) -> String {
 
 /// The calls of each method, under the names of gRPC's own exporters.
 fn calls(node: &Node, out: &mut String) {
-    let (mut started, mut handled) = (String::new(), String::new());
-    for (info, count, ended) in node.counts.all() {
-        let kind = match info.shape {
+    let (mut started, mut handled, mut took) = (String::new(), String::new(), String::new());
+    let (mut received, mut sent) = (String::new(), String::new());
+    for calls in node.counts.all() {
+        let kind = match calls.info.shape {
             Shape::Unary => "unary",
             Shape::ServerStream => "server_stream",
             Shape::Bidi => "bidi_stream",
         };
         let labels = format!(
             r#"grpc_method="{}",grpc_service="{}",grpc_type="{kind}""#,
-            info.name, info.service
+            calls.info.name, calls.info.service
         );
-        // Writing to a string cannot fail.
-        let _ = writeln!(started, "grpc_server_started_total{{{labels}}} {count}");
-        for (code, count) in ended {
+        for (name, lines, count) in [
+            ("grpc_server_started_total", &mut started, calls.started),
+            ("grpc_server_msg_received_total", &mut received, calls.received),
+            ("grpc_server_msg_sent_total", &mut sent, calls.sent),
+        ] {
+            // Writing to a string cannot fail.
+            let _ = writeln!(lines, "{name}{{{labels}}} {count}");
+        }
+        for (code, count) in calls.handled {
             let code = if code == Code::Ok { "OK".to_owned() } else { code.to_string() };
             let _ = writeln!(
                 handled,
                 r#"grpc_server_handled_total{{grpc_code="{code}",{labels}}} {count}"#
             );
         }
+        // A dozen lines for each method that somebody calls.
+        if calls.took.total() > 0 {
+            calls.took.write_labelled("grpc_server_handling_seconds", &labels, &mut took);
+        }
     }
-    for (name, help, lines) in [
-        ("grpc_server_started_total", "Calls that began.", started),
-        ("grpc_server_handled_total", "Calls that ended, by their code.", handled),
+    for (name, kind, help, lines) in [
+        ("grpc_server_started_total", COUNTER, "Calls that began.", started),
+        ("grpc_server_handled_total", COUNTER, "Calls that ended, by their code.", handled),
+        ("grpc_server_msg_received_total", COUNTER, "Messages of clients.", received),
+        ("grpc_server_msg_sent_total", COUNTER, "Messages to clients.", sent),
+        ("grpc_server_handling_seconds", "histogram", "How long calls took.", took),
     ] {
-        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {COUNTER}\n{lines}");
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{lines}");
     }
 }

@@ -38,6 +38,12 @@ impl Stamp {
     const fn order(self) -> (i64, u32) {
         (self.main, self.sub & !TOMBSTONE)
     }
+
+    /// The least order behind its own.
+    pub(super) const fn next(self) -> (i64, u32) {
+        let (main, sub) = self.order();
+        (main, sub + 1)
+    }
 }
 
 /// One change of one key.
@@ -169,18 +175,17 @@ impl Log {
         segment.record(index)
     }
 
-    /// The records from a revision on.
-    pub(super) fn since(&self, main: i64) -> impl Iterator<Item = Record<'_>> {
-        let first = self.segment_of((main, 0));
-        self.segments.get(first..).unwrap_or_default().iter().enumerate().flat_map(
-            move |(number, segment)| {
-                let start = match number {
-                    0 => segment.entries.partition_point(|entry| segment.stamp(*entry).main < main),
-                    _ => 0,
-                };
-                (start..segment.entries.len()).filter_map(|index| segment.record(index))
-            },
-        )
+    /// The records from a revision and a place in it on.
+    pub(super) fn from(&self, first: (i64, u32)) -> impl Iterator<Item = Record<'_>> {
+        let segments = self.segments.get(self.segment_of(first)..).unwrap_or_default();
+        segments.iter().enumerate().flat_map(move |(number, segment)| {
+            let is_before = |entry: &Entry| segment.stamp(*entry).order() < first;
+            let start = match number {
+                0 => segment.entries.partition_point(is_before),
+                _ => 0,
+            };
+            (start..segment.entries.len()).filter_map(|index| segment.record(index))
+        })
     }
 
     /// The revision of the last record; 0 when there is none.

@@ -16,8 +16,8 @@ mod range;
 mod record;
 mod store;
 
-pub(crate) use compact::Compaction;
-pub(crate) use hash::HashKv;
+pub(crate) use compact::{Compaction, Step};
+pub(crate) use hash::{HashKv, Hashing};
 pub(crate) use log::Record;
 pub(crate) use range::KeyRange;
 pub(crate) use store::Store;

@@ -1,5 +1,6 @@
 //! Log and index together: reads at a revision, and writes at the next one.
 
+use bytes::Bytes;
 use etcdkit_datadir::schema::{KeyValueRef, Revision, RevisionKey};
 use etcdkit_proto::ServerError;
 
@@ -19,6 +20,8 @@ pub(crate) struct Store {
     compacted: i64,
     /// Changes since the last `finish`.
     changes: i64,
+    /// Keys that exist.
+    alive: usize,
 }
 
 impl Default for Store {
@@ -29,6 +32,7 @@ impl Default for Store {
             revision: 1,
             compacted: -1,
             changes: 0,
+            alive: 0,
         }
     }
 }
@@ -52,6 +56,11 @@ impl Store {
     /// The bytes of all records.
     pub(crate) const fn bytes(&self) -> usize {
         self.log.bytes()
+    }
+
+    /// How many keys exist.
+    pub(crate) const fn alive(&self) -> usize {
+        self.alive
     }
 
     /// The key as it was at `revision`.
@@ -85,7 +94,12 @@ impl Store {
 
     /// All records from a revision on, deletions too.
     pub(crate) fn since(&self, revision: i64) -> impl Iterator<Item = Record<'_>> {
-        self.log.since(revision)
+        self.log.from((revision, 0))
+    }
+
+    /// All records behind one, or all that there are: where a walk in pieces goes on.
+    pub(crate) fn behind(&self, last: Option<RevisionKey>) -> impl Iterator<Item = Record<'_>> {
+        self.log.from(last.map_or((i64::MIN, 0), |last| Stamp::new(last.revision, false).next()))
     }
 
     /// The record that a key had before `revision`, if the key existed then and it was not compacted.
@@ -114,9 +128,11 @@ impl Store {
         kv.mod_revision = revision.main;
         kv.create_revision = before.as_ref().map_or(revision.main, |kv| kv.create_revision);
         kv.version = before.as_ref().map_or(1, |kv| kv.version + 1);
+        let is_new = before.is_none();
         let stamp = Stamp::new(revision, false);
         self.log.append(stamp, &kv);
         self.index.push(key, stamp);
+        self.alive += usize::from(is_new);
         RevisionKey { revision, tombstone: false }
     }
 
@@ -128,6 +144,7 @@ impl Store {
         let stamp = Stamp::new(revision, true);
         self.log.append(stamp, &kv);
         self.index.push(key, stamp);
+        self.alive -= 1;
         RevisionKey { revision, tombstone: true }
     }
 
@@ -180,6 +197,8 @@ impl Store {
             self.compacted = compacted;
             self.revision = self.revision.max(compacted);
         }
+        let all = KeyRange::new(Bytes::new(), Bytes::from_static(&[0]));
+        self.alive = self.count(&all, self.revision);
     }
 
     /// The last record's revision; what a restart would find.

@@ -10,7 +10,8 @@ use etcdkit_datadir::schema::{Backend, Revision, RevisionKey};
 use etcdkit_proto::ServerError;
 use proptest::prelude::*;
 
-use super::{Compaction, KeyRange, Store};
+use super::log::Stamp;
+use super::{Compaction, HashKv, Hashing, KeyRange, Step as Part, Store};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -54,6 +55,7 @@ fn rows(store: &Store, range: &KeyRange, revision: i64) -> Vec<Row> {
 }
 
 fn check(store: &Store, model: &Model) {
+    assert_eq!(store.alive(), store.count(&all(), store.revision()));
     for (&revision, state) in &model.states {
         if store.readable(revision).is_err() {
             assert!(revision < store.compacted());
@@ -86,6 +88,72 @@ fn file_hash(store: &Store) -> u32 {
     writer.end_bucket().unwrap();
     let mut backend = Backend::open(writer.finish().unwrap()).unwrap();
     FileHash::newest().compute(&mut backend).unwrap().hash
+}
+
+/// The same as [`Hashing`], in one walk.
+fn hash_at_once(store: &Store, revision: i64, compacted: i64) -> HashKv {
+    let survivors = store.range(&all(), revision).next().is_some();
+    let mut hash = crc32c::crc32c(b"key");
+    for record in store.since(i64::MIN) {
+        let Revision { main, .. } = record.key.revision;
+        let stamp = Stamp::new(record.key.revision, record.key.tombstone);
+        let is_left = !survivors || store.index.get(record.kv().key, revision) == Some(stamp);
+        let is_deletion = main == compacted && record.key.tombstone;
+        if main <= revision && (main > compacted || is_left) && !is_deletion {
+            hash = crc32c::crc32c_append(hash, &record.key.encode());
+            hash = crc32c::crc32c_append(hash, record.message);
+        }
+    }
+    HashKv { hash, revision, compacted }
+}
+
+#[test]
+fn a_hash_in_pieces_is_that_of_one_walk_whatever_is_written_meanwhile() {
+    let mut store = Store::default();
+    let key = |number: u32| format!("{:05}", number * 1009 % 5000).into_bytes();
+    for number in 0..5000 {
+        store.put(&key(number), &[7; 200], 0);
+        store.finish();
+    }
+    // A revision longer than a piece, and one that is compacted.
+    for number in 0..3000 {
+        store.delete(&key(number));
+    }
+    store.finish();
+    for number in 0..2000 {
+        store.put(&key(number), b"again", 0);
+    }
+    store.finish();
+    let deleted = store.revision() - 1;
+    for (revision, compacted) in [
+        (deleted + 1, -1),
+        (deleted + 1, 4000),
+        (deleted, 4000),
+        (deleted, deleted),
+        (deleted + 1, deleted),
+        (3000, 2000),
+    ] {
+        let expected = hash_at_once(&store, revision, compacted);
+        let mut hashing = Hashing::new(revision, compacted);
+        let mut pieces = 1;
+        while hashing.add(&store) {
+            pieces += 1;
+            store.put(&key(pieces), b"meanwhile", 0);
+            store.finish();
+        }
+        assert_eq!(hashing.hash(), expected, "{revision} of {compacted}");
+        assert!(pieces > 2, "{pieces}");
+    }
+    // Without a key that exists, nothing is left out.
+    let keys: Vec<Vec<u8>> = store.keys(&all(), store.revision()).map(<[u8]>::to_vec).collect();
+    for key in keys {
+        store.delete(&key);
+    }
+    store.finish();
+    let expected = hash_at_once(&store, store.revision(), 4000);
+    let mut hashing = Hashing::new(store.revision(), 4000);
+    while hashing.add(&store) {}
+    assert_eq!(hashing.hash(), expected);
 }
 
 proptest! {
@@ -127,7 +195,7 @@ proptest! {
                     let revision = store.revision() - behind;
                     let was = store.compacted();
                     match store.compact(revision) {
-                        Ok(()) => compaction = Some(Compaction::new(revision)),
+                        Ok(()) => compaction = Some(Compaction::new(revision, was)),
                         Err(error) => {
                             assert_eq!(error, ServerError::Compacted);
                             assert!(revision <= was);
@@ -137,11 +205,17 @@ proptest! {
                 Step::Compact(_) => {}
                 Step::Remove => {
                     let hash = store.hash_kv(0).unwrap();
+                    assert_eq!(hash, hash_at_once(&store, store.revision(), store.compacted()));
                     let alive = store.count(&all(), store.revision()) > 0;
                     if let Some(mut running) = compaction.take() {
                         let mut gone = Vec::new();
-                        if !running.step(&mut store, |key| gone.push(key)) {
-                            compaction = Some(running);
+                        match running.step(&mut store, |key| gone.push(key)) {
+                            Part::Done => {}
+                            Part::Part => compaction = Some(running),
+                            Part::Hashed(hash) => {
+                                assert_eq!(hash, hash_at_once(&store, hash.revision, hash.compacted));
+                                compaction = Some(running);
+                            }
                         }
                         assert!(gone.iter().all(|key| key.revision.main <= store.compacted()));
                     }
@@ -171,9 +245,9 @@ fn a_compaction_leaves_what_can_be_read_and_nothing_else() {
     let full = store.bytes();
     let now = store.revision();
     store.compact(now).unwrap();
-    let mut compaction = Compaction::new(now);
+    let mut compaction = Compaction::new(now, -1);
     let mut removed = 0;
-    while !compaction.step(&mut store, |_| removed += 1) {}
+    while compaction.step(&mut store, |_| removed += 1) != Part::Done {}
     assert_eq!(removed, 800);
     assert_eq!(store.count(&all(), now), 200);
     assert_eq!(store.since(0).count(), 200);
@@ -194,8 +268,8 @@ fn a_deletion_at_the_compacted_revision_stays_until_the_next() {
     store.finish();
     for (revision, left) in [(3, 2), (4, 1)] {
         store.compact(revision).unwrap();
-        let mut compaction = Compaction::new(revision);
-        while !compaction.step(&mut store, |_| {}) {}
+        let mut compaction = Compaction::resumed(revision);
+        while compaction.step(&mut store, |_| {}) != Part::Done {}
         assert_eq!(store.since(0).count(), left, "compacted to {revision}");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use etcdkit_proto::ServerError;
 use etcdkit_proto::etcdserverpb::request_op::Request;
-use etcdkit_proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};
+use etcdkit_proto::etcdserverpb::{DeleteRangeRequest, PutRequest};
 use etcdkit_proto::v3electionpb::{
     CampaignRequest, CampaignResponse, LeaderKey, LeaderRequest, LeaderResponse, ProclaimRequest,
     ProclaimResponse, ResignRequest, ResignResponse,
@@ -36,9 +36,8 @@ pub(super) async fn campaign(
         proclaim_as(node, caller, proclaim).await?;
     }
     session::wait(node, caller, &name, &place).await?;
-    let own = RangeRequest { key: place.key.clone(), ..RangeRequest::default() };
-    let header = session::read(node, caller, &own)?.header;
-    Ok(CampaignResponse { header, leader: Some(leader) })
+    // etcd tells where the store was when the candidate came, however long it waited.
+    Ok(CampaignResponse { header: place.response.header, leader: Some(leader) })
 }
 
 pub(super) async fn proclaim(

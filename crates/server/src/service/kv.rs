@@ -10,7 +10,7 @@ use etcdkit_proto::etcdserverpb::{
 
 use crate::apply::{Answer, check_delete, check_put, check_range, check_txn, is_read_only};
 use crate::caller::Caller;
-use crate::grpc::{PREFIX, seal};
+use crate::grpc::{PREFIX, framed, seal};
 use crate::node::Node;
 use crate::snapshot::Whole;
 use crate::status::Result;
@@ -47,6 +47,7 @@ pub(super) async fn range(
         }
     }
     drop(whole);
+    node.observed.read(1);
     let end = move || {
         answer.end(&mut out);
         seal(&mut out, 0);
@@ -54,6 +55,55 @@ pub(super) async fn range(
     };
     // Other calls of the connection go on while many keys are sorted.
     if is_long { task::blocking(end).await } else { Ok(end()) }
+}
+
+/// Runs a transaction. One of reads alone is made a piece at a time, as a range.
+pub(super) async fn txn(
+    node: &Arc<Node>,
+    caller: &Caller,
+    request: &TxnRequest,
+    size: usize,
+) -> Result<Vec<u8>> {
+    if !is_read_only(request) {
+        return write_txn(node, caller, request, size).await.map(|response| framed(&response));
+    }
+    let (mut reads, whole) = {
+        let state = node.state();
+        let who = state.who(caller, node.now())?;
+        let mut reads = state.read_txn(who.as_ref(), request)?;
+        let more = reads.add(&state.store);
+        (reads, more.then(|| Whole::keep(&state, node)))
+    };
+    let is_long = whole.is_some() && reads.is_gathered();
+    if whole.is_some() {
+        loop {
+            tokio::task::yield_now().await;
+            if !reads.add(&node.state().store) {
+                break;
+            }
+        }
+    }
+    drop(whole);
+    node.observed.read(reads.ranges());
+    let end = move || {
+        let mut out = vec![0; PREFIX];
+        reads.end(&mut out);
+        seal(&mut out, 0);
+        out
+    };
+    if is_long { task::blocking(end).await } else { Ok(end()) }
+}
+
+/// Runs a transaction that may change something, all of it under the lock: others see what it did or nothing of it.
+pub(super) async fn write_txn(
+    node: &Node,
+    caller: &Caller,
+    request: &TxnRequest,
+    size: usize,
+) -> Result<TxnResponse> {
+    check_txn(request, node.config.max_txn_ops)?;
+    fits(node, size)?;
+    node.write_as(caller, |state, who| state.txn(who, request)).await
 }
 
 pub(super) async fn put(
@@ -74,22 +124,6 @@ pub(super) async fn delete_range(
 ) -> Result<DeleteRangeResponse> {
     check_delete(request)?;
     node.write_as(caller, |state, who| state.delete_range(who, request)).await
-}
-
-pub(super) async fn txn(
-    node: &Node,
-    caller: &Caller,
-    request: &TxnRequest,
-    size: usize,
-) -> Result<TxnResponse> {
-    if is_read_only(request) {
-        let state = node.state();
-        let who = state.who(caller, node.now())?;
-        return state.read_txn(who.as_ref(), request);
-    }
-    check_txn(request, node.config.max_txn_ops)?;
-    fits(node, size)?;
-    node.write_as(caller, |state, who| state.txn(who, request)).await
 }
 
 pub(super) async fn compact(

@@ -19,6 +19,9 @@ pub(super) async fn grant(
     let now = node.now();
     let granted = node.write_as(caller, |state, who| state.lease_grant(who, request, now)).await;
     node.leases_changed.notify_one();
+    if let Ok(granted) = &granted {
+        node.observed.ttls.count(granted.ttl as f64);
+    }
     granted
 }
 

@@ -17,3 +17,6 @@ mod snapshot;
 mod watch;
 
 pub(crate) use route::{stream, unary};
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,10 @@ pub(super) async fn range_stream(
                 out.clear();
             }
             Next::Counting => tokio::task::yield_now().await,
-            Next::Nothing => return send(outbound, &out).await,
+            Next::Nothing => {
+                node.observed.read(1);
+                return send(outbound, &out).await;
+            }
         }
     }
 }

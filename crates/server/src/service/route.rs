@@ -59,9 +59,11 @@ pub(crate) async fn unary(
         return kv::range(node, caller, &request(keys::RANGE, message)?).await;
     }
     let size = message.len();
+    if path == keys::TXN.path() {
+        return kv::txn(node, caller, &request(keys::TXN, message)?, size).await;
+    }
     serve! { path, message;
         keys::PUT => |put| kv::put(node, caller, &put, size).await?;
-        keys::TXN => |txn| kv::txn(node, caller, &txn, size).await?;
         keys::DELETE_RANGE => |delete| kv::delete_range(node, caller, &delete).await?;
         keys::COMPACT => |compact| kv::compact(node, caller, &compact).await?;
         leases::GRANT => |grant| lease::grant(node, caller, &grant).await?;
@@ -81,8 +83,8 @@ pub(crate) async fn unary(
         cluster::MEMBER_PROMOTE => |promote| node.write_as(caller, |state, who| state.member_promote(who, &promote)).await?;
         care::ALARM => |alarm| node.write_as(caller, |state, who| state.alarm(who, &alarm)).await?;
         care::STATUS => |_| maintenance::status(node, caller).await?;
-        care::HASH => |_| node.read_as(caller, |state, who| state.hash(who)).await?;
-        care::HASH_KV => |hash| node.read_as(caller, |state, who| state.hash_kv(who, &hash)).await?;
+        care::HASH => |_| maintenance::hash(node, caller).await?;
+        care::HASH_KV => |hash| maintenance::hash_kv(node, caller, &hash).await?;
         care::DEFRAGMENT => |_| maintenance::defragment(node, caller).await?;
         care::MOVE_LEADER => |to| node.read_as(caller, |state, who| state.move_leader(who, &to)).await?;
         care::DOWNGRADE => |to| node.write_as(caller, |state, who| state.downgrade(who, &to)).await?;

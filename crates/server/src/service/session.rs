@@ -59,7 +59,7 @@ pub(super) async fn join(
         success: vec![operation(Request::Put(put))],
         failure: vec![operation(Request::Range(get))],
     };
-    let response = kv::txn(node, caller, &txn, 0).await?;
+    let response = kv::write_txn(node, caller, &txn, 0).await?;
     let revision = response.header.as_ref().map_or(0, |header| header.revision);
     let before = found(&response);
     let created = before.as_ref().map_or(revision, |kv| kv.create_revision);
@@ -102,13 +102,14 @@ pub(super) async fn if_created_at(
 ) -> Result<TxnResponse> {
     let compare = vec![created_at(key, revision)];
     let txn = TxnRequest { compare, success: vec![operation(then)], failure: Vec::new() };
-    kv::txn(node, caller, &txn, 0).await
+    kv::write_txn(node, caller, &txn, 0).await
 }
 
 pub(super) fn read(node: &Node, caller: &Caller, request: &RangeRequest) -> Result<RangeResponse> {
     let state = node.state();
     let who = state.who(caller, node.now())?;
     let found = state.range(who.as_ref(), request)?;
+    node.observed.read(1);
     Ok(found.response(state.header(state.published())))
 }
 

@@ -7,6 +7,7 @@ use etcdkit_proto::Code;
 use etcdkit_proto::etcdserverpb::SnapshotResponse;
 
 use crate::caller::Caller;
+use crate::clock::stopwatch;
 use crate::config::STORAGE_VERSION;
 use crate::grpc::Outbound;
 use crate::node::Node;
@@ -31,6 +32,7 @@ pub(super) async fn snapshot(
         Ok(Copy::begin(state, node))
     });
     let copy = begin.await?;
+    let time = stopwatch();
     let from = Arc::clone(node);
     let mut image = blocking(move || write(&from, copy)).await?.map_err(|error| failed(&error))?;
     while image.left() > 0 {
@@ -43,7 +45,9 @@ pub(super) async fn snapshot(
             outbound.send(&piece(blob, remaining)).await?;
         }
     }
-    outbound.send(&piece(image.trailer(), 0)).await
+    outbound.send(&piece(image.trailer(), 0)).await?;
+    node.observed.snapshots.observe(time());
+    Ok(())
 }
 
 fn piece(blob: bytes::Bytes, remaining_bytes: u64) -> SnapshotResponse {

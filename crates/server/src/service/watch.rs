@@ -84,8 +84,11 @@ pub(super) async fn watch(
 }
 
 async fn read(node: &Node, caller: &Caller, inbound: &mut Inbound, opened: &Opened) -> Result<()> {
-    while let Some(request) = inbound.next::<WatchRequest>().await? {
-        let stream = opened.id;
+    let stream = opened.id;
+    loop {
+        // A client that takes no answers is not asked for what it wants more.
+        opened.outbox.room_for_an_answer().await;
+        let Some(request) = inbound.next::<WatchRequest>().await? else { return Ok(()) };
         match request.request_union {
             Some(RequestUnion::Create(request)) => create(node, caller, stream, request),
             Some(RequestUnion::Cancel(request)) => {
@@ -95,7 +98,6 @@ async fn read(node: &Node, caller: &Caller, inbound: &mut Inbound, opened: &Open
             None => {}
         }
     }
-    Ok(())
 }
 
 fn create(node: &Node, caller: &Caller, stream: StreamId, request: WatchCreateRequest) {
@@ -120,6 +122,7 @@ async fn write(node: &Node, outbound: &mut Outbound, opened: &Opened) -> Result<
                 node.faults.running().await;
                 let mut out = Vec::new();
                 for message in messages {
+                    node.observed.events.add(message.events() as u64);
                     add(&message, &header, &mut out);
                     if out.len() >= TOGETHER {
                         outbound.send_framed(std::mem::take(&mut out)).await?;

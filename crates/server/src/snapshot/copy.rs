@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use etcdkit_datadir::schema::RevisionKey;
+
 use crate::node::Node;
 use crate::state::State;
 use crate::storage::Bucket;
@@ -9,13 +11,20 @@ use crate::storage::Bucket;
 /// Bytes of keys and values that are taken under the lock at once.
 const PAGE: usize = 1 << 20;
 
+/// What a record counts as besides its message: about what its place in a page takes.
+const RECORD: usize = 64;
+
 /// Counts the copies and long reads that are being made. Nothing is removed meanwhile, so that each is whole.
 #[derive(Debug, Default)]
 pub(crate) struct Copies(Arc<()>);
 
 impl Copies {
     pub(crate) fn any(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
+        self.len() > 0
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        Arc::strong_count(&self.0) - 1
     }
 }
 
@@ -25,8 +34,8 @@ pub(crate) struct Copy {
     /// All entries but those of keys, in order.
     pub(crate) entries: Vec<(Bucket, Vec<u8>, Vec<u8>)>,
     revision: i64,
-    /// Where the next page begins.
-    next: i64,
+    /// The last record of the page before.
+    last: Option<RevisionKey>,
     _whole: Whole,
 }
 
@@ -59,7 +68,7 @@ impl Copy {
         Self {
             entries: state.export(),
             revision: state.store.revision(),
-            next: 0,
+            last: None,
             _whole: Whole::keep(state, node),
         }
     }
@@ -68,19 +77,14 @@ impl Copy {
     pub(crate) fn page(&mut self, state: &State) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut page = Vec::new();
         let mut bytes = 0;
-        let mut main = self.next;
-        for record in state.store.since(self.next) {
-            let of = record.key.revision.main;
-            // A page ends with a revision, so that the next one is found by it.
-            if of > self.revision || bytes >= PAGE && of != main {
+        for record in state.store.behind(self.last) {
+            if record.key.revision.main > self.revision || bytes >= PAGE {
                 break;
             }
-            main = of;
-            bytes += record.message.len();
+            self.last = Some(record.key);
+            // A record without much in it takes its place in the page too.
+            bytes += RECORD + record.message.len();
             page.push((record.key.encode(), record.message.to_vec()));
-        }
-        if !page.is_empty() {
-            self.next = main + 1;
         }
         page
     }

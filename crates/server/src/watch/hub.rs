@@ -31,7 +31,7 @@ struct Watcher {
     progress: bool,
     /// Something was sent since the last tick.
     busy: bool,
-    /// The revision that it was to begin with.
+    /// The revision that it was asked to begin with; 0 for the one to come.
     start: i64,
     /// The first revision that it has not been told of.
     next: i64,
@@ -116,6 +116,11 @@ impl Hub {
         self.streams.values().map(|stream| stream.lagging.len()).sum()
     }
 
+    /// How many events wait in the queues of streams.
+    pub(crate) fn pending(&self) -> usize {
+        self.streams.values().map(|stream| stream.outbox.pending()).sum()
+    }
+
     pub(crate) fn streams(&self) -> usize {
         self.streams.len()
     }
@@ -194,7 +199,7 @@ impl Hub {
             fragment: request.fragment,
             progress: request.progress_notify,
             busy: true,
-            start,
+            start: request.start_revision,
             next: start,
             synced: start > revision,
             range: new.range,

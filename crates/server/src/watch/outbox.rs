@@ -1,6 +1,7 @@
 //! What a stream is to send.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -8,6 +9,8 @@ use tokio::sync::Notify;
 
 /// Messages that wait, at most; watchers of a fuller stream lag.
 const MESSAGES: usize = 1024;
+/// Messages from which on no request is read: answers come on top of events, as many again.
+const ANSWERS: usize = 2 * MESSAGES;
 /// Bytes that wait, at most. One message may go beyond.
 const BYTES: usize = 4 * 1024 * 1024;
 
@@ -29,6 +32,14 @@ pub(crate) enum Message {
 }
 
 impl Message {
+    /// How many events it tells.
+    pub(crate) const fn events(&self) -> usize {
+        match self {
+            Self::Events { events, .. } => events.len(),
+            _ => 0,
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Events { events, .. } => events.iter().map(Bytes::len).sum(),
@@ -42,6 +53,7 @@ impl Message {
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     filled: Notify,
+    emptied: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +82,24 @@ impl Outbox {
         queue.messages.len() < MESSAGES && queue.bytes < BYTES
     }
 
-    /// Adds a message. Events need room; what answers a request comes on top, as the stream's task asks for it.
+    /// How many events wait.
+    pub(super) fn pending(&self) -> usize {
+        self.lock().messages.iter().map(Message::events).sum()
+    }
+
+    /// Waits until there is room for the answer to another request.
+    pub(crate) async fn room_for_an_answer(&self) {
+        loop {
+            let mut emptied = pin!(self.emptied.notified());
+            emptied.as_mut().enable();
+            if self.lock().messages.len() < ANSWERS {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Adds a message. Events need room; what answers a request comes on top, as the stream's task waits for that.
     pub(super) fn push(&self, message: Message) {
         let mut queue = self.lock();
         queue.bytes += message.bytes();
@@ -105,6 +134,7 @@ impl Outbox {
         let mut queue = self.lock();
         if !queue.messages.is_empty() {
             queue.bytes = 0;
+            self.emptied.notify_waiters();
             return Some(Work::Send(std::mem::take(&mut queue.messages).into()));
         }
         if queue.closed {

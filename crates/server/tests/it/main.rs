@@ -16,4 +16,5 @@ mod patience;
 mod peer;
 mod permissions;
 mod reflection;
+mod sentences;
 mod testing;

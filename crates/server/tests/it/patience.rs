@@ -179,3 +179,30 @@ async fn a_client_that_does_not_answer_pings_is_given_up() {
     assert_eq!((server.clock().elapsed() - before).as_secs(), 105);
     get(&alive).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn answers_do_not_pile_up_for_a_watch_stream_that_nobody_reads() {
+    const WATCHES: usize = 30_000;
+    let server = Server::start_ephemeral().await.unwrap();
+    let peer = Peer::with_window(server.connect(), 65_535).await;
+    let (mut requests, response) = peer.open(method::watch::WATCH.path()).await;
+    for _ in 0..WATCHES {
+        requests.send_data(watch_request(), false).unwrap();
+    }
+    // The paused clock goes on once nobody has anything to do.
+    let rest = tokio::time::timeout(Duration::from_secs(1), std::future::pending::<()>()).await;
+    assert!(rest.is_err());
+    let mut http = server.connect();
+    let get = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    http.write_all(get).await.unwrap();
+    let mut metrics = String::new();
+    http.read_to_string(&mut metrics).await.unwrap();
+    let name = "etcd_debugging_mvcc_watcher_total ";
+    let begun = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    let begun: usize = begun.parse().unwrap();
+    assert!((1..10_000).contains(&begun), "{begun} watches, of which nobody took the answers");
+    let mut messages = Messages::new(response.await.unwrap().into_body());
+    for _ in 0..WATCHES {
+        created(&mut messages).await.unwrap();
+    }
+}

@@ -3,6 +3,7 @@
 //! `client.rs` is a bare client; `mutated.rs` sends what is nearly a request.
 
 mod client;
+mod metrics;
 mod mutated;
 
 use etcdkit_server::Server;
@@ -288,35 +289,6 @@ async fn health_and_version_are_etcds() {
     let ours = ours.ask("GET", "/version", "", "").await;
     assert_eq!(serde_json::from_str::<Value>(&ours.body).expect("JSON"), version);
     assert_eq!(ours.content_type, "application/json");
-}
-
-#[tokio::test]
-async fn metrics_have_etcds_names_and_types() {
-    let (_server, mut ours, _etcd, mut theirs) = both().await;
-    same(&mut ours, &mut theirs, "POST", "/v3/kv/put", "", r#"{"key":"Zm9v"}"#).await;
-    let (our, their) =
-        (ours.ask("GET", "/metrics", "", "").await, theirs.ask("GET", "/metrics", "", "").await);
-    assert!(our.content_type.starts_with("text/plain; version=0.0.4"), "{}", our.content_type);
-    let mut names = 0;
-    // A bucket of a histogram is named with its bound.
-    let name = |line: &'_ str| {
-        let end = if line.contains("_bucket{") { &[' '][..] } else { &[' ', '{'] };
-        line.split(end).next().expect("a name").to_owned()
-    };
-    let ours_alone = |line: &str| line.starts_with("etcdkit_") || line.contains(" etcdkit_");
-    let lines = our.body.lines().filter(|line| !line.starts_with("# ") && !ours_alone(line));
-    for ours in lines.map(name) {
-        assert!(their.body.lines().any(|theirs| name(theirs) == ours), "{ours}");
-        names += 1;
-    }
-    assert!(names > 30, "{names}");
-    for line in ["etcd_server_has_leader 1", "etcd_debugging_mvcc_current_revision 2"] {
-        assert!(our.body.lines().any(|ours| ours == line), "{line}");
-        assert!(their.body.lines().any(|theirs| theirs == line), "{line}");
-    }
-    for line in our.body.lines().filter(|line| line.starts_with("# TYPE") && !ours_alone(line)) {
-        assert!(their.body.lines().any(|theirs| theirs == line), "{line}");
-    }
 }
 
 #[tokio::test]
