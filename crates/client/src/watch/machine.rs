@@ -476,8 +476,12 @@ impl<R> Machine<R> {
     fn end_on_server(&mut self, id: i64) {
         self.foreign_ids.remove(&id);
         if self.ending.insert(id) {
-            self.send(RequestUnion::Cancel(WatchCancelRequest { watch_id: id }));
+            self.cancel_on_server(id);
         }
+    }
+
+    fn cancel_on_server(&mut self, id: i64) {
+        self.send(RequestUnion::Cancel(WatchCancelRequest { watch_id: id }));
     }
 
     fn send(&mut self, request: RequestUnion) {

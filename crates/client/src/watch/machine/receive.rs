@@ -112,8 +112,12 @@ impl<R> Machine<R> {
         }
         let Some((key, watcher)) = self.live(id) else { return };
         watcher.forget_held();
-        // Gone on the server; nothing is left to cancel there.
         watcher.place = Place::Unsent;
+        if response.compact_revision != 0 {
+            // The others are gone on the server, but this one etcd keeps until it is cancelled, and answers no request for
+            // progress on the stream for as long.
+            self.cancel_on_server(id);
+        }
         self.foreign_ids.remove(&id);
         self.refuse(key, response, server);
     }

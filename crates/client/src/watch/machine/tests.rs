@@ -1,6 +1,6 @@
 //! The machine against a model of the server, over generated schedules.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -81,6 +81,8 @@ struct Model {
     inbox: VecDeque<WatchRequest>,
     outbox: VecDeque<Wire>,
     watchers: BTreeMap<i64, (WatchCreateRequest, i64)>,
+    /// Ended by a compaction, and kept until they are cancelled.
+    ended: BTreeSet<i64>,
     refuse_tokens: bool,
     overtake: bool,
 }
@@ -136,13 +138,14 @@ impl Model {
                 self.outbox.insert(at.map_or(0, |at| at + 1), created);
             }
             Some(RequestUnion::Cancel(cancel)) => {
-                let known = self.watchers.remove(&cancel.watch_id);
-                known.into_iter().for_each(|_| {
-                    self.say(cancel.watch_id, |response| response.canceled = true);
-                });
+                let id = cancel.watch_id;
+                if self.watchers.remove(&id).is_some() || self.ended.remove(&id) {
+                    self.say(id, |response| response.canceled = true);
+                }
             }
-            // A watch has yet to catch up: no answer.
-            Some(RequestUnion::Progress(_)) if self.revision % 4 == 0 => {}
+            // A watch has yet to catch up, or never will: no answer.
+            Some(RequestUnion::Progress(_)) if self.revision % 4 == 0 || !self.ended.is_empty() => {
+            }
             Some(RequestUnion::Progress(_)) => {
                 self.publish(false);
                 self.say(-1, |_| {});
@@ -157,6 +160,7 @@ impl Model {
             if next < self.compacted {
                 let compacted = self.compacted;
                 self.watchers.remove(&id);
+                self.ended.insert(id);
                 self.say(id, |response| {
                     response.canceled = true;
                     response.compact_revision = compacted;
@@ -196,6 +200,7 @@ impl Model {
         self.inbox.clear();
         self.outbox.clear();
         self.watchers.clear();
+        self.ended.clear();
     }
 }
 
@@ -469,6 +474,7 @@ impl Run {
             .filter(|reader| !reader.cancelled && reader.end.is_none())
             .count();
         assert_eq!(if self.model.open { self.model.watchers.len() } else { alive }, alive);
+        assert!(self.model.ended.is_empty(), "{:?} were ended and not cancelled", self.model.ended);
     }
 }
 

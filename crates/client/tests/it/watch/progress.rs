@@ -68,6 +68,27 @@ async fn watch_request_progress() {
     .await;
 }
 
+/// etcd keeps a watch that it ended because of a compaction until it is cancelled, and answers no request for progress on
+/// its stream for as long: the other watches would not keep up any more.
+#[tokio::test]
+async fn a_compacted_watch_does_not_silence_the_progress_of_others() {
+    on_own_member(async |client, _| {
+        let mut idle = watch(&client, "idle").await;
+        client.put("idle", "1").await.unwrap();
+        assert_eq!(shown(&events(&mut idle, 1).await), ["idle=1"]);
+        for number in 0..5 {
+            client.put("busy", number.to_string()).await.unwrap();
+        }
+        let last = revision(&client).await;
+        client.compact(last).await.unwrap();
+        let mut late = watch(&client, Watch::new("busy").from_revision(2)).await;
+        ends_with(&mut late, ErrorKind::Compacted).await;
+        idle.control().request_progress();
+        assert!(progress(&mut idle).await.header().revision >= last);
+    })
+    .await;
+}
+
 /// The answer comes after all that it vouches for, also where that is nothing. Older servers promise it and don't keep
 /// it.
 async fn progress_waits_for_sync(watched: &str, expected: usize) {
