@@ -2,6 +2,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`client`] | the client's end of a connection, as a state machine |
 //! | [`frame`] | frames: heads, payloads, and writers that append to a buffer |
 //! | [`hpack`] | header compression (RFC 7541): a decoder that lends fields, an encoder that remembers whole blocks |
 //!
@@ -12,5 +13,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod client;
 pub mod frame;
 pub mod hpack;

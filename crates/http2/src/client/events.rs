@@ -1,0 +1,118 @@
+//! What a connection tells its owner.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::frame::{ErrorCode, StreamId};
+
+/// Who hears what the peer says, while [`Connection::receive`](super::Connection::receive) reads it.
+///
+/// The calls for one stream come in this order: [`field`](Self::field) for each field of the head,
+/// [`fields_end`](Self::fields_end), [`data`](Self::data) any number of times, the same for trailers if there are any,
+/// and [`ended`](Self::ended), which may come at any point and is the last.
+pub trait Events {
+    /// What the owner keeps for each stream.
+    type Stream;
+
+    /// One field of a head or of trailers. The first of a head is `:status` with three digits; heads with a status of 1xx
+    /// are left out.
+    ///
+    /// Names are in lower case. A list that turns out to be malformed further on ends the stream with [`End::Malformed`].
+    fn field(&mut self, id: StreamId, stream: &mut Self::Stream, name: &[u8], value: &[u8]);
+
+    /// All fields of a head or of trailers were there.
+    fn fields_end(&mut self, id: StreamId, stream: &mut Self::Stream, part: Part);
+
+    /// Some of the content. Returns how many of its bytes are [released](super::Connection::release) at once; more
+    /// than there are count as all.
+    fn data(&mut self, id: StreamId, stream: &mut Self::Stream, payload: Payload<'_>) -> usize;
+
+    /// The stream is over, and its state the owner's again. What was not sent of the request never will be.
+    fn ended(&mut self, id: StreamId, stream: Self::Stream, end: End, sent: Sent);
+
+    /// The answer to a [`ping`](super::Connection::ping).
+    fn pong(&mut self, payload: [u8; 8]);
+
+    /// The peer takes no more streams, for `code`. Streams that it will not look at end right after this.
+    fn going_away(&mut self, code: ErrorCode, debug: &[u8]);
+
+    /// The peer allows this many streams at once from now on.
+    fn limit(&mut self, streams: usize);
+}
+
+/// Which list of fields is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The head of the answer.
+    Head,
+    /// Its trailers.
+    Trailers,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The peer has said all that it had to say.
+    Clean,
+    /// The peer refused the stream: it certainly did not process it.
+    Refused,
+    /// The peer is going away and certainly will not process it.
+    GoneAway,
+    /// The peer gave the stream up.
+    Reset(ErrorCode),
+    /// The answer breaks HTTP/2, as the text says. The stream was reset, the connection is well.
+    Malformed(&'static str),
+    /// The connection ended first.
+    Lost,
+}
+
+/// How much of a request the socket has taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sent {
+    /// No whole head: the peer can't know of the request.
+    Nothing,
+    /// The head, but not the end.
+    Part,
+    /// Everything.
+    All,
+}
+
+/// The content of one DATA frame, still where it was received.
+#[derive(Debug)]
+pub struct Payload<'a> {
+    input: &'a mut BytesMut,
+    length: usize,
+}
+
+impl<'a> Payload<'a> {
+    /// The first `length` bytes of `input`, which must have as many.
+    pub(super) fn new(input: &'a mut BytesMut, length: usize) -> Self {
+        debug_assert!(length <= input.len(), "the frame is whole");
+        Self { input, length }
+    }
+
+    /// Takes the bytes: large ones are split off the input, small ones copied, as they would keep all of the input alive.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        const SMALL: usize = 4096;
+        if self.length <= SMALL {
+            return Bytes::copy_from_slice(&self);
+        }
+        let mut this = self;
+        let length = std::mem::take(&mut this.length);
+        this.input.split_to(length).freeze()
+    }
+}
+
+impl std::ops::Deref for Payload<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.input[..self.length]
+    }
+}
+
+impl Drop for Payload<'_> {
+    fn drop(&mut self) {
+        self.input.advance(self.length);
+    }
+}

@@ -1,0 +1,119 @@
+//! The streams of a connection.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+
+use bytes::Bytes;
+
+use super::events::{Part, Sent};
+use super::output::Output;
+use super::window::{ReceiveWindow, SendWindow};
+use crate::frame::StreamId;
+
+/// One stream that is open, at least on one side.
+#[derive(Debug)]
+pub(super) struct Stream<S> {
+    /// What the owner keeps for it.
+    pub(super) state: S,
+    /// What of the answer comes next: its head, or content up to the trailers.
+    pub(super) next: Part,
+    pub(super) receive: ReceiveWindow,
+    pub(super) send: SendWindow,
+    pub(super) unsent: Unsent,
+    /// Where its head ends in the output, and, once that is written, where all of the request does.
+    pub(super) head_at: u64,
+    pub(super) end_at: Option<u64>,
+}
+
+/// What waits to be sent on a stream.
+#[derive(Debug, Default)]
+pub(super) struct Unsent {
+    pub(super) payloads: VecDeque<Bytes>,
+    pub(super) bytes: usize,
+    /// The owner said that there is no more to come.
+    pub(super) finished: bool,
+    /// It stands in the line of those who have something to send and a window for it.
+    pub(super) in_line: bool,
+    /// There was more of it than the mark, and the owner is to be told when there is less.
+    pub(super) above_mark: bool,
+}
+
+impl<S> Stream<S> {
+    pub(super) fn sent(&self, output: &Output) -> Sent {
+        if !output.has_taken(self.head_at) {
+            Sent::Nothing
+        } else if self.end_at.is_some_and(|end| output.has_taken(end)) {
+            Sent::All
+        } else {
+            Sent::Part
+        }
+    }
+}
+
+/// Streams by their number.
+pub(super) type Streams<S> = HashMap<StreamId, Stream<S>, BuildHasherDefault<NumberHasher>>;
+
+/// Spreads stream numbers. We choose them ourselves, so nobody can have them collide.
+#[derive(Debug, Default)]
+pub(super) struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // 2⁶⁴ over the golden ratio: neighbours end up far from each other, in the upper bits too.
+        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+/// Streams that were reset here lately: the peer may not have seen that yet, and what it says about them is no offence.
+#[derive(Debug, Default)]
+pub(super) struct Resets {
+    /// The oldest first.
+    order: VecDeque<StreamId>,
+    known: HashSet<StreamId, BuildHasherDefault<NumberHasher>>,
+}
+
+impl Resets {
+    const REMEMBERED: usize = 1024;
+
+    pub(super) fn add(&mut self, id: StreamId) {
+        if self.order.len() == Self::REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+        if self.known.insert(id) {
+            self.order.push_back(id);
+        }
+    }
+
+    pub(super) fn contains(&self, id: StreamId) -> bool {
+        self.known.contains(&id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_reset_is_forgotten_first() {
+        let mut resets = Resets::default();
+        let id = |number: usize| StreamId::new(u32::try_from(number).unwrap());
+        for number in 0..=Resets::REMEMBERED {
+            resets.add(id(number));
+        }
+        assert!(!resets.contains(id(0)));
+        assert!(resets.contains(id(1)) && resets.contains(id(Resets::REMEMBERED)));
+        assert_eq!((resets.order.len(), resets.known.len()), (1024, 1024));
+    }
+}
