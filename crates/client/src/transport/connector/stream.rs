@@ -75,10 +75,6 @@ impl AsyncWrite for RawStream {
 }
 
 /// A connection to a member, in plain text or over TLS.
-///
-/// It says that it can't write vectored, on purpose. Told that it could, `h2` keeps every payload from 256 bytes on
-/// apart from its frame header and flushes each by a system call of its own; told that it can't, it copies frames of
-/// up to 1 KiB into one buffer, and the requests of many streams leave in one call.
 pub(crate) struct IoStream {
     kind: Kind,
     /// Nothing has been received yet: what comes first shows whether the other side speaks TLS.
@@ -182,8 +178,27 @@ impl AsyncWrite for IoStream {
         this.written(context, outcome)
     }
 
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.broken.is_some() {
+            return this.last_words(context);
+        }
+        let outcome = match &mut this.kind {
+            Kind::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Kind::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        };
+        this.written(context, outcome)
+    }
+
     fn is_write_vectored(&self) -> bool {
-        false
+        match &self.kind {
+            Kind::Plain(stream) => stream.is_write_vectored(),
+            Kind::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
