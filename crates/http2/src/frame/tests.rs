@@ -19,7 +19,7 @@ fn written(write: impl FnOnce(&mut BytesMut), expected: &[u8]) {
 #[test]
 fn frames_are_written_as_the_rfc_has_them() {
     let stream = StreamId::new(0x0102_0305);
-    written(|out| write_settings_ack(out), b"\0\0\0\x04\x01\0\0\0\0");
+    written(write_settings_ack, b"\0\0\0\x04\x01\0\0\0\0");
     written(|out| write_ping(out, *b"12345678"), b"\0\0\x08\x06\0\0\0\0\x0012345678");
     written(|out| write_pong(out, *b"12345678"), b"\0\0\x08\x06\x01\0\0\0\x0012345678");
     written(

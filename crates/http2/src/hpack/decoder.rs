@@ -174,6 +174,12 @@ impl Decoder {
         Ok(if teller.room.is_some() { Decoded::Whole } else { Decoded::TooLong })
     }
 
+    /// How many bytes of text it holds on to.
+    #[cfg(test)]
+    pub(super) const fn capacity(&self) -> usize {
+        self.table.capacity() + self.scratch.capacity()
+    }
+
     /// The new size of the table, if that is what comes next.
     fn resize(&self, block: &mut &[u8]) -> Result<Option<usize>, DecodeError> {
         if !matches!(block.first(), Some(0x20..0x40)) {

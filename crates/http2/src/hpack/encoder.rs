@@ -199,9 +199,10 @@ impl Encoder {
             if value == field.value {
                 return Found::Whole(index);
             }
-            if matches!(found, Found::Nowhere) {
-                found = Found::Name(index);
+            if !matches!(field.indexing, Indexing::Repeats) {
+                return Found::Name(index);
             }
+            found = Found::Name(index);
         }
         found
     }
