@@ -121,7 +121,7 @@ impl Encoder {
     }
 
     /// Heeds the peer's SETTINGS_HEADER_TABLE_SIZE. Of what the peer offers, up to
-    /// [`DEFAULT_TABLE`](super::DEFAULT_TABLE) bytes are used.
+    /// [`DEFAULT_TABLE`] bytes are used.
     pub fn set_max_table(&mut self, size: u32) {
         let size = usize::try_from(size).map_or(DEFAULT_TABLE, |size| size.min(DEFAULT_TABLE));
         if size == self.table.max() {

@@ -45,10 +45,7 @@ fn sorted(mut fields: Vec<Pair>) -> Vec<Pair> {
 }
 
 /// Has `h2` make the requests, and reads what it writes with a table of that size.
-async fn reads(
-    table: u32,
-    requests: Vec<(bool, Vec<Owned>)>,
-) -> Result<(), TestCaseError> {
+async fn reads(table: u32, requests: Vec<(bool, Vec<Owned>)>) -> Result<(), TestCaseError> {
     let (mut io, theirs) = duplex(WIDE);
     let (mut send, connection) = client::handshake(theirs).await.expect("a connection");
     let script = async {
@@ -115,10 +112,7 @@ async fn reads(
 }
 
 /// Writes requests to `h2`, which wants a table of that size, and has it say what it read.
-async fn writes(
-    table: u32,
-    requests: Vec<(bool, Vec<Owned>)>,
-) -> Result<(), TestCaseError> {
+async fn writes(table: u32, requests: Vec<(bool, Vec<Owned>)>) -> Result<(), TestCaseError> {
     let (mut io, theirs) = duplex(WIDE);
     let mut out = BytesMut::from(&PREFACE[..]);
     frame::write_settings(&mut out, &[]);
