@@ -321,6 +321,23 @@ fn a_list_that_is_too_long_leaves_the_table_in_step() {
 }
 
 #[test]
+fn a_small_block_of_endless_fields_is_given_up() {
+    // A name that fills most of the table, and then two bytes each for a new entry of that name.
+    let mut first = BytesMut::from(&b"\x40"[..]);
+    integer::write(4000, 7, 0, &mut first);
+    first.extend_from_slice(&[b'n'; 4000]);
+    first.extend_from_slice(b"\0");
+    for (entries, expected) in [
+        (1 << 19, Err(DecodeError::ListFarTooLong)),
+        (((1 << 20) / 4032), Ok((vec![], Decoded::TooLong))),
+    ] {
+        let mut decoder = Decoder::new(4096, 4000);
+        assert_eq!(decode(&mut decoder, &first), Ok((vec![], Decoded::TooLong)));
+        assert_eq!(decode(&mut decoder, &b"\x7e\0".repeat(entries)), expected);
+    }
+}
+
+#[test]
 fn a_field_larger_than_the_table_is_told_and_empties_it() {
     let mut decoder = Decoder::new(4096, 1 << 20);
     assert!(decode(&mut decoder, b"\x40\x01a\x01b").is_ok());
