@@ -13,6 +13,7 @@ use serde_json::Value;
 const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     ("etcdkit-proto", &[], &[]),
     ("etcdkit-srv", &[], &["etcdkit-testkit"]),
+    ("etcdkit-http2", &[], &[]),
     ("etcdkit", &["etcdkit-proto", "etcdkit-srv"], &["etcdkit-testkit"]),
     ("etcdkit-v2", &["etcdkit-srv"], &["etcdkit-testkit"]),
     ("etcdkit-datadir", &["etcdkit-proto"], &["etcdkit-testkit"]),
@@ -70,6 +71,7 @@ fn only_what_is_meant_to_be_is_published() {
             "etcdkit",
             "etcdkit-cli",
             "etcdkit-datadir",
+            "etcdkit-http2",
             "etcdkit-proto",
             "etcdkit-server",
             "etcdkit-srv",

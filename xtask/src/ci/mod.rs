@@ -81,6 +81,7 @@ fn alone() -> Result<Outcome, String> {
     for package in [
         "etcdkit-proto",
         "etcdkit-srv",
+        "etcdkit-http2",
         "etcdkit-datadir",
         "etcdkit",
         "etcdkit-v2",
