@@ -82,6 +82,7 @@ fn alone() -> Result<Outcome, String> {
         "etcdkit-proto",
         "etcdkit-http2",
         "etcdkit-srv",
+        "etcdkit-http2",
         "etcdkit-datadir",
         "etcdkit",
         "etcdkit-v2",

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 
 use super::error::Error;
-use super::events::Part;
+use super::events::{End, Part};
 use super::options::Options;
 use crate::frame::{DEFAULT_MAX_FRAME, ErrorCode, StreamId};
 use crate::hpack::Decoded;
@@ -88,14 +88,16 @@ impl Check {
         None
     }
 
-    /// What all of the block was; an error says in which way it is malformed.
-    pub(super) fn complete(self, decoded: Decoded, end: bool) -> Result<Complete, &'static str> {
-        if decoded == Decoded::TooLong {
-            return Err("its fields are longer than SETTINGS_MAX_HEADER_LIST_SIZE allows");
+    /// What all of the block was; an error says how the stream ends.
+    pub(super) fn complete(self, decoded: Decoded, end: bool) -> Result<Complete, End> {
+        match (self.wrong, decoded) {
+            (Some(wrong), _) => Err(End::Malformed(wrong)),
+            (None, Decoded::TooLong) => Err(End::TooLong),
+            (None, Decoded::Whole) => self.whole(end).map_err(End::Malformed),
         }
-        if let Some(wrong) = self.wrong {
-            return Err(wrong);
-        }
+    }
+
+    fn whole(self, end: bool) -> Result<Complete, &'static str> {
         match self.part {
             Part::Head if self.first => Err("the head has no :status"),
             Part::Head if self.interim && end => Err("it ends with an interim head"),
@@ -146,7 +148,7 @@ mod tests {
 
     type Fields<'a> = &'a [(&'a str, &'a str)];
 
-    fn check(part: Part, end: bool, fields: Fields<'_>) -> Result<(Complete, usize), &'static str> {
+    fn check(part: Part, end: bool, fields: Fields<'_>) -> Result<(Complete, usize), End> {
         let mut check = Check::new(part);
         let told =
             fields.iter().filter(|(name, value)| check.field(name.as_bytes(), value.as_bytes()));
@@ -158,7 +160,7 @@ mod tests {
     fn what_an_answer_may_begin_and_end_with() {
         use Part::{Head, Trailers};
         let head = |told| Ok((Complete::Part(Head), told));
-        let cases: [(Part, bool, Fields<'_>, Result<(Complete, usize), &str>); 21] = [
+        let cases: [(Part, bool, Fields<'_>, Result<(Complete, usize), &'static str>); 21] = [
             (Head, false, &[(":status", "200"), ("content-type", "application/grpc")], head(2)),
             (Head, true, &[(":status", "200"), ("grpc-status", "5")], head(2)),
             (Head, false, &[(":status", "100"), ("x", "told later")], Ok((Complete::Interim, 0))),
@@ -227,6 +229,7 @@ mod tests {
             ),
         ];
         for (part, end, fields, wanted) in cases {
+            let wanted = wanted.map_err(End::Malformed);
             assert_eq!(check(part, end, fields), wanted, "{part:?}, end {end}: {fields:?}");
         }
     }

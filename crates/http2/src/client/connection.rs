@@ -356,6 +356,12 @@ impl<S> Connection<S> {
         }
     }
 
+    /// How many streams wait for their turn.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.line.len()
+    }
+
     /// Moves what is unsent to the output, one frame of each stream after the other, until the output holds enough or the
     /// connection's window is used up.
     fn fill(&mut self) {

@@ -3,17 +3,24 @@
 use std::fmt;
 
 use crate::frame::ErrorCode;
+use crate::hpack::DecodeError;
 
 /// The peer broke HTTP/2, and the connection is over. The peer is told by a GOAWAY in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error {
     code: ErrorCode,
     what: &'static str,
+    unreadable: Option<DecodeError>,
 }
 
 impl Error {
     pub(super) const fn new(code: ErrorCode, what: &'static str) -> Self {
-        Self { code, what }
+        Self { code, what, unreadable: None }
+    }
+
+    pub(super) const fn unreadable(error: DecodeError) -> Self {
+        let what = "a block of fields can't be read";
+        Self { code: ErrorCode::COMPRESSION_ERROR, what, unreadable: Some(error) }
     }
 
     pub(super) const fn protocol(what: &'static str) -> Self {
@@ -35,7 +42,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the peer broke HTTP/2: {} ({})", self.what, self.code)
+        write!(f, "the peer broke HTTP/2: {}", self.what)?;
+        if let Some(unreadable) = self.unreadable {
+            write!(f, ": {unreadable}")?;
+        }
+        write!(f, " ({})", self.code)
     }
 }
 

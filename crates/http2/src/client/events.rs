@@ -22,7 +22,8 @@ pub trait Events {
     /// All fields of a head or of trailers were there.
     fn fields_end(&mut self, id: StreamId, stream: &mut Self::Stream, part: Part);
 
-    /// Some of the content. Returns how many of its bytes are [released](super::Connection::release) at once; more
+    /// Some of the content, which is never nothing. A peer may send it byte by byte: who stores payloads puts small ones
+    /// together, or their bookkeeping is many times what the windows allow. Returns how many of its bytes are [released](super::Connection::release) at once; more
     /// than there are count as all.
     fn data(&mut self, id: StreamId, stream: &mut Self::Stream, payload: Payload<'_>) -> usize;
 
@@ -61,6 +62,9 @@ pub enum End {
     Reset(ErrorCode),
     /// The answer breaks HTTP/2, as the text says. The stream was reset, the connection is well.
     Malformed(&'static str),
+    /// A list of fields of the answer is longer than [`Options::max_header_list`](super::Options::max_header_list); the
+    /// fields up to there were told. The stream was reset, the connection is well.
+    TooLong,
     /// The connection ended first.
     Lost,
 }

@@ -24,6 +24,9 @@ mod receive;
 mod stream;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use connection::Connection;
 pub use error::{Error, Gone, Refused};
 pub use events::{End, Events, Part, Payload, Sent};

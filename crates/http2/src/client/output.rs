@@ -157,7 +157,8 @@ mod tests {
                 while !output.is_empty() {
                     let mut slices = vec![IoSlice::new(&[]); slots];
                     let used = output.slices(&mut slices);
-                    let offered: Vec<u8> = slices[..used].concat();
+                    let offered: Vec<u8> =
+                        slices[..used].iter().flat_map(|slice| slice.to_vec()).collect();
                     let taken = step.min(offered.len());
                     assert!(taken > 0, "nothing is offered, {} bytes are left", output.len());
                     got.extend_from_slice(&offered[..taken]);

@@ -9,6 +9,7 @@ use super::events::{End, Events, Part, Payload};
 use super::output::Output;
 use super::window::Overflow;
 use crate::frame::{self, ErrorCode, Head, Kind, Malformed, Scope, Setting, StreamId, flag};
+use crate::hpack::DecodeError;
 
 impl<S> Connection<S> {
     /// Reads what the peer sent, as far as frames are whole, and takes it off `input`. Returns how many bytes are missing
@@ -202,21 +203,16 @@ impl<S> Connection<S> {
         block: &[u8],
         events: &mut impl Events<Stream = S>,
     ) -> Result<(), Error> {
-        let unreadable =
-            |_| Error::new(ErrorCode::COMPRESSION_ERROR, "a block of fields can't be read");
         let Some(stream) = self.streams.get_mut(&id) else {
-            let _ = self.decoder.decode(block, |_, _| {}).map_err(unreadable)?;
+            let _ = self.decoder.decode(block, |_, _| {})?;
             return self.stray(id);
         };
         let mut check = Check::new(stream.next);
-        let decoded = self
-            .decoder
-            .decode(block, |name, value| {
-                if check.field(name, value) {
-                    events.field(id, &mut stream.state, name, value);
-                }
-            })
-            .map_err(unreadable)?;
+        let decoded = self.decoder.decode(block, |name, value| {
+            if check.field(name, value) {
+                events.field(id, &mut stream.state, name, value);
+            }
+        })?;
         match check.complete(decoded, end) {
             Ok(Complete::Interim) => return self.budget.spend(),
             Ok(Complete::Part(part)) => {
@@ -227,7 +223,7 @@ impl<S> Connection<S> {
                     self.end(id, End::Clean, events);
                 }
             }
-            Err(what) => self.offence(id, ErrorCode::PROTOCOL_ERROR, what, events),
+            Err(how) => self.give_up(id, ErrorCode::PROTOCOL_ERROR, how, events),
         }
         Ok(())
     }
@@ -364,8 +360,19 @@ impl<S> Connection<S> {
         what: &'static str,
         events: &mut impl Events<Stream = S>,
     ) {
+        self.give_up(id, code, End::Malformed(what), events);
+    }
+
+    /// Resets a stream, if it is not over, and tells its owner why.
+    fn give_up(
+        &mut self,
+        id: StreamId,
+        code: ErrorCode,
+        end: End,
+        events: &mut impl Events<Stream = S>,
+    ) {
         if let Some((state, sent)) = self.reset(id, code) {
-            events.ended(id, state, End::Malformed(what), sent);
+            events.ended(id, state, end, sent);
         }
     }
 
@@ -379,6 +386,12 @@ impl<S> Connection<S> {
         }
         let sent = stream.sent(&self.output);
         events.ended(id, stream.state, end, sent);
+    }
+}
+
+impl From<DecodeError> for Error {
+    fn from(unreadable: DecodeError) -> Self {
+        Self::unreadable(unreadable)
     }
 }
 

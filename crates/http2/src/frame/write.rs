@@ -86,7 +86,7 @@ pub fn write_headers(
     let mut head = Head { length: 0, kind: Kind::Headers, flags: end_stream, stream };
     head.write(out);
     block(out);
-    let max_frame = max_frame as usize;
+    let max_frame = max_frame.max(1) as usize;
     let length = out.len() - start - Head::LENGTH;
     if length <= max_frame {
         head.length = length;

@@ -5,6 +5,9 @@ use std::fmt;
 use super::table::{OVERHEAD, Table};
 use super::{DEFAULT_TABLE, fixed, huffman, integer};
 
+/// A list up to this long is read for the sake of the table, however little of it is told.
+const ABSURD: usize = 1 << 20;
+
 /// Reads the blocks of fields that one peer sends on one connection, in their order.
 ///
 /// Fields are lent to the caller: out of the table, or out of the block. Only text in Huffman's code is written anew, into
@@ -63,6 +66,9 @@ pub enum DecodeError {
     TableTooLarge(usize),
     /// The peer did not make its table smaller when it had to.
     TableNotReduced,
+    /// The list is so much longer than it may be that reading on costs more than the connection is worth: two bytes of a
+    /// block can stand for a field as long as the table.
+    ListFarTooLong,
     /// The size of the table changes behind a field; only the start of a block is the place for it.
     MisplacedResize,
 }
@@ -80,6 +86,7 @@ impl fmt::Display for DecodeError {
             Self::TableNotReduced => {
                 f.write_str("the table was not reduced to SETTINGS_HEADER_TABLE_SIZE")
             }
+            Self::ListFarTooLong => f.write_str("the list of fields is far longer than it may be"),
             Self::MisplacedResize => f.write_str("the table is resized behind a field"),
         }
     }
@@ -114,16 +121,22 @@ impl<'a> Text<'a> {
 /// Tells fields as long as their list is not too long.
 struct Teller<F> {
     field: F,
-    room: Option<usize>,
+    max_list: usize,
+    /// How long the list is by now, told or not.
+    length: usize,
 }
 
 impl<F: FnMut(&[u8], &[u8])> Teller<F> {
-    fn tell(&mut self, name: &[u8], value: &[u8]) {
-        self.room =
-            self.room.and_then(|room| room.checked_sub(name.len() + value.len() + OVERHEAD));
-        if self.room.is_some() {
+    fn tell(&mut self, name: &[u8], value: &[u8]) -> Result<(), DecodeError> {
+        self.length += name.len() + value.len() + OVERHEAD;
+        if self.length <= self.max_list {
             (self.field)(name, value);
+            return Ok(());
         }
+        if self.length > ABSURD.max(self.max_list.saturating_mul(16)) {
+            return Err(DecodeError::ListFarTooLong);
+        }
+        Ok(())
     }
 }
 
@@ -153,7 +166,7 @@ impl Decoder {
         mut block: &[u8],
         field: impl FnMut(&[u8], &[u8]),
     ) -> Result<Decoded, DecodeError> {
-        let mut teller = Teller { field, room: Some(self.max_list) };
+        let mut teller = Teller { field, max_list: self.max_list, length: 0 };
         while let Some(size) = self.resize(&mut block)? {
             self.table.resize(size);
         }
@@ -164,14 +177,20 @@ impl Decoder {
             match first {
                 0x80.. => {
                     let (name, value) = self.entry(integer::read(&mut block, 7)?)?;
-                    teller.tell(name, value);
+                    teller.tell(name, value)?;
                 }
                 0x40.. => self.indexed_literal(&mut block, &mut teller)?,
                 0x20.. => return Err(DecodeError::MisplacedResize),
                 _ => self.plain_literal(&mut block, &mut teller)?,
             }
         }
-        Ok(if teller.room.is_some() { Decoded::Whole } else { Decoded::TooLong })
+        Ok(if teller.length <= self.max_list { Decoded::Whole } else { Decoded::TooLong })
+    }
+
+    /// How many bytes of text it holds on to.
+    #[cfg(test)]
+    pub(super) const fn capacity(&self) -> usize {
+        self.table.capacity() + self.scratch.capacity()
     }
 
     /// The new size of the table, if that is what comes next.
@@ -218,7 +237,7 @@ impl Decoder {
         let name = table.drafted(draft);
         Text::read(block)?.append_to(table.draft_bytes())?;
         let (name_text, value) = table.drafted_text(draft, name);
-        teller.tell(name_text, value);
+        teller.tell(name_text, value)?;
         table.take_in(draft, name);
         Ok(())
     }
@@ -249,7 +268,7 @@ impl Decoder {
         teller.tell(
             if name.is_huffman { decoded_name } else { name.bytes },
             if value.is_huffman { decoded_value } else { value.bytes },
-        );
+        )?;
         // A connection that once had a long field need not keep room for it.
         scratch.clear();
         scratch.shrink_to(DEFAULT_TABLE);

@@ -121,7 +121,7 @@ impl Encoder {
     }
 
     /// Heeds the peer's SETTINGS_HEADER_TABLE_SIZE. Of what the peer offers, up to
-    /// [`DEFAULT_TABLE`](super::DEFAULT_TABLE) bytes are used.
+    /// [`DEFAULT_TABLE`] bytes are used.
     pub fn set_max_table(&mut self, size: u32) {
         let size = usize::try_from(size).map_or(DEFAULT_TABLE, |size| size.min(DEFAULT_TABLE));
         if size == self.table.max() {
@@ -199,9 +199,10 @@ impl Encoder {
             if value == field.value {
                 return Found::Whole(index);
             }
-            if matches!(found, Found::Nowhere) {
-                found = Found::Name(index);
+            if !matches!(field.indexing, Indexing::Repeats) {
+                return Found::Name(index);
             }
+            found = Found::Name(index);
         }
         found
     }

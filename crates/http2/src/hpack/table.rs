@@ -137,6 +137,12 @@ impl Table {
         }
     }
 
+    /// How many bytes it holds on to.
+    #[cfg(test)]
+    pub(super) const fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     fn close_gap(&mut self) {
         let gap = self.entries.front().map_or(0, |entry| entry.name);
         if gap <= self.bytes.len() - gap {
