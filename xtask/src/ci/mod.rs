@@ -82,7 +82,6 @@ fn alone() -> Result<Outcome, String> {
         "etcdkit-proto",
         "etcdkit-http2",
         "etcdkit-srv",
-        "etcdkit-http2",
         "etcdkit-datadir",
         "etcdkit",
         "etcdkit-v2",
