@@ -10,7 +10,7 @@ use super::events::{End, Events, Part};
 use super::options::Options;
 use super::output::Output;
 use super::receive::{Budget, Replies};
-use super::stream::{Resets, Stream, Streams, Unsent};
+use super::stream::{Stream, Streams, Unsent};
 use super::window::{ReceiveWindow, SendWindow};
 use crate::frame::{
     self, DEFAULT_MAX_FRAME, DEFAULT_WINDOW, ErrorCode, PREFACE, Setting, StreamId,
@@ -46,7 +46,6 @@ pub struct Connection<S> {
     pub(super) encoder: Encoder,
     pub(super) decoder: Decoder,
     pub(super) streams: Streams<S>,
-    pub(super) resets: Resets,
     /// The number of the next stream.
     pub(super) next: u32,
     pub(super) peer: Peer,
@@ -69,7 +68,9 @@ pub struct Connection<S> {
 /// What the peer has said of itself.
 #[derive(Debug)]
 pub(super) struct Peer {
-    /// Its settings came, which are the first that it has to send.
+    /// Something came from it.
+    pub(super) has_spoken: bool,
+    /// Its settings came.
     pub(super) is_known: bool,
     pub(super) max_streams: usize,
     pub(super) stream_window: u32,
@@ -109,9 +110,9 @@ impl<S> Connection<S> {
             encoder: Encoder::new(),
             decoder: Decoder::new(DEFAULT_TABLE, options.max_header_list as usize),
             streams: Streams::default(),
-            resets: Resets::default(),
             next: 1,
             peer: Peer {
+                has_spoken: false,
                 is_known: false,
                 max_streams: options.streams_at_first.min(options.max_streams),
                 stream_window: DEFAULT_WINDOW,
@@ -243,7 +244,7 @@ impl<S> Connection<S> {
     pub fn reset(&mut self, id: StreamId, code: ErrorCode) -> Option<(S, super::Sent)> {
         let stream = self.remove(id)?;
         self.output.write(|out| frame::write_reset_stream(out, id, code));
-        self.resets.add(id);
+        self.budget.forgive_answer();
         let sent = stream.sent(&self.output);
         Some((stream.state, sent))
     }
@@ -369,12 +370,16 @@ impl<S> Connection<S> {
             let Some(id) = self.line.pop_front() else { return };
             let Some(stream) = self.streams.get_mut(&id) else { continue };
             stream.unsent.in_line = false;
-            let Some(mut payload) = stream.unsent.payloads.pop_front() else { continue };
+            let Some(payload) = stream.unsent.payloads.front_mut() else { continue };
             let room = self.send.available().min(stream.send.available());
             let length = payload.len().min(room).min(longest_sent(&self.peer));
+            if length == 0 {
+                // The peer made its window smaller meanwhile; the stream lines up again when it is larger.
+                continue;
+            }
             let part = payload.split_to(length);
-            if !payload.is_empty() {
-                stream.unsent.payloads.push_front(payload);
+            if payload.is_empty() {
+                stream.unsent.payloads.pop_front();
             }
             stream.unsent.bytes -= length;
             if stream.unsent.above_mark && stream.unsent.bytes <= self.options.unsent_mark {

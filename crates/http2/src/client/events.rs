@@ -58,14 +58,14 @@ pub enum End {
     Refused,
     /// The peer is going away and certainly will not process it.
     GoneAway,
-    /// The peer gave the stream up.
+    /// The peer gave the stream up. With [`ErrorCode::REFUSED_STREAM`], it says to have refused what it had begun to answer.
     Reset(ErrorCode),
     /// The answer breaks HTTP/2, as the text says. The stream was reset, the connection is well.
     Malformed(&'static str),
     /// A list of fields of the answer is longer than [`Options::max_header_list`](super::Options::max_header_list); the
     /// fields up to there were told. The stream was reset, the connection is well.
     TooLong,
-    /// The connection ended first.
+    /// The connection ended first, or the peer is going away and says not to have seen what it had begun to answer.
     Lost,
 }
 
@@ -94,11 +94,12 @@ impl<'a> Payload<'a> {
         Self { input, length }
     }
 
-    /// Takes the bytes: large ones are split off the input, small ones copied, as they would keep all of the input alive.
+    /// Takes the bytes. From 16 KiB on, which is what most peers put into one frame, they are split off the input; less is
+    /// copied, as it would keep all of the input alive.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
-        const SMALL: usize = 4096;
-        if self.length <= SMALL {
+        const LARGE: usize = 16 << 10;
+        if self.length < LARGE {
             return Bytes::copy_from_slice(&self);
         }
         let mut this = self;

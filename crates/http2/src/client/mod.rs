@@ -10,7 +10,7 @@
 //! | `connection.rs` | the connection: opening, sending, resetting, and how it ends |
 //! | `receive.rs` | one frame after the other: what each means, and what is an offence |
 //! | `block.rs` | header blocks in pieces, and which fields an answer may have |
-//! | `stream.rs` | the streams that are open, and the resets that the peer may not have seen |
+//! | `stream.rs` | the streams that are open |
 //! | `window.rs` | flow control, either way |
 //! | `output.rs` | what is to be written |
 

@@ -42,8 +42,7 @@ impl<S> Connection<S> {
         events: &mut impl Events<Stream = S>,
     ) -> Result<usize, Error> {
         while let Some(head) = Head::peek(input) {
-            self.check_order(head)?;
-            head.check(self.options.max_frame)?;
+            self.check(head)?;
             let whole = Head::LENGTH + head.length;
             if input.len() < whole {
                 return Ok(whole - input.len());
@@ -59,10 +58,19 @@ impl<S> Connection<S> {
         Ok(Head::LENGTH - input.len())
     }
 
-    /// SETTINGS come first, and nothing comes between the pieces of a block.
-    fn check_order(&self, head: Head) -> Result<(), Error> {
-        if !self.peer.is_known && (head.kind != Kind::Settings || head.has(flag::ACK)) {
-            return Err(Error::protocol("it does not begin with SETTINGS"));
+    /// What a head alone tells to be wrong, before its payload is waited for.
+    fn check(&mut self, head: Head) -> Result<(), Error> {
+        if !std::mem::replace(&mut self.peer.has_spoken, true) {
+            // SETTINGS have to come first. A server that answers before them does no harm; what is not HTTP/2 at all would
+            // have us wait for the megabytes that its text stands for.
+            if let Kind::Other(_) = head.kind {
+                return Err(Error::protocol("it does not begin with a frame of HTTP/2"));
+            }
+        }
+        head.check(self.options.max_frame)?;
+        if matches!(head.kind, Kind::Data | Kind::Headers | Kind::ResetStream | Kind::WindowUpdate)
+        {
+            self.check_opened(head.stream)?;
         }
         match &self.gathered {
             Some(gathered) if head.kind != Kind::Continuation || head.stream != gathered.id => {
@@ -89,9 +97,11 @@ impl<S> Connection<S> {
             Kind::WindowUpdate => self.window_update(head, payload, events),
             Kind::ResetStream => {
                 let code = frame::reset_stream(payload)?;
-                self.check_opened(head.stream)?;
+                let Some(stream) = self.streams.get(&head.stream) else {
+                    return self.budget.spend();
+                };
                 let end = match code {
-                    ErrorCode::REFUSED_STREAM => End::Refused,
+                    ErrorCode::REFUSED_STREAM if stream.next == Part::Head => End::Refused,
                     code => End::Reset(code),
                 };
                 self.end(head.stream, end, events);
@@ -101,7 +111,7 @@ impl<S> Connection<S> {
                 let payload = frame::ping(payload)?;
                 if head.has(flag::ACK) {
                     events.pong(payload);
-                    return Ok(());
+                    return self.budget.spend();
                 }
                 self.replies.write(&mut self.output, |out| frame::write_pong(out, payload))
             }
@@ -109,10 +119,10 @@ impl<S> Connection<S> {
             Kind::PushPromise => Err(Error::protocol("PUSH_PROMISE, though SETTINGS forbid it")),
             Kind::Priority if head.length != 5 => {
                 let what = "a PRIORITY's payload is not of 5 bytes";
-                self.offence(head.stream, ErrorCode::FRAME_SIZE_ERROR, what, events);
-                Ok(())
+                self.offence(head.stream, ErrorCode::FRAME_SIZE_ERROR, what, events)
             }
-            Kind::Priority | Kind::Other(_) | Kind::Data => Ok(()),
+            Kind::Priority | Kind::Other(_) => self.budget.spend(),
+            Kind::Data => Ok(()),
         }
     }
 
@@ -132,15 +142,16 @@ impl<S> Connection<S> {
         let Some(stream) = self.streams.get_mut(&id) else {
             input.advance(head.length);
             self.give_back(id, None, length);
-            return self.stray(id);
+            // Content may have been on its way, as much as the window allowed.
+            return if content.is_empty() { self.budget.spend() } else { Ok(()) };
         };
         stream.receive.receive(length).map_err(|Overflow| {
             Error::new(ErrorCode::FLOW_CONTROL_ERROR, "DATA beyond a stream's window")
         })?;
         if stream.next == Part::Head {
             input.advance(head.length);
-            self.offence(id, ErrorCode::PROTOCOL_ERROR, "content comes before the head", events);
-            return Ok(());
+            let what = "content comes before the head";
+            return self.offence(id, ErrorCode::PROTOCOL_ERROR, what, events);
         }
         let end = head.has(flag::END_STREAM);
         if !content.is_empty() {
@@ -170,13 +181,14 @@ impl<S> Connection<S> {
         payload: &[u8],
         events: &mut impl Events<Stream = S>,
     ) -> Result<(), Error> {
-        self.check_opened(head.stream)?;
         let content = frame::content(head, payload)?;
         let (block, end) = (&payload[content], head.has(flag::END_STREAM));
         if head.has(flag::END_HEADERS) {
             return self.block(head.stream, end, block, events);
         }
-        self.gathered = Some(Gathered::new(head.stream, end, block));
+        let mut gathered = Gathered::new(head.stream, end);
+        gathered.push(block, &self.options)?;
+        self.gathered = Some(gathered);
         Ok(())
     }
 
@@ -205,7 +217,7 @@ impl<S> Connection<S> {
     ) -> Result<(), Error> {
         let Some(stream) = self.streams.get_mut(&id) else {
             let _ = self.decoder.decode(block, |_, _| {})?;
-            return self.stray(id);
+            return self.budget.spend();
         };
         let mut check = Check::new(stream.next);
         let decoded = self.decoder.decode(block, |name, value| {
@@ -223,7 +235,7 @@ impl<S> Connection<S> {
                     self.end(id, End::Clean, events);
                 }
             }
-            Err(how) => self.give_up(id, ErrorCode::PROTOCOL_ERROR, how, events),
+            Err(how) => return self.give_up(id, ErrorCode::PROTOCOL_ERROR, how, events),
         }
         Ok(())
     }
@@ -237,13 +249,16 @@ impl<S> Connection<S> {
         let settings = frame::settings(head, payload)?;
         if head.has(flag::ACK) {
             self.decoder.settings_acknowledged();
-            return Ok(());
+            return self.budget.spend();
         }
+        self.budget.spend()?;
         let limit = self.peer.max_streams;
         if !std::mem::replace(&mut self.peer.is_known, true) {
             // It has no limit unless it says one now.
             self.peer.max_streams = self.options.max_streams;
         }
+        // Streams are many, and so may the values of one frame be: the last counts.
+        let mut stream_window = self.peer.stream_window;
         for setting in settings {
             match setting? {
                 Setting::HeaderTable(size) => self.encoder.set_max_table(size),
@@ -253,11 +268,12 @@ impl<S> Connection<S> {
                 Setting::MaxConcurrentStreams(streams) => {
                     self.peer.max_streams = self.options.max_streams.min(streams as usize);
                 }
-                Setting::InitialWindow(size) => self.resize_windows(size)?,
+                Setting::InitialWindow(size) => stream_window = size,
                 Setting::MaxFrame(length) => self.peer.max_frame = length,
                 Setting::EnablePush(false) | Setting::MaxHeaderList(_) => {}
             }
         }
+        self.resize_windows(stream_window)?;
         if self.peer.max_streams != limit {
             events.limit(self.peer.max_streams);
         }
@@ -294,14 +310,10 @@ impl<S> Connection<S> {
         events: &mut impl Events<Stream = S>,
     ) -> Result<(), Error> {
         let id = head.stream;
-        if !id.is_connection() {
-            self.check_opened(id)?;
-        }
         let by = match frame::window_update(head, payload) {
             Ok(by) => i64::from(by.get()),
             Err(Malformed { scope: Scope::Stream, code, what }) => {
-                self.offence(id, code, what, events);
-                return Ok(());
+                return self.offence(id, code, what, events);
             }
             Err(malformed) => return Err(malformed.into()),
         };
@@ -310,10 +322,10 @@ impl<S> Connection<S> {
         if id.is_connection() {
             return self.send.change(by).map_err(|Overflow| Error::new(CODE, TOO_LARGE));
         }
-        let Some(stream) = self.streams.get_mut(&id) else { return Ok(()) };
+        let Some(stream) = self.streams.get_mut(&id) else { return self.budget.spend() };
         match stream.send.change(by) {
             Ok(()) => self.line_up(id),
-            Err(Overflow) => self.offence(id, CODE, TOO_LARGE, events),
+            Err(Overflow) => return self.offence(id, CODE, TOO_LARGE, events),
         }
         Ok(())
     }
@@ -324,32 +336,30 @@ impl<S> Connection<S> {
         events: &mut impl Events<Stream = S>,
     ) -> Result<(), Error> {
         let said = frame::go_away(payload)?;
-        if self.last.replace(said.last).is_some_and(|before| before < said.last) {
+        let before = self.last.replace(said.last);
+        if before.is_some_and(|before| before < said.last) {
             return Err(Error::protocol("a second GOAWAY with a later stream than the first"));
         }
         events.going_away(said.code, said.debug);
-        let mut unseen: Vec<_> =
-            self.streams.keys().copied().filter(|id| *id > said.last).collect();
-        unseen.sort_unstable();
-        for id in unseen {
-            self.end(id, End::GoneAway, events);
+        if before == Some(said.last) {
+            return self.budget.spend();
+        }
+        let unseen = self.streams.iter().filter(|(id, _)| **id > said.last);
+        let mut unseen: Vec<_> = unseen.map(|(id, stream)| (*id, stream.next)).collect();
+        unseen.sort_unstable_by_key(|(id, _)| *id);
+        for (id, next) in unseen {
+            let end = if next == Part::Head { End::GoneAway } else { End::Lost };
+            self.end(id, end, events);
         }
         Ok(())
     }
 
     /// A frame about a stream that was never opened breaks HTTP/2; the peer can't open any.
     fn check_opened(&self, id: StreamId) -> Result<(), Error> {
-        if id.is_clients() && id.get() < self.next {
+        if id.is_connection() || id.is_clients() && id.get() < self.next {
             return Ok(());
         }
         Err(Error::protocol("a frame is about a stream that was not opened"))
-    }
-
-    /// Something came for a stream that is over: either its end crossed it on the way, or the peer breaks the rules. Which
-    /// it is can't be told for streams of long ago, so that is not tolerated for ever.
-    fn stray(&mut self, id: StreamId) -> Result<(), Error> {
-        self.check_opened(id)?;
-        if self.resets.contains(id) { Ok(()) } else { self.budget.spend() }
     }
 
     /// Ends a stream on which the peer broke the rules; if it is over anyway, nothing is to be done.
@@ -359,8 +369,8 @@ impl<S> Connection<S> {
         code: ErrorCode,
         what: &'static str,
         events: &mut impl Events<Stream = S>,
-    ) {
-        self.give_up(id, code, End::Malformed(what), events);
+    ) -> Result<(), Error> {
+        self.give_up(id, code, End::Malformed(what), events)
     }
 
     /// Resets a stream, if it is not over, and tells its owner why.
@@ -370,10 +380,10 @@ impl<S> Connection<S> {
         code: ErrorCode,
         end: End,
         events: &mut impl Events<Stream = S>,
-    ) {
-        if let Some((state, sent)) = self.reset(id, code) {
-            events.ended(id, state, end, sent);
-        }
+    ) -> Result<(), Error> {
+        let Some((state, sent)) = self.reset(id, code) else { return self.budget.spend() };
+        events.ended(id, state, end, sent);
+        Ok(())
     }
 
     /// Ends a stream as the peer wants it.
@@ -404,9 +414,11 @@ impl From<Malformed> for Error {
 /// Counts the answers to the peer's PINGs and SETTINGS that it has not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct Replies {
-    waiting: usize,
-    /// Where the last of them ends in the output.
-    last_at: u64,
+    /// Those that stand before the mark in the output, and those behind it. While other things are written all the time,
+    /// the output never is empty, but a mark is always reached.
+    before: usize,
+    behind: usize,
+    mark: u64,
 }
 
 impl Replies {
@@ -418,41 +430,59 @@ impl Replies {
         output: &mut Output,
         reply: impl FnOnce(&mut BytesMut),
     ) -> Result<(), Error> {
-        if output.has_taken(self.last_at) {
-            self.waiting = 0;
+        if output.has_taken(self.mark) {
+            self.before = std::mem::take(&mut self.behind);
+            self.mark = output.end();
         }
-        self.waiting += 1;
-        if self.waiting > Self::MOST {
+        self.behind += 1;
+        if self.before + self.behind > Self::MOST {
             let what = "it asks by PING and SETTINGS and does not read the answers";
             return Err(Error::new(ErrorCode::ENHANCE_YOUR_CALM, what));
         }
         output.write(reply);
-        self.last_at = output.end();
         Ok(())
     }
 }
 
-/// What a peer may send that is good for nothing: each such frame costs one, and each that is good for something earns some
-/// back.
-#[derive(Debug, Default)]
+/// How many frames the peer may send that are good for nothing. Each costs one; those that are good for something earn some
+/// back, up to what there was at first.
+///
+/// Good for something are content and whole lists of fields on streams that are open. Good for nothing are frames on streams
+/// that are over (but for content, which has its windows), content of no bytes, interim heads, PRIORITY, unknown frames,
+/// repeated GOAWAYs, SETTINGS, and answers to PING and SETTINGS: some of each are in order, but not those alone. What a
+/// PING costs is counted by [`Replies`], and a WINDOW_UPDATE changes a window, which can't grow for ever.
+#[derive(Debug)]
 pub(super) struct Budget {
-    spent: usize,
+    left: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { left: Self::FULL }
+    }
 }
 
 impl Budget {
-    const MOST: usize = 10_000;
+    const FULL: usize = 10_000;
     const EARNED: usize = 10;
+    /// A head, trailers, an end, a reset, and some updates of the window.
+    const ANSWER: usize = 8;
 
     fn spend(&mut self) -> Result<(), Error> {
-        self.spent += 1;
-        if self.spent > Self::MOST {
+        let Some(left) = self.left.checked_sub(1) else {
             let what = "it sends frames that are good for nothing";
             return Err(Error::new(ErrorCode::ENHANCE_YOUR_CALM, what));
-        }
+        };
+        self.left = left;
         Ok(())
     }
 
     fn earn(&mut self) {
-        self.spent = self.spent.saturating_sub(Self::EARNED);
+        self.left = self.left.max(Self::FULL.min(self.left.saturating_add(Self::EARNED)));
+    }
+
+    /// A stream is reset here: its answer may be on its way, and comes to nothing.
+    pub(super) fn forgive_answer(&mut self) {
+        self.left = self.left.saturating_add(Self::ANSWER);
     }
 }

@@ -1,6 +1,6 @@
 //! The streams of a connection.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use bytes::Bytes;
@@ -71,49 +71,5 @@ impl Hasher for NumberHasher {
     fn write_u32(&mut self, number: u32) {
         // 2⁶⁴ over the golden ratio: neighbours end up far from each other, in the upper bits too.
         self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
-/// Streams that were reset here lately: the peer may not have seen that yet, and what it says about them is no offence.
-#[derive(Debug, Default)]
-pub(super) struct Resets {
-    /// The oldest first.
-    order: VecDeque<StreamId>,
-    known: HashSet<StreamId, BuildHasherDefault<NumberHasher>>,
-}
-
-impl Resets {
-    const REMEMBERED: usize = 1024;
-
-    pub(super) fn add(&mut self, id: StreamId) {
-        if self.order.len() == Self::REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-        if self.known.insert(id) {
-            self.order.push_back(id);
-        }
-    }
-
-    pub(super) fn contains(&self, id: StreamId) -> bool {
-        self.known.contains(&id)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_oldest_reset_is_forgotten_first() {
-        let mut resets = Resets::default();
-        let id = |number: usize| StreamId::new(u32::try_from(number).unwrap());
-        for number in 0..=Resets::REMEMBERED {
-            resets.add(id(number));
-        }
-        assert!(!resets.contains(id(0)));
-        assert!(resets.contains(id(1)) && resets.contains(id(Resets::REMEMBERED)));
-        assert_eq!((resets.order.len(), resets.known.len()), (1024, 1024));
     }
 }

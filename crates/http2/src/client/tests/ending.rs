@@ -17,6 +17,26 @@ fn a_refused_stream_was_certainly_not_processed() {
     assert_eq!(client.sends(), [""; 0], "a reset is not answered by one");
 }
 
+/// Whoever repeats what was certainly not processed must not repeat what was.
+#[test]
+fn a_stream_with_a_head_is_not_taken_for_refused() {
+    let mut client = Client::new();
+    client.asks();
+    client.asks();
+    client.hears(&[answer_head(1), answer_head(3)].concat()).unwrap();
+    client.told();
+    client.hears(&reset(1, ErrorCode::REFUSED_STREAM)).unwrap();
+    client.hears(&go_away(1, ErrorCode::NO_ERROR)).unwrap();
+    assert_eq!(
+        client.told(),
+        [
+            "1 ended Reset(ErrorCode(7)), sent All",
+            "going away NO_ERROR: because",
+            "3 ended Lost, sent All"
+        ]
+    );
+}
+
 #[test]
 fn streams_beyond_the_last_of_a_go_away_end_and_others_go_on() {
     let mut client = Client::new();

@@ -160,6 +160,24 @@ fn a_window_that_is_made_smaller_may_be_below_zero() {
     assert_eq!(client.sends(), ["SETTINGS ack", "DATA 1 4"]);
 }
 
+/// A stream that stands in line, as the connection's window is used up, when its own window becomes nothing.
+#[test]
+fn a_stream_whose_window_shrinks_while_it_waits_sends_no_empty_frames() {
+    let mut client = Client::new();
+    let (first, second) = (client.opens(), client.opens());
+    client.connection.send(first, Bytes::from(vec![0; 65_535]), true).unwrap();
+    client.connection.send(second, Bytes::from_static(b"waits"), true).unwrap();
+    client.sends();
+    assert_eq!(client.connection.waiting(), 1);
+    client.hears(&settings(&[(INITIAL_WINDOW_SIZE, 0)])).unwrap();
+    client.hears(&window_update(0, 100)).unwrap();
+    assert_eq!(client.sends(), ["SETTINGS ack"]);
+    client.hears(&window_update(second.get(), 3)).unwrap();
+    assert_eq!(client.sends(), ["DATA 3 3"]);
+    client.hears(&settings(&[(INITIAL_WINDOW_SIZE, 10)])).unwrap();
+    assert_eq!(client.sends(), ["SETTINGS ack", "DATA 3 2 end"]);
+}
+
 #[test]
 fn settings_that_make_a_window_too_large_end_the_connection() {
     let mut client = Client::new();

@@ -332,19 +332,34 @@ fn offences_that_end_the_connection() {
     }
 }
 
+/// Nine bytes tell, however long the frame would be that they seem to begin.
 #[test]
-fn a_peer_that_does_not_begin_with_settings_is_none() {
-    for wire in [
-        b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
-        b"\x15\x03\x01\x00\x02\x02\x46 TLS's alert".to_vec(),
-        raw(PING, 0, 0, &[0; 8]),
-        raw(SETTINGS, flag::ACK, 0, &[]),
-    ] {
-        let mut client = Client::fresh(Options::default());
-        let error = client.hears(&wire).unwrap_err();
-        let says = "the peer broke HTTP/2: it does not begin with SETTINGS (PROTOCOL_ERROR)";
-        assert_eq!(error.to_string(), says);
+fn a_peer_of_another_protocol_is_known_by_its_first_bytes() {
+    let none = "it does not begin with a frame of HTTP/2";
+    let cases = [
+        ("HTTP/1.1 ", none),
+        ("SSH-2.0-O", none),
+        ("220 mail.", none),
+        ("\x15\x03\x01\0\x02\x02\x46\0\0", "a frame is about a stream that was not opened"),
+    ];
+    for (first, says) in cases {
+        let options = Options { max_frame: u32::MAX, ..Options::default() };
+        let mut client = Client::fresh(options);
+        client.opens();
+        let error = client.hears(first.as_bytes()).unwrap_err();
+        assert_eq!((error.code(), error.what()), (ErrorCode::PROTOCOL_ERROR, says), "{first:?}");
     }
+}
+
+/// The RFC has SETTINGS come first, but there are servers that answer before them.
+#[test]
+fn an_answer_may_come_before_the_settings() {
+    let mut client = Client::fresh(Options::default());
+    client.asks();
+    client.hears(&[answer_head(1), trailers(1)].concat()).unwrap();
+    assert_eq!(client.told().last().unwrap(), "1 ended Clean, sent All");
+    client.hears(&settings(&[(MAX_CONCURRENT_STREAMS, 7)])).unwrap();
+    assert_eq!(client.connection.limit(), 7);
 }
 
 #[test]
