@@ -43,15 +43,13 @@ impl H2Connection {
         let template = Template::new(scheme, authority);
         let shared = Shared::new();
         let streams = OpenStreams::default();
-        let driver =
-            Driver::new(established.stream, template, receive_limit, Arc::clone(&shared));
+        let driver = Driver::new(established.stream, template, receive_limit, Arc::clone(&shared));
         let (pinging, pinged) = (Arc::clone(&shared), streams.clone());
         let driver = task::spawn(async move {
             let pinging = async {
                 match keep_alive {
                     Some(settings) => {
-                        let cause =
-                            keep_alive::keep_alive(&pinging.queue, pinged, settings).await;
+                        let cause = keep_alive::keep_alive(&pinging.queue, pinged, settings).await;
                         decide(&pinging.fate, cause);
                     }
                     None => std::future::pending().await,

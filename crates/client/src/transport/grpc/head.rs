@@ -36,10 +36,7 @@ impl RequestHead {
     }
 
     /// The fields that differ from call to call. `scratch` is for a value that is made here.
-    pub(super) fn fields<'a>(
-        &'a self,
-        scratch: &'a mut Digits,
-    ) -> impl Iterator<Item = Field<'a>> {
+    pub(super) fn fields<'a>(&'a self, scratch: &'a mut Digits) -> impl Iterator<Item = Field<'a>> {
         let timeout = self.timeout.map(move |timeout| Field {
             name: b"grpc-timeout",
             value: timeout_value(timeout, scratch),
@@ -101,9 +98,11 @@ impl Template {
             ("user-agent", Bytes::from_static(AGENT.as_bytes())),
             ("client-api-version", Bytes::from_static(SPOKEN.as_bytes())),
         ];
-        Prepared::new(fields.map(|(name, value)| {
-            (Bytes::from_static(name.as_bytes()), value, Indexing::Repeats)
-        }))
+        Prepared::new(
+            fields.map(|(name, value)| {
+                (Bytes::from_static(name.as_bytes()), value, Indexing::Repeats)
+            }),
+        )
     }
 }
 

@@ -90,8 +90,14 @@ pub(super) struct Driver<S> {
 /// One call on its stream.
 #[derive(Debug)]
 enum Call {
-    Unary { answer: Arc<Answer>, reading: UnaryReading },
-    Stream { flow: Arc<Flow>, reading: Reading },
+    Unary {
+        answer: Arc<Answer>,
+        reading: UnaryReading,
+    },
+    Stream {
+        flow: Arc<Flow>,
+        reading: Reading,
+    },
     /// Its caller knows the outcome.
     Told,
 }
@@ -174,8 +180,8 @@ impl Events for Heard {
     fn ended(&mut self, _: StreamId, mut call: Call, end: End, sent: Sent) {
         let Some(reading) = call.reading() else { return };
         let cut = if end == End::TooLong { reading.fields_cut() } else { None };
-        let outcome = cut
-            .unwrap_or_else(|| Err(failure_of(end, sent, self.leaving.as_ref(), &self.lost)));
+        let outcome =
+            cut.unwrap_or_else(|| Err(failure_of(end, sent, self.leaving.as_ref(), &self.lost)));
         call.tell(outcome);
     }
 
@@ -262,8 +268,7 @@ impl<S> Driver<S> {
     /// Takes what callers have left.
     fn take(&mut self, cx: &Context<'_>) {
         // What can't be sent for good is to be told so.
-        let room =
-            if self.http2.is_going_away() { usize::MAX } else { self.http2.room() };
+        let room = if self.http2.is_going_away() { usize::MAX } else { self.http2.room() };
         self.shared.queue.take(&mut self.taken, room, cx);
         for errand in std::mem::take(&mut self.taken.errands) {
             self.run(errand);
@@ -313,10 +318,9 @@ impl<S> Driver<S> {
                 answer: Arc::clone(answer),
                 reading: UnaryReading::new(self.receive_limit),
             },
-            Caller::Stream(flow) => Call::Stream {
-                flow: Arc::clone(flow),
-                reading: Reading::new(self.receive_limit),
-            },
+            Caller::Stream(flow) => {
+                Call::Stream { flow: Arc::clone(flow), reading: Reading::new(self.receive_limit) }
+            }
         };
         let mut digits = Digits::default();
         let prepared = self.template.prepared(&head);
