@@ -54,8 +54,8 @@ impl Reading {
 
     /// The fields were too many to be told, and some of them were not. Trailers hold the status all the same, if it was
     /// among the others; `None` if nothing is known.
-    pub(super) fn fields_cut(&mut self) -> Option<Result<Progress, Failure>> {
-        (self.begun && self.told.has_status()).then(|| self.fields_end())
+    pub(super) fn fields_cut(&mut self) -> Option<Result<(), Failure>> {
+        (self.begun && self.told.has_status()).then(|| self.fields_end().map(|_| ()))
     }
 
     /// Takes content, of which [`message`](Self::message) has the messages.

@@ -103,16 +103,16 @@ enum Call {
 }
 
 impl Call {
-    /// Tells the caller how it ended.
-    fn tell(&mut self, outcome: Result<Progress, Failure>) {
-        match (std::mem::replace(self, Self::Told), outcome) {
-            (call, Ok(Progress::Open)) => *self = call,
-            (Self::Unary { answer, mut reading }, outcome) => {
-                answer.give(outcome.and_then(|_| reading.outcome()));
+    /// Tells the caller how it ended, unless it has been told.
+    fn tell(&mut self, outcome: Result<(), Failure>) {
+        match self {
+            Self::Unary { answer, reading } => {
+                answer.give(outcome.and_then(|()| reading.outcome()));
             }
-            (Self::Stream { flow, .. }, outcome) => flow.end(outcome.map(|_| ())),
-            (Self::Told, _) => {}
+            Self::Stream { flow, .. } => flow.end(outcome),
+            Self::Told => {}
         }
+        *self = Self::Told;
     }
 
     fn reading(&mut self) -> Option<&mut Reading> {
@@ -149,10 +149,13 @@ impl Events for Heard {
 
     fn fields_end(&mut self, id: StreamId, call: &mut Call, part: Part) {
         let Some(reading) = call.reading() else { return };
-        let progress = reading.fields_end();
-        let is_over = progress != Ok(Progress::Open);
-        call.tell(progress);
-        if is_over && part == Part::Head {
+        let over = match reading.fields_end() {
+            Ok(Progress::Open) => return,
+            Ok(Progress::Over) => Ok(()),
+            Err(failure) => Err(failure),
+        };
+        call.tell(over);
+        if part == Part::Head {
             self.over.push(id);
         }
     }
@@ -195,7 +198,9 @@ impl Events for Heard {
     }
 
     fn going_away(&mut self, code: ErrorCode, reason: &[u8]) {
-        self.leaving = Some(going_away(code, reason));
+        let leaving = going_away(code, reason);
+        decide(&self.shared.fate, leaving.clone());
+        self.leaving = Some(leaving);
     }
 
     fn limit(&mut self, streams: usize) {
