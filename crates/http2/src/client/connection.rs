@@ -52,9 +52,9 @@ pub struct Connection<S> {
     /// The connection's own windows.
     pub(super) send: SendWindow,
     pub(super) receive: ReceiveWindow,
-    /// Those who have something to send and a window of their own for it. Each frame is one turn.
+    /// Those who have something to send and a window of their own for it. Each frame is one turn. Some may be over.
     line: VecDeque<StreamId>,
-    /// Those whose unsent bytes fell below the mark.
+    /// Those whose unsent bytes fell below the mark. Some may be over.
     writable: VecDeque<StreamId>,
     pub(super) gathered: Option<Gathered>,
     pub(super) replies: Replies,
@@ -225,12 +225,8 @@ impl<S> Connection<S> {
     /// should be asked for after every [`receive`](Self::receive) and every write to the socket, until there is none.
     pub fn next_writable(&mut self) -> Option<(StreamId, &mut S)> {
         self.fill();
-        let id = loop {
-            let id = self.writable.pop_front()?;
-            if self.streams.contains_key(&id) {
-                break id;
-            }
-        };
+        let mut writable = std::iter::from_fn(|| self.writable.pop_front());
+        let id = writable.find(|id| self.streams.contains_key(id))?;
         self.streams.get_mut(&id).map(|stream| (id, &mut stream.state))
     }
 
@@ -337,11 +333,9 @@ impl<S> Connection<S> {
     /// Takes a stream out, and what belongs to it. What came of its content and was not released is now.
     pub(super) fn remove(&mut self, id: StreamId) -> Option<Stream<S>> {
         let stream = self.streams.remove(&id)?;
-        if stream.unsent.in_line {
-            self.line.retain(|other| *other != id);
-        }
-        if !self.writable.is_empty() {
-            self.writable.retain(|other| *other != id);
+        // To look for it in the line each time would take long if many go.
+        if stream.unsent.in_line && self.line.len() > 2 * self.streams.len() + 64 {
+            self.line.retain(|other| self.streams.contains_key(other));
         }
         self.give_back(id, None, stream.receive.held());
         Some(stream)
