@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::block::Gathered;
 use super::error::{Error, Gone, Refused};
-use super::events::{End, Events, Part};
+use super::events::{End, Events, Part, Sent};
 use super::options::Options;
 use super::output::Output;
 use super::receive::{Budget, Replies};
@@ -37,7 +37,7 @@ use crate::hpack::{DEFAULT_TABLE, Decoder, Encoder, Field, Prepared};
 /// let id = connection.open(&mut head, [], "who waits for it").expect("there is room");
 /// connection.send(id, Bytes::from_static(b"request"), true)?;
 /// assert_eq!((connection.open_streams(), connection.room()), (1, 99));
-/// assert_eq!(connection.reset(id, ErrorCode::CANCEL), Some(("who waits for it", Sent::Nothing)));
+/// assert_eq!(connection.reset(id, ErrorCode::CANCEL), Some(("who waits for it", Sent::All)));
 /// # Ok::<(), etcdkit_http2::client::Gone>(())
 /// ```
 #[derive(Debug)]
@@ -235,13 +235,14 @@ impl<S> Connection<S> {
         self.streams.get_mut(&id).map(|stream| &mut stream.state)
     }
 
-    /// Gives a stream up, unless it is over: what was not sent of it never will be, and nothing more is told of it. Its
-    /// state comes back, with how much of the request the socket has taken.
-    pub fn reset(&mut self, id: StreamId, code: ErrorCode) -> Option<(S, super::Sent)> {
+    /// Gives a stream up, unless it is over: what is [unsent](Self::unsent) never will be sent, and nothing more is told of
+    /// it. Its state comes back, with how much of the request the socket has taken or will yet: what stands in the output
+    /// can't be taken back, so that the peer may well see all of a request that was given up.
+    pub fn reset(&mut self, id: StreamId, code: ErrorCode) -> Option<(S, Sent)> {
         let stream = self.remove(id)?;
         self.output.write(|out| frame::write_reset_stream(out, id, code));
         self.budget.forgive_answer();
-        let sent = stream.sent(&self.output);
+        let sent = if stream.end_at.is_some() { Sent::All } else { Sent::Part };
         Some((stream.state, sent))
     }
 
