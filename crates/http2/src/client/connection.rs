@@ -326,6 +326,7 @@ impl<S> Connection<S> {
     /// Gives back the memory that is kept for streams to come: for a connection that has been idle for a while.
     pub fn shrink(&mut self) {
         self.streams.shrink_to_fit();
+        self.line.retain(|id| self.streams.contains_key(id));
         self.line.shrink_to_fit();
         self.writable.shrink_to_fit();
         self.output.shrink();
@@ -350,6 +351,18 @@ impl<S> Connection<S> {
             unsent.in_line = true;
             self.line.push_back(id);
         }
+    }
+
+    /// How many bytes it takes, by what its parts have room for.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        let per_stream = size_of::<(StreamId, Stream<S>)>() + 1;
+        size_of::<Self>()
+            + self.streams.capacity() * 8 / 7 * per_stream
+            + (self.line.capacity() + self.writable.capacity()) * size_of::<StreamId>()
+            + self.output.capacity()
+            + self.encoder.capacity()
+            + self.decoder.capacity()
     }
 
     /// How many streams wait for their turn.

@@ -284,6 +284,7 @@ async fn ask(io: DuplexStream, schedule: Arc<Schedule>) -> BTreeMap<usize, Outco
         field(b":authority", b"etcd"),
     ]);
     let mut calls = schedule.calls.iter().enumerate().peekable();
+    let mut is_read = true;
     loop {
         while let Some((call, plan)) = calls.next_if(|_| connection.room() > 0) {
             let path = format!("/{call}");
@@ -317,11 +318,14 @@ async fn ask(io: DuplexStream, schedule: Arc<Schedule>) -> BTreeMap<usize, Outco
         let offered: Vec<u8> = slices[..used].iter().flat_map(|slice| slice.to_vec()).collect();
         let offered = &offered[..offered.len().min(schedule.offered)];
         tokio::select! {
-            taken = writer.write(offered), if !offered.is_empty() => {
-                connection.output().advance(taken.expect("the server reads on"));
-            }
+            taken = writer.write(offered), if !offered.is_empty() && is_read => match taken {
+                Ok(taken) => connection.output().advance(taken),
+                // A server that went away has closed the pipe; what it said last is in there yet.
+                Err(_) => is_read = false,
+            },
             read = reader.read_buf(&mut input) => {
                 if read.expect("the pipe is whole") == 0 {
+                    assert!(connection.is_going_away(), "the server closed the pipe");
                     connection.lose(&mut asker);
                     return asker.outcomes;
                 }
