@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::block::Gathered;
 use super::error::{Error, Gone, Refused};
-use super::events::{End, Events, Part};
+use super::events::{End, Events, Part, Sent};
 use super::options::Options;
 use super::output::Output;
 use super::receive::{Budget, Replies};
@@ -37,7 +37,7 @@ use crate::hpack::{DEFAULT_TABLE, Decoder, Encoder, Field, Prepared};
 /// let id = connection.open(&mut head, [], "who waits for it").expect("there is room");
 /// connection.send(id, Bytes::from_static(b"request"), true)?;
 /// assert_eq!((connection.open_streams(), connection.room()), (1, 99));
-/// assert_eq!(connection.reset(id, ErrorCode::CANCEL), Some(("who waits for it", Sent::Nothing)));
+/// assert_eq!(connection.reset(id, ErrorCode::CANCEL), Some(("who waits for it", Sent::All)));
 /// # Ok::<(), etcdkit_http2::client::Gone>(())
 /// ```
 #[derive(Debug)]
@@ -52,9 +52,9 @@ pub struct Connection<S> {
     /// The connection's own windows.
     pub(super) send: SendWindow,
     pub(super) receive: ReceiveWindow,
-    /// Those who have something to send and a window of their own for it. Each frame is one turn.
+    /// Those who have something to send and a window of their own for it. Each frame is one turn. Some may be over.
     line: VecDeque<StreamId>,
-    /// Those whose unsent bytes fell below the mark.
+    /// Those whose unsent bytes fell below the mark. Some may be over.
     writable: VecDeque<StreamId>,
     pub(super) gathered: Option<Gathered>,
     pub(super) replies: Replies,
@@ -225,12 +225,8 @@ impl<S> Connection<S> {
     /// should be asked for after every [`receive`](Self::receive) and every write to the socket, until there is none.
     pub fn next_writable(&mut self) -> Option<(StreamId, &mut S)> {
         self.fill();
-        let id = loop {
-            let id = self.writable.pop_front()?;
-            if self.streams.contains_key(&id) {
-                break id;
-            }
-        };
+        let mut writable = std::iter::from_fn(|| self.writable.pop_front());
+        let id = writable.find(|id| self.streams.contains_key(id))?;
         self.streams.get_mut(&id).map(|stream| (id, &mut stream.state))
     }
 
@@ -239,13 +235,14 @@ impl<S> Connection<S> {
         self.streams.get_mut(&id).map(|stream| &mut stream.state)
     }
 
-    /// Gives a stream up, unless it is over: what was not sent of it never will be, and nothing more is told of it. Its
-    /// state comes back, with how much of the request the socket has taken.
-    pub fn reset(&mut self, id: StreamId, code: ErrorCode) -> Option<(S, super::Sent)> {
+    /// Gives a stream up, unless it is over: what is [unsent](Self::unsent) never will be sent, and nothing more is told of
+    /// it. Its state comes back, with how much of the request the socket has taken or will yet: what stands in the output
+    /// can't be taken back, so that the peer may well see all of a request that was given up.
+    pub fn reset(&mut self, id: StreamId, code: ErrorCode) -> Option<(S, Sent)> {
         let stream = self.remove(id)?;
         self.output.write(|out| frame::write_reset_stream(out, id, code));
         self.budget.forgive_answer();
-        let sent = stream.sent(&self.output);
+        let sent = if stream.end_at.is_some() { Sent::All } else { Sent::Part };
         Some((stream.state, sent))
     }
 
@@ -329,6 +326,7 @@ impl<S> Connection<S> {
     /// Gives back the memory that is kept for streams to come: for a connection that has been idle for a while.
     pub fn shrink(&mut self) {
         self.streams.shrink_to_fit();
+        self.line.retain(|id| self.streams.contains_key(id));
         self.line.shrink_to_fit();
         self.writable.shrink_to_fit();
         self.output.shrink();
@@ -337,11 +335,9 @@ impl<S> Connection<S> {
     /// Takes a stream out, and what belongs to it. What came of its content and was not released is now.
     pub(super) fn remove(&mut self, id: StreamId) -> Option<Stream<S>> {
         let stream = self.streams.remove(&id)?;
-        if stream.unsent.in_line {
-            self.line.retain(|other| *other != id);
-        }
-        if !self.writable.is_empty() {
-            self.writable.retain(|other| *other != id);
+        // To look for it in the line each time would take long if many go.
+        if stream.unsent.in_line && self.line.len() > 2 * self.streams.len() + 64 {
+            self.line.retain(|other| self.streams.contains_key(other));
         }
         self.give_back(id, None, stream.receive.held());
         Some(stream)
@@ -355,6 +351,18 @@ impl<S> Connection<S> {
             unsent.in_line = true;
             self.line.push_back(id);
         }
+    }
+
+    /// How many bytes it takes, by what its parts have room for.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        let per_stream = size_of::<(StreamId, Stream<S>)>() + 1;
+        size_of::<Self>()
+            + self.streams.capacity() * 8 / 7 * per_stream
+            + (self.line.capacity() + self.writable.capacity()) * size_of::<StreamId>()
+            + self.output.capacity()
+            + self.encoder.capacity()
+            + self.decoder.capacity()
     }
 
     /// How many streams wait for their turn.

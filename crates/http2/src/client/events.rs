@@ -27,7 +27,8 @@ pub trait Events {
     /// than there are count as all.
     fn data(&mut self, id: StreamId, stream: &mut Self::Stream, payload: Payload<'_>) -> usize;
 
-    /// The stream is over, and its state the owner's again. What was not sent of the request never will be.
+    /// The stream is over, and its state the owner's again. What was [unsent](super::Connection::unsent) of the request never
+    /// will be sent.
     fn ended(&mut self, id: StreamId, stream: Self::Stream, end: End, sent: Sent);
 
     /// The answer to a [`ping`](super::Connection::ping).

@@ -5,6 +5,9 @@
 //! owner's [`Events`] as it is read, without anything stored in between. Who owns the socket, who waits for what, and
 //! what gRPC makes of it, is no matter of this room.
 //!
+//! What only HTTP's own bodies need is left out: a `content-length` is a field like any other and not compared with the
+//! content, and an answer whose status allows no content may have some. gRPC's messages say their lengths themselves.
+//!
 //! | file | what |
 //! |---|---|
 //! | `connection.rs` | the connection: opening, sending, resetting, and how it ends |

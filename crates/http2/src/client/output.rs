@@ -101,6 +101,12 @@ impl Output {
         }
     }
 
+    /// How many bytes it has room for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.gathered.capacity() + self.large.capacity() * size_of::<(u64, Bytes)>()
+    }
+
     /// Appends frames.
     pub(super) fn write<T>(&mut self, frames: impl FnOnce(&mut BytesMut) -> T) -> T {
         let before = self.gathered.len();

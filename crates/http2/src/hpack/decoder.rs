@@ -187,9 +187,9 @@ impl Decoder {
         Ok(if teller.length <= self.max_list { Decoded::Whole } else { Decoded::TooLong })
     }
 
-    /// How many bytes of text it holds on to.
+    /// How many bytes it holds on to.
     #[cfg(test)]
-    pub(super) const fn capacity(&self) -> usize {
+    pub(crate) fn capacity(&self) -> usize {
         self.table.capacity() + self.scratch.capacity()
     }
 

@@ -180,6 +180,12 @@ impl Encoder {
         }
     }
 
+    /// How many bytes it holds on to.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.table.capacity()
+    }
+
     fn tell_size(&mut self, out: &mut BytesMut) {
         let Some(lowest) = self.resized.take() else { return };
         let size = self.table.max();

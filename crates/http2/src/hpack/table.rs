@@ -139,8 +139,8 @@ impl Table {
 
     /// How many bytes it holds on to.
     #[cfg(test)]
-    pub(super) const fn capacity(&self) -> usize {
-        self.bytes.capacity()
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
     }
 
     fn close_gap(&mut self) {

@@ -105,6 +105,20 @@ fn an_answer_that_comes_before_the_request_is_whole_ends_both() {
     assert_eq!(client.connection.unsent(id), 0);
 }
 
+/// What stands in the output is written yet: who knows whether a request was seen must not go by what was taken by then.
+#[test]
+fn a_request_that_is_reset_before_it_is_written_may_be_seen_all_the_same() {
+    let mut client = Client::new();
+    let (whole, part) = (client.opens(), client.opens());
+    client.connection.send(whole, Bytes::from_static(b"message"), true).unwrap();
+    assert_eq!(client.connection.reset(whole, ErrorCode::CANCEL), Some(((), Sent::All)));
+    assert_eq!(client.connection.reset(part, ErrorCode::CANCEL), Some(((), Sent::Part)));
+    assert_eq!(
+        client.sends(),
+        ["HEADERS 1", "HEADERS 3", "DATA 1 7 end", "RST_STREAM 1 CANCEL", "RST_STREAM 3 CANCEL"]
+    );
+}
+
 #[test]
 fn a_stream_that_was_reset_is_told_of_no_more() {
     let mut client = Client::new();

@@ -1,6 +1,7 @@
 //! Peers that want our memory or our time.
 
 use super::*;
+use crate::hpack::Indexing;
 
 const CALM: ErrorCode = ErrorCode::ENHANCE_YOUR_CALM;
 /// How many frames that are good for nothing are endured. To set up a connection takes two.
@@ -171,6 +172,33 @@ fn answers_to_streams_that_were_reset_do_not_end_the_connection() {
     let id = client.asks();
     client.hears(&[answer_head(id), trailers(id)].concat()).unwrap();
     assert_eq!(client.told().last().unwrap(), &format!("{id} ended Clean, sent All"));
+}
+
+/// Ten thousand connections that have nothing to do are no burden, whatever they did before.
+#[test]
+fn an_idle_connection_takes_little_memory() {
+    let options = Options { streams_at_first: 1000, ..Options::default() };
+    let mut client = Client::with(options, &[]);
+    let field =
+        |name, value| (Bytes::from_static(name), Bytes::from_static(value), Indexing::Repeats);
+    let mut head = Prepared::new([
+        field(b":method", b"POST"),
+        field(b":path", b"/etcdserverpb.KV/Range"),
+        field(b"content-type", b"application/grpc"),
+        field(b"user-agent", b"a program of some kind/1.2.3"),
+    ]);
+    for _ in 0..1000 {
+        let id = client.connection.open(&mut head, [], ()).unwrap();
+        client.connection.send(id, Bytes::from(vec![0; 100]), true).unwrap();
+    }
+    client.sends();
+    for id in (1..2000).step_by(2) {
+        client.hears(&[answer_head(id), content(id, 100), trailers(id)].concat()).unwrap();
+    }
+    assert!(client.connection.memory() > 100_000, "{}", client.connection.memory());
+    client.sends();
+    client.connection.shrink();
+    assert!(client.connection.memory() < 3000, "{}", client.connection.memory());
 }
 
 #[test]

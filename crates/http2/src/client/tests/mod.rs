@@ -3,6 +3,7 @@
 mod ending;
 mod floods;
 mod flow;
+mod peer;
 mod requests;
 mod rules;
 
