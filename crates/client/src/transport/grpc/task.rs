@@ -5,7 +5,7 @@
 //! here is who owns what, and what is left when the connection ends.
 
 use std::future::{Future, poll_fn};
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use bytes::BytesMut;
 use etcdkit_http2::client::{Connection, End, Events, Options, Part, Payload, Refused, Sent};
 use etcdkit_http2::frame::{ErrorCode, StreamId};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::sync::{oneshot, watch};
 
 use super::answer::{Progress, Reading, UnaryReading};
@@ -24,7 +24,7 @@ use super::head::{Digits, Template};
 use super::queue::{Caller, Errand, Job, Queue, Taken};
 use super::stream::{Flow, UNSENT};
 use crate::error::Cause;
-use crate::transport::connector;
+use crate::transport::connector::{self, IoStream};
 use crate::transport::traits::Failure;
 
 /// How much of one answer may be on its way unread. Large enough that a single stream fills a 2 Gbit/s link at 8 ms.
@@ -42,6 +42,8 @@ const READ_AT_MOST: usize = 256 << 10;
 const SLICES: usize = 64;
 /// Turns after which other tasks have theirs.
 const TURNS: usize = 32;
+/// Streams whose tables a connection at rest may keep.
+const FEW: usize = 32;
 /// The payload of our pings; there is one at a time.
 const PING: [u8; 8] = *b"etcdkit?";
 
@@ -73,9 +75,9 @@ pub(super) struct Shared {
 
 /// What the task knows of a connection.
 #[derive(Debug)]
-pub(super) struct Driver<S> {
+pub(super) struct Driver {
     http2: Connection<Call>,
-    stream: S,
+    stream: IoStream,
     input: BytesMut,
     /// How much is read at once.
     room: usize,
@@ -85,6 +87,10 @@ pub(super) struct Driver<S> {
     taken: Taken,
     heard: Heard,
     unflushed: bool,
+    /// Writing failed so. What the server said before it closed may not have been read yet: answers, or why it closed.
+    broken: Option<io::Error>,
+    /// The most streams that were open at once since there was none.
+    busiest: usize,
 }
 
 /// One call on its stream.
@@ -198,9 +204,7 @@ impl Events for Heard {
     }
 
     fn going_away(&mut self, code: ErrorCode, reason: &[u8]) {
-        let leaving = going_away(code, reason);
-        decide(&self.shared.fate, leaving.clone());
-        self.leaving = Some(leaving);
+        self.leaving = Some(going_away(code, reason));
     }
 
     fn limit(&mut self, streams: usize) {
@@ -233,9 +237,9 @@ impl Shared {
     }
 }
 
-impl<S> Driver<S> {
+impl Driver {
     pub(super) fn new(
-        stream: S,
+        stream: IoStream,
         template: Template,
         receive_limit: usize,
         shared: Arc<Shared>,
@@ -267,6 +271,8 @@ impl<S> Driver<S> {
             taken: Taken::default(),
             heard,
             unflushed: false,
+            broken: None,
+            busiest: 0,
         }
     }
 
@@ -283,6 +289,7 @@ impl<S> Driver<S> {
         {
             self.begin(job);
         }
+        self.busiest = self.busiest.max(self.http2.open_streams());
         if !self.taken.pings.is_empty() {
             if self.heard.pings.is_empty() {
                 self.http2.ping(PING);
@@ -381,9 +388,6 @@ impl<S> Driver<S> {
             flow.left(0, self.http2.unsent(id));
         }
     }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Drives the connection until it is over, and decides its fate.
     pub(super) async fn run_to_end(mut self) {
         let cause = poll_fn(|cx| self.turns(cx)).await;
@@ -412,7 +416,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     /// Returns whether there is something left to do.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Cause> {
         self.take(cx);
-        self.write(cx)?;
+        if self.broken.is_none() {
+            self.broken = self.write(cx).err();
+        }
         let heard = self.read(cx)?;
         if !heard && self.http2.is_finished() && self.http2.output().is_empty() {
             return Err(self.refusal(Refused::GoingAway));
@@ -425,8 +431,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         Ok(heard || held_back && self.http2.room() > 0)
     }
 
-    fn write(&mut self, cx: &mut Context<'_>) -> Result<(), Cause> {
-        let broken = |error: &std::io::Error| connector::cause_of(error);
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
             let output = self.http2.output();
             if output.is_empty() {
@@ -434,25 +439,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
             let used = output.slices(&mut slices);
-            match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..used]) {
-                Poll::Ready(Ok(0)) => {
-                    return Err(Cause::Disconnected("the stream takes no more bytes".into()));
-                }
-                Poll::Ready(Ok(written)) => {
+            match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..used])? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(written) => {
                     output.advance(written);
                     self.unflushed = true;
                     self.tell_writable();
                 }
-                Poll::Ready(Err(error)) => return Err(broken(&error)),
                 Poll::Pending => return Ok(()),
             }
         }
         if self.unflushed {
-            match Pin::new(&mut self.stream).poll_flush(cx) {
-                Poll::Ready(Ok(())) => self.unflushed = false,
-                Poll::Ready(Err(error)) => return Err(broken(&error)),
-                Poll::Pending => {}
-            }
+            self.unflushed = Pin::new(&mut self.stream).poll_flush(cx)?.is_pending();
         }
         Ok(())
     }
@@ -462,12 +460,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         self.input.reserve(self.room);
         let offered = self.input.capacity() - self.input.len();
         let read = match pin!(self.stream.read_buf(&mut self.input)).poll(cx) {
-            Poll::Pending => return Ok(false),
-            Poll::Ready(Ok(0)) => {
-                return Err(Cause::Disconnected("the server closed the connection".into()));
-            }
-            Poll::Ready(Ok(read)) => read,
-            Poll::Ready(Err(error)) => return Err(connector::cause_of(&error)),
+            Poll::Ready(Ok(read)) if read > 0 => read,
+            Poll::Pending if self.broken.is_none() || self.stream.is_socket() => return Ok(false),
+            outcome => return Err(self.end_of_input(outcome)),
         };
         self.shared.received.fetch_add(read as u64, Ordering::Relaxed);
         if read == offered {
@@ -480,10 +475,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         Ok(true)
     }
 
+    /// Why there is nothing more to read. After a failed write that is only the consequence, unless it tells more.
+    fn end_of_input(&mut self, outcome: Poll<io::Result<usize>>) -> Cause {
+        match (outcome, self.broken.take()) {
+            (Poll::Ready(Err(said)), _) if said.kind() == io::ErrorKind::InvalidData => {
+                connector::cause_of(&said)
+            }
+            (_, Some(broken)) => connector::cause_of(&broken),
+            (Poll::Ready(Err(error)), None) => connector::cause_of(&error),
+            (_, None) => Cause::Disconnected("the server closed the connection".into()),
+        }
+    }
+
     /// Gives back what is not needed until something comes: there may be thousands of connections.
     fn rest(&mut self) {
-        let needed = if self.http2.open_streams() == 0 { READ_AT_LEAST } else { self.room };
-        if self.input.is_empty() && self.input.capacity() > 2 * needed {
+        if self.busiest > FEW && self.http2.open_streams() == 0 {
+            self.http2.shrink();
+            self.busiest = 0;
+        }
+        let kept = if self.http2.open_streams() == 0 { 0 } else { 2 * self.room };
+        if self.input.is_empty() && self.input.capacity() > kept {
             self.input = BytesMut::new();
         }
     }
@@ -491,7 +502,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
 /// Whoever still waits learns how it ended, in whichever way: a task that is aborted or panics ends the connection like
 /// anything else.
-impl<S> Drop for Driver<S> {
+impl Drop for Driver {
     fn drop(&mut self) {
         self.heard.lost = self.shared.over();
         decide(&self.shared.fate, self.heard.lost.clone());
