@@ -18,6 +18,9 @@ mod status;
 mod stream;
 mod task;
 
+#[cfg(test)]
+mod tests;
+
 pub use connection::H2Connection;
 pub use message::frame;
 pub use stream::{H2Sink, H2Source};
