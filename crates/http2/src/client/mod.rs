@@ -5,9 +5,33 @@
 //! owner's [`Events`] as it is read, without anything stored in between. Who owns the socket, who waits for what, and
 //! what gRPC makes of it, is no matter of this room.
 //!
-//! What only HTTP's own bodies need is left out: a `content-length` is a field like any other and not compared with the
+//! # What a hostile peer can make it hold or do
+//!
+//! | what | at most | beyond it |
+//! |---|---|---|
+//! | a frame | [`Options::max_frame`] | FRAME_SIZE_ERROR, before it is waited for |
+//! | content | the windows, of a stream and of the connection | FLOW_CONTROL_ERROR |
+//! | a list of fields that is told | [`Options::max_header_list`] | the stream ends |
+//! | a block in pieces | 4 times that (at least 64 KiB), in 65 pieces and one for each 16 KiB | ENHANCE_YOUR_CALM |
+//! | a list as it is read for the table's sake | 16 times that (at least 1 MiB) | COMPRESSION_ERROR |
+//! | entries of the tables, either way | 4096 bytes | COMPRESSION_ERROR, or they go |
+//! | answers to PING and SETTINGS that it does not read | 1000 | ENHANCE_YOUR_CALM |
+//! | frames that are good for nothing | 10 000, and 8 for each reset of ours | ENHANCE_YOUR_CALM |
+//!
+//! Frames are good for nothing if they are about streams that are over (but for content, which has its windows), bring content
+//! of no bytes, interim heads, a PRIORITY, something unknown, the same GOAWAY again, SETTINGS, or answers to PING and SETTINGS.
+//! Those that bring content or fields to a stream that is open earn ten back. Streams that are over are not remembered.
+//!
+//! What the owner sends waits here as long as the peer gives no window; how much that may be is the owner's affair, who knows
+//! [`unsent`](Connection::unsent) and can [`reset`](Connection::reset) a stream.
+//!
+//! # What is left out
+//!
+//! What only HTTP's own bodies need: a `content-length` is a field like any other and not compared with the
 //! content, and an answer whose status allows no content may have some. gRPC's messages say their lengths themselves. The
 //! longest list of fields that the peer wants to get is advice to those who can do without some; nobody here can.
+//!
+//! # A call
 //!
 //! ```
 //! use bytes::{Bytes, BytesMut};
