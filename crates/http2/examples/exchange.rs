@@ -5,7 +5,8 @@
 //! perf stat -e instructions:u target/release/examples/exchange 1000000
 //! ```
 //!
-//! The number is that of the calls, of which 128 are under way at once; the difference of two runs is what calls cost.
+//! The number is that of the calls, of which 128 are under way at once; the difference of two runs is what calls cost. A second
+//! one is that of the connections on which so many are made, one after the other; all stay open until the end.
 
 use std::io::IoSlice;
 
@@ -89,8 +90,8 @@ impl Script {
     }
 }
 
-fn main() {
-    let calls = std::env::args().nth(1).map_or(1 << 14, |calls| calls.parse().expect("a number"));
+/// Makes so many calls on a connection of their own, and leaves it idle.
+fn exchange(calls: usize) -> Connection<usize> {
     let (mut connection, mut script, mut answers) =
         (Connection::new(Options::default()), Script::new(), Answers::default());
     let mut input = BytesMut::new();
@@ -130,4 +131,15 @@ fn main() {
     }
     let expected = Answers { clean: calls, fields: 4 * calls, bytes: script.message.len() * calls };
     assert_eq!(answers, expected);
+    connection.shrink();
+    connection
+}
+
+fn main() {
+    let numbers = std::env::args().skip(1).map(|number| number.parse().expect("a number"));
+    let numbers: Vec<usize> = numbers.collect();
+    let calls = numbers.first().copied().unwrap_or(1 << 14);
+    let connections = numbers.get(1).copied().unwrap_or(1);
+    let idle: Vec<_> = (0..connections).map(|_| exchange(calls)).collect();
+    assert!(idle.iter().all(|connection| connection.open_streams() == 0));
 }

@@ -1,5 +1,7 @@
 //! Blocks of fields: those that come in pieces, and what an answer's fields may be.
 
+use std::fmt;
+
 use bytes::BytesMut;
 
 use super::error::Error;
@@ -9,13 +11,25 @@ use crate::frame::{DEFAULT_MAX_FRAME, ErrorCode, StreamId};
 use crate::hpack::Decoded;
 
 /// A block that goes on in CONTINUATION frames.
-#[derive(Debug)]
 pub(super) struct Gathered {
     pub(super) id: StreamId,
     /// Whether the answer ends with it.
     pub(super) end: bool,
     pub(super) block: BytesMut,
     frames: usize,
+}
+
+impl fmt::Debug for Gathered {
+    /// Without the fields: one may be a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, frames, block, .. } = self;
+        let mut debug = f.debug_struct("Gathered");
+        debug
+            .field("id", id)
+            .field("frames", frames)
+            .field("bytes", &block.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Gathered {

@@ -1,5 +1,7 @@
 //! What a connection tells its owner.
 
+use std::fmt;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::frame::{ErrorCode, StreamId};
@@ -82,10 +84,16 @@ pub enum Sent {
 }
 
 /// The content of one DATA frame, still where it was received.
-#[derive(Debug)]
 pub struct Payload<'a> {
     input: &'a mut BytesMut,
     length: usize,
+}
+
+impl fmt::Debug for Payload<'_> {
+    /// Without the bytes, which are the owner's secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payload").field("len", &self.length).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Payload<'a> {
@@ -120,5 +128,30 @@ impl std::ops::Deref for Payload<'_> {
 impl Drop for Payload<'_> {
     fn drop(&mut self) {
         self.input.advance(self.length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who keeps a small payload must not keep all that was read with it.
+    #[test]
+    fn small_payloads_are_copied_and_large_ones_are_not() {
+        for (length, is_copied) in [(1, true), ((16 << 10) - 1, true), (16 << 10, false)] {
+            let mut input = BytesMut::from(&vec![7; 64 << 10][..]);
+            let start = input.as_ptr();
+            let payload = Payload::new(&mut input, length).into_bytes();
+            assert_eq!(payload, vec![7; length]);
+            assert_eq!(payload.as_ptr() != start, is_copied, "{length} bytes");
+            assert_eq!(input.len(), (64 << 10) - length);
+        }
+    }
+
+    #[test]
+    fn a_payload_that_nobody_takes_is_passed_over() {
+        let mut input = BytesMut::from(&b"payload, and what follows"[..]);
+        assert_eq!(*Payload::new(&mut input, 7), *b"payload");
+        assert_eq!(input, b", and what follows"[..]);
     }
 }

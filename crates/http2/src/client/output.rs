@@ -1,13 +1,14 @@
 //! What is to be written.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Bytes for the socket, in their order. Frames and small payloads are gathered in one buffer; large payloads stay what
 /// they are and are not copied.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Output {
     gathered: BytesMut,
     /// Each with where it stands in all that was ever to be written; what is gathered stands around them.
@@ -15,6 +16,13 @@ pub struct Output {
     /// How much the socket has taken, and how much was to be written, since the connection began.
     taken: u64,
     end: u64,
+}
+
+impl fmt::Debug for Output {
+    /// Without what is written: that may be a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("len", &self.len()).finish_non_exhaustive()
+    }
 }
 
 /// Payloads up to this size are copied: a slice of their own costs the kernel more.

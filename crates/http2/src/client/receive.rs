@@ -447,10 +447,8 @@ impl Replies {
 /// How many frames the peer may send that are good for nothing. Each costs one; those that are good for something earn some
 /// back, up to what there was at first.
 ///
-/// Good for something are content and whole lists of fields on streams that are open. Good for nothing are frames on streams
-/// that are over (but for content, which has its windows), content of no bytes, interim heads, PRIORITY, unknown frames,
-/// repeated GOAWAYs, SETTINGS, and answers to PING and SETTINGS: some of each are in order, but not those alone. What a
-/// PING costs is counted by [`Replies`], and a WINDOW_UPDATE changes a window, which can't grow for ever.
+/// Which are which says the table of [`client`](super). What a PING costs is counted by [`Replies`], and a WINDOW_UPDATE of a
+/// stream that is open changes a window, which can't grow for ever.
 #[derive(Debug)]
 pub(super) struct Budget {
     left: usize,

@@ -1,6 +1,7 @@
 //! The streams of a connection.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use bytes::Bytes;
@@ -26,7 +27,7 @@ pub(super) struct Stream<S> {
 }
 
 /// What waits to be sent on a stream.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Unsent {
     pub(super) payloads: VecDeque<Bytes>,
     pub(super) bytes: usize,
@@ -36,6 +37,17 @@ pub(super) struct Unsent {
     pub(super) in_line: bool,
     /// There was more of it than the mark, and the owner is to be told when there is less.
     pub(super) above_mark: bool,
+}
+
+impl fmt::Debug for Unsent {
+    /// Without the payloads: there may be a password in them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, finished, .. } = self;
+        f.debug_struct("Unsent")
+            .field("bytes", bytes)
+            .field("finished", finished)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<S> Stream<S> {

@@ -64,6 +64,17 @@ fn continuations_without_end_end_the_connection() {
     }
 }
 
+/// The first piece of a block is bounded as those after it are: all are kept until the last is there.
+#[test]
+fn a_block_is_not_gathered_beyond_four_times_the_longest_list() {
+    for (first, fits) in [(256 << 10, true), ((256 << 10) + 1, false)] {
+        let mut client = Client::new();
+        client.asks();
+        let heard = client.hears(&raw(HEADERS, 0, 1, &vec![0x88; first]));
+        assert_eq!(heard.map_err(|error| error.code()).err(), (!fits).then_some(CALM), "{first}");
+    }
+}
+
 #[test]
 fn empty_content_without_end_ends_the_connection() {
     let mut client = Client::new();
@@ -166,9 +177,7 @@ fn answers_to_streams_that_were_reset_do_not_end_the_connection() {
     for id in ids {
         client.hears(&[answer_head(id), content(id, 100), trailers(id)].concat()).unwrap();
     }
-    for _ in 0..20_000 {
-        client.hears(&content(1, 10)).unwrap();
-    }
+    assert_eq!(endures(&mut client, &content(1, 10)), 100_000);
     let id = client.asks();
     client.hears(&[answer_head(id), trailers(id)].concat()).unwrap();
     assert_eq!(client.told().last().unwrap(), &format!("{id} ended Clean, sent All"));

@@ -178,6 +178,20 @@ fn a_stream_whose_window_shrinks_while_it_waits_sends_no_empty_frames() {
     assert_eq!(client.sends(), ["SETTINGS ack", "DATA 3 2 end"]);
 }
 
+/// Else small requests would take all of a scarce window, one after the other.
+#[test]
+fn who_waits_for_the_connections_window_is_not_overtaken() {
+    let mut client = Client::with(Options::default(), &[(INITIAL_WINDOW_SIZE, 1 << 20)]);
+    let (large, small) = (client.opens(), client.opens());
+    client.connection.send(large, Bytes::from(vec![0; 100_000]), true).unwrap();
+    client.sends();
+    client.hears(&window_update(0, 100)).unwrap();
+    client.connection.send(small, Bytes::from_static(b"small"), true).unwrap();
+    assert_eq!(client.sends(), ["DATA 1 100"]);
+    client.hears(&window_update(0, 100)).unwrap();
+    assert_eq!(client.sends(), ["DATA 3 5 end", "DATA 1 95"]);
+}
+
 #[test]
 fn settings_that_make_a_window_too_large_end_the_connection() {
     let mut client = Client::new();
@@ -226,6 +240,8 @@ fn streams_that_are_given_up_leave_the_line() {
         client.sends();
     }
     assert!(client.connection.waiting() < 100, "{}", client.connection.waiting());
+    client.connection.shrink();
+    assert_eq!(client.connection.waiting(), 0);
     let id = client.opens();
     client.connection.send(id, Bytes::from_static(b"waits"), true).unwrap();
     client.hears(&window_update(0, 100)).unwrap();

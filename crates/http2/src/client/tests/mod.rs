@@ -165,7 +165,10 @@ fn described(mut written: &[u8]) -> Vec<String> {
         frames.push(match head.kind {
             Kind::Data => format!("DATA {stream} {}{end}", payload.len()),
             Kind::Headers => format!("HEADERS {stream}{end}"),
-            Kind::Settings => format!("SETTINGS{ack}"),
+            Kind::Settings => payload.chunks(6).fold(format!("SETTINGS{ack}"), |text, setting| {
+                let value = u32::from_be_bytes(setting[2..].try_into().unwrap());
+                format!("{text} {}={value}", setting[1])
+            }),
             Kind::Ping => format!("PING{ack} {}", payload.escape_ascii()),
             Kind::ResetStream => {
                 format!("RST_STREAM {stream} {}", frame::reset_stream(payload).unwrap())

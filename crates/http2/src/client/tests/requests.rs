@@ -7,10 +7,41 @@ use crate::hpack::{Field, Indexing};
 #[test]
 fn a_connection_begins_with_preface_settings_and_window() {
     let mut client = Client::fresh(Options::default());
-    let wanted = ["preface", "SETTINGS", &format!("WINDOW_UPDATE 0 {}", (1_u32 << 31) - 65_536)];
+    let said = "SETTINGS 2=0 4=2097152 5=1048576 6=65536";
+    let wanted = ["preface", said, &format!("WINDOW_UPDATE 0 {}", (1_u32 << 31) - 65_536)];
     assert_eq!(client.sends(), wanted);
     let least = Options { connection_window: 0, ..Options::default() };
-    assert_eq!(Client::fresh(least).sends(), ["preface", "SETTINGS"]);
+    assert_eq!(Client::fresh(least).sends(), ["preface", said]);
+}
+
+#[test]
+fn options_are_moved_to_what_http2_allows() {
+    let least =
+        Options { stream_window: 0, connection_window: 0, max_frame: 0, ..Options::default() };
+    let said = "SETTINGS 2=0 4=65535 5=16384 6=65536";
+    assert_eq!(Client::fresh(least).sends(), ["preface", said]);
+    let most = Options {
+        stream_window: u32::MAX,
+        connection_window: u32::MAX,
+        max_frame: u32::MAX,
+        ..Options::default()
+    };
+    let said = "SETTINGS 2=0 4=2147483647 5=16777215 6=65536";
+    let window = "WINDOW_UPDATE 0 2147418112";
+    assert_eq!(Client::fresh(most).sends(), ["preface", said, window]);
+}
+
+/// Logs are read by many.
+#[test]
+fn what_is_sent_does_not_show_in_what_is_debugged() {
+    let mut client = Client::with(Options::default(), &[(INITIAL_WINDOW_SIZE, 5)]);
+    let field = |name, indexing| Field { name, value: b"hunter2", indexing };
+    let fields = [field(b"token", Indexing::Repeats), field(b"authorization", Indexing::Secret)];
+    let id = client.connection.open(&mut Prepared::new([]), fields, ()).unwrap();
+    client.connection.send(id, Bytes::from_static(b"hunter2hunter2"), true).unwrap();
+    client.hears(&raw(HEADERS, 0, 1, b"\x40\x05token\x07hunter2")).unwrap();
+    let shown = format!("{:?}", client.connection);
+    assert!(!shown.contains("hunter2") && shown.contains("Unsent { bytes: 9"), "{shown}");
 }
 
 #[test]
