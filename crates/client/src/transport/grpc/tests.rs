@@ -18,6 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::timeout;
 
 use super::*;
+use crate::clock;
 use crate::config::Address;
 use crate::metadata::Metadata;
 use crate::task::{self, Task};
@@ -387,7 +388,7 @@ fn a_stream_that_is_not_read_keeps_its_bounds_and_stops_nobody() {
         let answer = connection.unary(head(UNARY, &metadata, None), framed(b"request")).await;
         assert_eq!(answer, Ok(Bytes::from_static(b"request")));
         // The window, and what was released until enough was unread.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        clock::sleep(Duration::from_secs(1)).await;
         let received = connection.received();
         assert!((2 << 20..3_200_000).contains(&received), "{received} bytes are held");
         for _ in 0..FLOODED {
