@@ -9,7 +9,8 @@ use libfuzzer_sys::fuzz_target;
 const MAX_LIST: usize = 1 << 16;
 
 fuzz_target!(|data: &[u8]| {
-    let [table, mut rest @ ..] = data else { return };
+    let [table, rest @ ..] = data else { return };
+    let mut rest = rest;
     // Whether the peer may have the usual table, a small one, or none.
     let table = [4096, 100, 0][usize::from(table % 3)];
     let mut decoder = Decoder::new(table, MAX_LIST);

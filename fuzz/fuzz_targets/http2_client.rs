@@ -152,7 +152,8 @@ fuzz_target!(|data: &[u8]| {
     let mut connection = Connection::new(options);
     let mut owner = Owner::default();
     let mut socket = Socket { written: Vec::new(), last: StreamId::CONNECTION, is_over: false };
-    let field = |name, value| (Bytes::from_static(name), Bytes::from_static(value), Indexing::Repeats);
+    let field =
+        |name, value| (Bytes::from_static(name), Bytes::from_static(value), Indexing::Repeats);
     let mut head = Prepared::new([field(b":method", b"POST"), field(b"te", b"trailers")]);
     let mut opened = Vec::new();
     let (mut input, mut rest) = (BytesMut::new(), data);
@@ -175,7 +176,11 @@ fuzz_target!(|data: &[u8]| {
             }
             3 => {
                 let value = [b'v'; 40];
-                let field = Field { name: b"x-field", value: &value[..how % 40], indexing: Indexing::Varies };
+                let field = Field {
+                    name: b"x-field",
+                    value: &value[..how % 40],
+                    indexing: Indexing::Varies,
+                };
                 let asked = Asked { next: Next::Head, list: 0, held: 0 };
                 let room = connection.room();
                 let id = connection.open(&mut head, [field], asked);
