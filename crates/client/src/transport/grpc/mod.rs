@@ -1,14 +1,15 @@
 //! gRPC over HTTP/2: the transport in use.
 //!
 //! [`H2`] connects; a [`connection`] is what callers hold. They leave what they want in its [`queue`], and wait where
-//! [`call`] and [`stream`] say; its [`task`], the only one to touch the socket, sends that and reads what comes.
-//! [`head`] says what requests begin with, [`message`] frames and assembles messages, [`answer`] and [`status`] read a
-//! server's verdict out of headers and trailers, [`failure`] what is certain where there is none. Nothing here retries or
-//! chooses; the rules of HTTP/2 are in `etcdkit-http2`.
+//! [`call`] and [`stream`] say; its [`task`], the only one to touch the socket, sends that and reads what comes, which
+//! [`events`] brings to them. [`head`] says what requests begin with, [`message`] frames and assembles messages, [`answer`]
+//! and [`status`] read a server's verdict out of headers and trailers, [`failure`] what is certain where there is none.
+//! Nothing here retries or chooses; the rules of HTTP/2 are in `etcdkit-http2`.
 
 mod answer;
 mod call;
 mod connection;
+mod events;
 mod failure;
 mod head;
 mod keep_alive;

@@ -1,8 +1,8 @@
 //! The task of a connection: the only one to touch its socket and its HTTP/2.
 //!
 //! A turn takes what callers left in the [`Queue`], writes all of that at once, reads what has come, and wakes whom it
-//! concerns. What HTTP/2 demands is the machine's affair (`etcdkit-http2`), what an answer means is [`answer`](super::answer)'s;
-//! here is who owns what, and what is left when the connection ends.
+//! concerns. What HTTP/2 demands is the machine's affair (`etcdkit-http2`), what comes of it that of
+//! [`events`](super::events); here is who owns what, and what is left when the connection ends.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -12,17 +12,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use etcdkit_http2::client::{Connection, End, Events, Options, Part, Payload, Refused, Sent};
-use etcdkit_http2::frame::{ErrorCode, StreamId};
+use etcdkit_http2::client::{Connection, Options, Refused};
+use etcdkit_http2::frame::ErrorCode;
 use tokio::io::{AsyncReadExt, AsyncWrite};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::answer::{Progress, Reading, UnaryReading};
-use super::call::Answer;
-use super::failure::{HEADERS, failure_of, going_away};
+use super::answer::{Reading, UnaryReading};
+use super::events::{Call, Heard, PING};
+use super::failure::HEADERS;
 use super::head::{Digits, Template};
 use super::queue::{Caller, Errand, Job, Queue, Taken};
-use super::stream::{Flow, UNSENT};
+use super::stream::UNSENT;
 use crate::error::Cause;
 use crate::transport::connector::{self, IoStream};
 use crate::transport::traits::Failure;
@@ -44,8 +44,6 @@ const SLICES: usize = 64;
 const TURNS: usize = 32;
 /// Streams whose tables a connection at rest may keep.
 const FEW: usize = 32;
-/// The payload of our pings; there is one at a time.
-const PING: [u8; 8] = *b"etcdkit?";
 
 /// Why a connection takes no more calls, once it does not.
 pub(super) type Fate = watch::Sender<Option<Cause>>;
@@ -93,133 +91,6 @@ pub(super) struct Driver {
     busiest: usize,
 }
 
-/// One call on its stream.
-#[derive(Debug)]
-enum Call {
-    Unary {
-        answer: Arc<Answer>,
-        reading: UnaryReading,
-    },
-    Stream {
-        flow: Arc<Flow>,
-        reading: Reading,
-    },
-    /// Its caller knows the outcome.
-    Told,
-}
-
-impl Call {
-    /// Tells the caller how it ended, unless it has been told.
-    fn tell(&mut self, outcome: Result<(), Failure>) {
-        match self {
-            Self::Unary { answer, reading } => {
-                answer.give(outcome.and_then(|()| reading.outcome()));
-            }
-            Self::Stream { flow, .. } => flow.end(outcome),
-            Self::Told => {}
-        }
-        *self = Self::Told;
-    }
-
-    fn reading(&mut self) -> Option<&mut Reading> {
-        match self {
-            Self::Unary { reading, .. } => Some(&mut reading.reading),
-            Self::Stream { reading, .. } => Some(reading),
-            Self::Told => None,
-        }
-    }
-}
-
-/// Hears what the peer says.
-#[derive(Debug)]
-struct Heard {
-    /// Streams whose calls are over before the peer has ended them.
-    over: Vec<StreamId>,
-    /// Who waits for the answer to the ping that is under way.
-    pings: Vec<oneshot::Sender<()>>,
-    /// The server's word that it takes no more calls.
-    leaving: Option<Cause>,
-    /// Why the connection ended.
-    lost: Cause,
-    shared: Arc<Shared>,
-}
-
-impl Events for Heard {
-    type Stream = Call;
-
-    fn field(&mut self, _: StreamId, call: &mut Call, name: &[u8], value: &[u8]) {
-        if let Some(reading) = call.reading() {
-            reading.field(name, value);
-        }
-    }
-
-    fn fields_end(&mut self, id: StreamId, call: &mut Call, part: Part) {
-        let Some(reading) = call.reading() else { return };
-        let over = match reading.fields_end() {
-            Ok(Progress::Open) => return,
-            Ok(Progress::Over) => Ok(()),
-            Err(failure) => Err(failure),
-        };
-        call.tell(over);
-        if part == Part::Head {
-            self.over.push(id);
-        }
-    }
-
-    fn data(&mut self, id: StreamId, call: &mut Call, payload: Payload<'_>) -> usize {
-        let length = payload.len();
-        if length == 0 {
-            return 0;
-        }
-        let (taken, release) = match call {
-            Call::Unary { reading, .. } => (reading.data(payload.into_bytes()), length),
-            Call::Stream { flow, reading } => {
-                reading.data(payload.into_bytes());
-                (hand_out(flow, reading), flow.release(length))
-            }
-            Call::Told => return length,
-        };
-        if let Err(failure) = taken {
-            call.tell(Err(failure));
-            self.over.push(id);
-        }
-        release
-    }
-
-    fn ended(&mut self, _: StreamId, mut call: Call, end: End, sent: Sent) {
-        let Some(reading) = call.reading() else { return };
-        let cut = if end == End::TooLong { reading.fields_cut() } else { None };
-        let outcome =
-            cut.unwrap_or_else(|| Err(failure_of(end, sent, self.leaving.as_ref(), &self.lost)));
-        call.tell(outcome);
-    }
-
-    fn pong(&mut self, payload: [u8; 8]) {
-        if payload == PING {
-            for asked in self.pings.drain(..) {
-                // Who does not wait any more need not be told.
-                let _ = asked.send(());
-            }
-        }
-    }
-
-    fn going_away(&mut self, code: ErrorCode, reason: &[u8]) {
-        self.leaving = Some(going_away(code, reason));
-    }
-
-    fn limit(&mut self, streams: usize) {
-        self.shared.capacity.store(streams, Ordering::Relaxed);
-    }
-}
-
-/// Leaves the messages that are whole for the reader.
-fn hand_out(flow: &Flow, reading: &mut Reading) -> Result<(), Failure> {
-    while let Some(message) = reading.message()? {
-        flow.receive(message);
-    }
-    Ok(())
-}
-
 impl Shared {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
@@ -253,13 +124,7 @@ impl Driver {
         options.max_output = OUTPUT;
         let http2 = Connection::new(options);
         shared.capacity.store(http2.limit(), Ordering::Relaxed);
-        let heard = Heard {
-            over: Vec::new(),
-            pings: Vec::new(),
-            leaving: None,
-            lost: Cause::Disconnected("the connection's task ended".into()),
-            shared: Arc::clone(&shared),
-        };
+        let heard = Heard::new(Arc::clone(&shared));
         Self {
             http2,
             stream,
