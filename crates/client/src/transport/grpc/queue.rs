@@ -147,6 +147,11 @@ impl Queue {
         waiting.task.get_or_insert_with(|| cx.waker().clone());
     }
 
+    /// Gives back the room for calls that is not used.
+    pub(super) fn shrink(&self) {
+        self.lock().jobs.shrink_to_fit();
+    }
+
     /// Takes nothing more, and returns the calls that were never sent.
     pub(super) fn close(&self) -> VecDeque<Job> {
         let mut waiting = self.lock();

@@ -42,7 +42,7 @@ const READ_AT_MOST: usize = 256 << 10;
 const SLICES: usize = 64;
 /// Turns after which other tasks have theirs.
 const TURNS: usize = 32;
-/// Streams whose tables a connection at rest may keep.
+/// Calls at once for which a connection at rest may keep room.
 const FEW: usize = 32;
 
 /// Why a connection takes no more calls, once it does not.
@@ -146,9 +146,11 @@ impl Driver {
         // What can't be sent for good is to be told so.
         let room = if self.http2.is_going_away() { usize::MAX } else { self.http2.room() };
         self.shared.queue.take(&mut self.taken, room, cx);
-        for errand in std::mem::take(&mut self.taken.errands) {
+        let mut errands = std::mem::take(&mut self.taken.errands);
+        for errand in errands.drain(..) {
             self.run(errand);
         }
+        self.taken.errands = errands;
         while (self.http2.is_going_away() || self.http2.room() > 0)
             && let Some(job) = self.taken.jobs.pop_front()
         {
@@ -356,6 +358,8 @@ impl Driver {
     fn rest(&mut self) {
         if self.busiest > FEW && self.http2.open_streams() == 0 {
             self.http2.shrink();
+            self.taken.jobs.shrink_to_fit();
+            self.shared.queue.shrink();
             self.busiest = 0;
         }
         let kept = if self.http2.open_streams() == 0 { 0 } else { 2 * self.room };
