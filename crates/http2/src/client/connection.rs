@@ -241,7 +241,7 @@ impl<S> Connection<S> {
     pub fn reset(&mut self, id: StreamId, code: ErrorCode) -> Option<(S, Sent)> {
         let stream = self.remove(id)?;
         self.output.write(|out| frame::write_reset_stream(out, id, code));
-        self.budget.forgive_answer();
+        self.budget.allow_answer();
         let sent = if stream.end_at.is_some() { Sent::All } else { Sent::Part };
         Some((stream.state, sent))
     }
@@ -268,6 +268,7 @@ impl<S> Connection<S> {
     /// Asks the peer to answer with [`Events::pong`].
     pub fn ping(&mut self, payload: [u8; 8]) {
         self.output.write(|out| frame::write_ping(out, payload));
+        self.budget.allow_pong();
     }
 
     /// How many streams could be opened now.

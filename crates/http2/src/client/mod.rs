@@ -16,7 +16,7 @@
 //! | a list as it is read for the table's sake | 16 times that (at least 1 MiB) | COMPRESSION_ERROR |
 //! | entries of the tables, either way | 4096 bytes | COMPRESSION_ERROR, or they go |
 //! | answers to PING and SETTINGS that it does not read | 1000 | ENHANCE_YOUR_CALM |
-//! | frames that are good for nothing | 10 000, and 8 for each reset of ours | ENHANCE_YOUR_CALM |
+//! | frames that are good for nothing | 10 000, 8 for each reset of ours, and one for each PING | ENHANCE_YOUR_CALM |
 //!
 //! Frames are good for nothing if they are about streams that are over (but for content, which has its windows), bring content
 //! of no bytes, interim heads, a PRIORITY, something unknown, the same GOAWAY again, SETTINGS, or answers to PING and SETTINGS.

@@ -480,7 +480,12 @@ impl Budget {
     }
 
     /// A stream is reset here: its answer may be on its way, and comes to nothing.
-    pub(super) fn forgive_answer(&mut self) {
+    pub(super) fn allow_answer(&mut self) {
         self.left = self.left.saturating_add(Self::ANSWER);
+    }
+
+    /// A PING is sent: its answer is wanted, though it says nothing.
+    pub(super) fn allow_pong(&mut self) {
+        self.left = self.left.saturating_add(1);
     }
 }

@@ -36,6 +36,19 @@ fn pings_whose_answers_are_read_may_go_on_for_ever() {
     }
 }
 
+/// A watch of a key that never changes, for days: nothing goes to and fro but PINGs of ours and their answers.
+#[test]
+fn answers_to_our_pings_may_go_on_for_ever() {
+    let mut client = Client::new();
+    client.asks();
+    client.hears(&answer_head(1)).unwrap();
+    for _ in 0..50_000 {
+        client.connection.ping([0; 8]);
+        client.sends();
+        client.hears(&raw(PING, flag::ACK, 0, &[0; 8])).unwrap();
+    }
+}
+
 /// An upload keeps the output full: each answer is written behind 256 KiB of it, and read that much later.
 #[test]
 fn pings_during_a_long_upload_do_not_end_the_connection() {
