@@ -12,8 +12,9 @@ use serde_json::Value;
 /// `etcdkit-datadir` takes them from `etcdkit-proto`, which does no I/O, and knows nobody else.
 const ALLOWED: &[(&str, &[&str], &[&str])] = &[
     ("etcdkit-proto", &[], &[]),
+    ("etcdkit-http2", &[], &[]),
     ("etcdkit-srv", &[], &["etcdkit-testkit"]),
-    ("etcdkit", &["etcdkit-proto", "etcdkit-srv"], &["etcdkit-testkit"]),
+    ("etcdkit", &["etcdkit-http2", "etcdkit-proto", "etcdkit-srv"], &["etcdkit-testkit"]),
     ("etcdkit-v2", &["etcdkit-srv"], &["etcdkit-testkit"]),
     ("etcdkit-datadir", &["etcdkit-proto"], &["etcdkit-testkit"]),
     ("etcdkit-server", &["etcdkit-proto", "etcdkit-datadir"], &["etcdkit", "etcdkit-testkit"]),
@@ -70,6 +71,7 @@ fn only_what_is_meant_to_be_is_published() {
             "etcdkit",
             "etcdkit-cli",
             "etcdkit-datadir",
+            "etcdkit-http2",
             "etcdkit-proto",
             "etcdkit-server",
             "etcdkit-srv",

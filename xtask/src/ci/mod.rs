@@ -80,6 +80,7 @@ fn clippy(arguments: &[&str]) -> Result<Outcome, String> {
 fn alone() -> Result<Outcome, String> {
     for package in [
         "etcdkit-proto",
+        "etcdkit-http2",
         "etcdkit-srv",
         "etcdkit-datadir",
         "etcdkit",

@@ -2,7 +2,7 @@
 //!
 //! A [`Channel`] is the service at the bottom of every client: it picks a member, attaches the token, makes an attempt,
 //! and decides whether another may follow. Below it, one door: [`Transport`] opens [`Connection`]s to an endpoint, each
-//! of which carries unary calls and streams. The transport in use, [`H2`], is gRPC on the `h2` crate; another can stand
+//! of which carries unary calls and streams. The transport in use, [`H2`], is gRPC over HTTP/2; another can stand
 //! behind the same door. Nothing above this room touches a socket.
 
 mod attempt;

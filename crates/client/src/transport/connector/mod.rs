@@ -18,6 +18,7 @@ pub use duplex::{DuplexConnector, DuplexListener, duplex};
 pub use in_process::{InProcessConnector, in_process};
 
 pub(crate) use connect::{ConnectSettings, Established, establish};
+pub(crate) use stream::IoStream;
 pub(crate) use tls::cause_of;
 
 #[cfg(test)]

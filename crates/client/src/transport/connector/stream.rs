@@ -75,16 +75,10 @@ impl AsyncWrite for RawStream {
 }
 
 /// A connection to a member, in plain text or over TLS.
-///
-/// It says that it can't write vectored, on purpose. Told that it could, `h2` keeps every payload from 256 bytes on
-/// apart from its frame header and flushes each by a system call of its own; told that it can't, it copies frames of
-/// up to 1 KiB into one buffer, and the requests of many streams leave in one call.
 pub(crate) struct IoStream {
     kind: Kind,
     /// Nothing has been received yet: what comes first shows whether the other side speaks TLS.
     fresh: bool,
-    /// Writing failed so, and what the other side said last has not come yet.
-    broken: Option<io::Error>,
 }
 
 enum Kind {
@@ -95,43 +89,16 @@ enum Kind {
 
 impl IoStream {
     pub(super) fn plain(stream: RawStream) -> Self {
-        Self { kind: Kind::Plain(stream), fresh: true, broken: None }
+        Self { kind: Kind::Plain(stream), fresh: true }
     }
 
     pub(super) fn tls(stream: Box<TlsStream<RawStream>>) -> Self {
-        Self { kind: Kind::Tls(stream), fresh: false, broken: None }
+        Self { kind: Kind::Tls(stream), fresh: false }
     }
 
-    /// What comes of writing. If it fails, what the other side said before it closed tells more than the broken pipe, and
-    /// may not have been read yet: a server that refuses the client's certificate says so and closes.
-    fn written<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        outcome: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        let Poll::Ready(Err(broken)) = outcome else { return outcome };
-        self.broken = Some(broken);
-        self.last_words(context)
-    }
-
-    fn last_words<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        let mut scratch = [0; 1024];
-        let said = Pin::new(&mut *self).poll_read(context, &mut ReadBuf::new(&mut scratch));
-        let broken = self.broken.take();
-        Poll::Ready(Err(match (said, broken) {
-            (Poll::Ready(Err(said)), _) if said.kind() == io::ErrorKind::InvalidData => said,
-            // A socket that is closed can be read from, if only its end: that is known in a moment.
-            (Poll::Pending, Some(broken)) if self.is_socket() => {
-                self.broken = Some(broken);
-                return Poll::Pending;
-            }
-            (_, broken) => {
-                tls::explain_later(broken.unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()))
-            }
-        }))
-    }
-
-    fn is_socket(&self) -> bool {
+    /// Whether the end can be read, and what was said before it, of what can't be written to any more. Of a stream that is
+    /// somebody else's that is not certain.
+    pub(crate) fn is_socket(&self) -> bool {
         let raw = match &self.kind {
             Kind::Plain(raw) => raw,
             Kind::Tls(stream) => stream.get_ref().0,
@@ -171,31 +138,39 @@ impl AsyncWrite for IoStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if this.broken.is_some() {
-            return this.last_words(context);
-        }
-        let outcome = match &mut this.kind {
+        match &mut self.get_mut().kind {
             Kind::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Kind::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        };
-        this.written(context, outcome)
+            Kind::Tls(stream) => {
+                Pin::new(stream).poll_write(context, bytes).map_err(tls::explain_later)
+            }
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().kind {
+            Kind::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Kind::Tls(stream) => {
+                Pin::new(stream).poll_write_vectored(context, slices).map_err(tls::explain_later)
+            }
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        false
+        match &self.kind {
+            Kind::Plain(stream) => stream.is_write_vectored(),
+            Kind::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.broken.is_some() {
-            return this.last_words(context);
-        }
-        let outcome = match &mut this.kind {
+        match &mut self.get_mut().kind {
             Kind::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Kind::Tls(stream) => Pin::new(stream).poll_flush(context),
-        };
-        this.written(context, outcome)
+            Kind::Tls(stream) => Pin::new(stream).poll_flush(context).map_err(tls::explain_later),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

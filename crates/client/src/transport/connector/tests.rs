@@ -1,12 +1,13 @@
 //! Handshakes that succeed and fail, against servers in the test.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
 
 use etcdkit_testkit::certs::{ClientAuth, Identity, TestCa};
 use rustls::ServerConfig;
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -330,12 +331,17 @@ async fn sockets_speak_tls_under_their_file_name() {
     assert!(established.unwrap().encrypted);
 }
 
+/// The connection's task leaves it to the stream to put the pieces of a batch into one call of the system.
 #[tokio::test]
-async fn writes_are_never_vectored() {
+async fn pieces_of_one_write_leave_together() {
     let (listener, address) = listen().await;
     let settings = ConnectSettings::new(None, None);
-    let established = connect(&address, &settings).await.unwrap();
-    assert!(!established.stream.is_write_vectored());
-    let (accepted, _) = listener.accept().await.unwrap();
-    assert!(TcpStream::is_write_vectored(&accepted));
+    let mut established = connect(&address, &settings).await.unwrap();
+    assert!(established.stream.is_write_vectored());
+    let (mut accepted, _) = listener.accept().await.unwrap();
+    let pieces = [IoSlice::new(b"head"), IoSlice::new(b", "), IoSlice::new(b"message")];
+    assert_eq!(established.stream.write_vectored(&pieces).await.unwrap(), 13);
+    let mut got = [0; 13];
+    accepted.read_exact(&mut got).await.unwrap();
+    assert_eq!(&got, b"head, message");
 }

@@ -11,8 +11,7 @@ use super::stream::RawStream;
 use crate::config::{Endpoint, TlsLoader};
 use crate::error::Cause;
 
-/// How text of TLS failures begins that has to travel through an [`io::Error`]: `h2` keeps of one its kind and its
-/// text.
+/// How text of TLS failures begins that has to travel through an [`io::Error`].
 const PREFIX: &str = "TLS: ";
 
 /// Speaks TLS over `raw` and agrees on HTTP/2.
@@ -212,7 +211,7 @@ pub(super) fn check_first(first: io::Result<&[u8]>) -> io::Result<()> {
 /// It may also be on its way down, or a proxy without a server behind it.
 const SILENT: &str = "the server closed it before it said anything: does it expect TLS (https://)?";
 
-/// What the failure of a connection means that was up: by its text, which is all that `h2` passes on.
+/// What the failure of a connection means that was up.
 pub(crate) fn cause_of(error: &io::Error) -> Cause {
     let text = error.to_string();
     match text.strip_prefix(PREFIX) {

@@ -1,92 +1,109 @@
-//! The one answer of a unary call.
-
-use std::future::{Future, poll_fn};
+//! What the peer says on one stream, read into messages and a verdict.
 
 use bytes::Bytes;
-use h2::SendStream;
-use h2::client::ResponseFuture;
 
-use super::failure::failure_of;
 use super::message::Assembler;
-use super::status::{self, Opening};
+use super::status::{Opening, Told};
 use crate::error::Cause;
 use crate::transport::traits::Failure;
 
-/// Answers up to this size are left for h2 to account for when the stream is dropped, which saves a lock each.
-const RELEASED_ON_DROP: usize = 64 << 10;
+/// An answer as it comes in.
+#[derive(Debug)]
+pub(super) struct Reading {
+    told: Told,
+    /// The head was there: what follows are messages, and fields are trailers.
+    begun: bool,
+    assembler: Assembler,
+}
 
-/// Sends, at once, the message of a call that was begun; then waits for the answer.
-pub(super) fn exchange(
-    response: ResponseFuture,
-    mut sending: SendStream<Bytes>,
-    message: Bytes,
-    limit: usize,
-) -> impl Future<Output = Result<Bytes, Failure>> {
-    let sent = sending.send_data(message, true).is_ok();
-    async move {
-        match read_answer(response, sending, limit).await {
-            // Without its message the request can't have been processed. That it was turned away, the server may have
-            // said before.
-            Err(Failure::Unknown(cause)) if !sent => Err(Failure::NotProcessed(cause)),
-            answer => answer,
+/// What a part of an answer means for the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// More has to come.
+    Open,
+    /// The server ended the call with success.
+    Over,
+}
+
+impl Reading {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { told: Told::default(), begun: false, assembler: Assembler::new(limit) }
+    }
+
+    /// Takes one field of the head or of the trailers.
+    pub(super) fn field(&mut self, name: &[u8], value: &[u8]) {
+        self.told.field(name, value);
+    }
+
+    /// The fields were all there. An error ends the call.
+    pub(super) fn fields_end(&mut self) -> Result<Progress, Failure> {
+        let told = std::mem::take(&mut self.told);
+        if !std::mem::replace(&mut self.begun, true) {
+            match told.opening()? {
+                Opening::Messages => return Ok(Progress::Open),
+                Opening::Status => told.verdict()?,
+            }
+        } else {
+            told.verdict()?;
         }
+        if self.assembler.held() > 0 {
+            return Err(truncated());
+        }
+        Ok(Progress::Over)
+    }
+
+    /// The fields were too many to be told, and some of them were not. Trailers hold the status all the same, if it was
+    /// among the others; `None` if nothing is known.
+    pub(super) fn fields_cut(&mut self) -> Option<Result<(), Failure>> {
+        (self.begun && self.told.has_status()).then(|| self.fields_end().map(|_| ()))
+    }
+
+    /// Takes content, of which [`message`](Self::message) has the messages.
+    pub(super) fn data(&mut self, payload: Bytes) {
+        self.assembler.push(payload);
+    }
+
+    /// The next whole message.
+    pub(super) fn message(&mut self) -> Result<Option<Bytes>, Failure> {
+        self.assembler.next().map_err(Failure::Unknown)
     }
 }
 
-/// Waits for the answer and reads it. The sending half stays alive until it is there: without it, h2 resets the stream.
-async fn read_answer(
-    response: ResponseFuture,
-    _sending: SendStream<Bytes>,
-    limit: usize,
-) -> Result<Bytes, Failure> {
-    let mut body = {
-        // Its headers are not kept while the rest comes in.
-        let response = response.await.map_err(|error| failure_of(&error, None))?;
-        if status::check_response(response.status(), response.headers())? == Opening::Status {
-            status::of_trailers(response.headers())?;
-            return Err(unary_answers(0));
-        }
-        response.into_body()
-    };
+/// The answer of a unary call as it comes in: one message and a verdict.
+#[derive(Debug)]
+pub(super) struct UnaryReading {
+    pub(super) reading: Reading,
+    answer: Option<Bytes>,
+}
 
-    let mut assembler = Assembler::new(limit);
-    let mut answer: Option<Bytes> = None;
-    let mut unreleased = 0;
-    while let Some(payload) = poll_fn(|cx| body.poll_data(cx)).await {
-        let payload = payload.map_err(|error| failure_of(&error, None))?;
-        unreleased += payload.len();
-        if unreleased > RELEASED_ON_DROP {
-            body.flow_control()
-                .release_capacity(unreleased)
-                .map_err(|error| failure_of(&error, None))?;
-            unreleased = 0;
-        }
-        assembler.push(payload);
-        while let Some(message) = assembler.next().map_err(Failure::Unknown)? {
-            if answer.replace(message).is_some() {
-                return Err(unary_answers(2));
+impl UnaryReading {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { reading: Reading::new(limit), answer: None }
+    }
+
+    pub(super) fn data(&mut self, payload: Bytes) -> Result<(), Failure> {
+        self.reading.data(payload);
+        while let Some(message) = self.reading.message()? {
+            if self.answer.replace(message).is_some() {
+                return Err(unary_answers("more than one message"));
             }
         }
+        Ok(())
     }
-    match poll_fn(|cx| body.poll_trailers(cx)).await {
-        Ok(Some(trailers)) => status::of_trailers(&trailers)?,
-        Ok(None) => return Err(status::missing()),
-        Err(error) => return Err(failure_of(&error, None)),
-    }
-    match answer {
-        Some(answer) if assembler.held() == 0 => Ok(answer),
-        Some(_) => Err(truncated()),
-        None if assembler.held() > 0 => Err(truncated()),
-        None => Err(unary_answers(0)),
+
+    /// What has come of the call, where the verdict is success.
+    pub(super) fn outcome(&mut self) -> Result<Bytes, Failure> {
+        self.answer.take().ok_or_else(|| unary_answers("no message"))
     }
 }
 
 /// The server promised one message and sent another number of them.
-fn unary_answers(number: usize) -> Failure {
-    let what = if number == 0 { "no message" } else { "more than one message" };
+#[cold]
+fn unary_answers(what: &str) -> Failure {
     Failure::Unknown(Cause::Protocol(format!("the server answered a unary call with {what}")))
 }
 
-pub(super) fn truncated() -> Failure {
+#[cold]
+fn truncated() -> Failure {
     Failure::Unknown(Cause::Protocol("the answer ends in the middle of a message".into()))
 }

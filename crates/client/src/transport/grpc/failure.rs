@@ -1,53 +1,44 @@
-//! What an error of h2 says about a request, and about the connection.
+//! What the end of a stream says about its request, and about the connection.
 
-use h2::Reason;
+use etcdkit_http2::client::{End, Sent};
+use etcdkit_http2::frame::ErrorCode;
 
+use super::status;
 use crate::error::Cause;
-use crate::transport::connector;
 use crate::transport::traits::Failure;
 
-/// The longest response headers and trailers, together: they are short, but a status text may be long.
+/// The longest response headers and trailers, each: they are short, but a status text may be long.
 pub(super) const HEADERS: u32 = 64 << 10;
+/// The longest reason for a server's going away that is told.
+const REASON: usize = 256;
 
-/// What an h2 error says about the request it hit.
-///
-/// A stream that fails by the server's own GOAWAY lies beyond the last one that the server will look at (RFC 9113 §6.8;
-/// h2 fails no other stream with it), and REFUSED_STREAM means the same (§8.7). All else leaves the outcome unknown.
-pub(super) fn failure_of(error: &h2::Error, fate: Option<Cause>) -> Failure {
-    let refused = error.is_remote()
-        && (error.is_go_away()
-            || (error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM)));
-    if refused {
-        return Failure::NotProcessed(cause_of(error));
+/// How a call failed whose stream ended so, before its verdict was there. `leaving` is the server's word that it goes away,
+/// `lost` why the connection ended.
+#[cold]
+pub(super) fn failure_of(end: End, sent: Sent, leaving: Option<&Cause>, lost: &Cause) -> Failure {
+    match end {
+        End::Clean => status::missing(),
+        End::Refused => {
+            Failure::NotProcessed(Cause::Refused("the server refused the stream".into()))
+        }
+        End::GoneAway => Failure::NotProcessed(leaving.unwrap_or(lost).clone()),
+        End::Reset(code) => Failure::Unknown(Cause::Reset(format!("by the server ({code})"))),
+        End::TooLong => Failure::Unknown(Cause::Protocol(format!(
+            "the answer breaks HTTP/2: its headers have more than {HEADERS} bytes"
+        ))),
+        End::Malformed(what) => {
+            Failure::Unknown(Cause::Protocol(format!("the answer breaks HTTP/2: {what}")))
+        }
+        End::Lost if sent == Sent::Nothing => Failure::NotProcessed(lost.clone()),
+        End::Lost => Failure::Unknown(lost.clone()),
     }
-    Failure::Unknown(match fate {
-        // That the server was going away did not end this call.
-        None | Some(Cause::Refused(_)) => cause_of(error),
-        Some(cause) => cause,
-    })
 }
 
-pub(super) fn cause_of(error: &h2::Error) -> Cause {
-    let reason = error.reason();
-    if error.is_remote() && error.is_go_away() {
-        return Cause::Refused(format!("the server is going away ({error})"));
-    }
-    if error.is_remote() && error.is_reset() {
-        if reason == Some(Reason::REFUSED_STREAM) {
-            return Cause::Refused("the server refused the stream".into());
-        }
-        return Cause::Reset(format!("by the server ({error})"));
-    }
-    if let Some(io) = error.get_io() {
-        return connector::cause_of(io);
-    }
-    if error.is_library() && error.is_reset() {
-        return Cause::Protocol(format!(
-            "the answer breaks HTTP/2, or its headers have more than {HEADERS} bytes ({error})"
-        ));
-    }
-    if error.is_library() && error.is_go_away() {
-        return Cause::Protocol(format!("the server broke HTTP/2 ({error})"));
-    }
-    Cause::Protocol(format!("HTTP/2: {error}"))
+/// The server takes no more calls.
+pub(super) fn going_away(code: ErrorCode, reason: &[u8]) -> Cause {
+    let reason = String::from_utf8_lossy(&reason[..reason.len().min(REASON)]);
+    Cause::Refused(match &*reason {
+        "" => format!("the server is going away ({code})"),
+        reason => format!("the server is going away ({code}: {reason:?})"),
+    })
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::mux::Queue;
+use super::queue::Queue;
 use crate::clock;
 use crate::config::KeepAlive;
 use crate::error::Cause;

@@ -1,18 +1,26 @@
-//! gRPC over HTTP/2, on the `h2` crate: the transport in use.
+//! gRPC over HTTP/2: the transport in use.
 //!
-//! [`H2`] connects; [`connection`] carries calls; [`message`] frames and assembles messages; [`head`] builds request
-//! headers; [`status`] reads a server's verdict out of headers and trailers. Nothing here retries or chooses.
+//! [`H2`] connects; a [`connection`] is what callers hold. They leave what they want in its [`queue`], and wait where
+//! [`call`] and [`stream`] say; its [`task`], the only one to touch the socket, sends that and reads what comes, which
+//! [`events`] brings to them. [`head`] says what requests begin with, [`message`] frames and assembles messages, [`answer`]
+//! and [`status`] read a server's verdict out of headers and trailers, [`failure`] what is certain where there is none.
+//! Nothing here retries or chooses; the rules of HTTP/2 are in `etcdkit-http2`.
 
 mod answer;
+mod call;
 mod connection;
+mod events;
 mod failure;
 mod head;
 mod keep_alive;
 mod message;
-mod meter;
-mod mux;
+mod queue;
 mod status;
 mod stream;
+mod task;
+
+#[cfg(test)]
+mod tests;
 
 pub use connection::H2Connection;
 pub use message::frame;
@@ -25,7 +33,7 @@ use super::traits::Transport;
 use crate::config::{Config, Endpoint, KeepAlive};
 use crate::error::Cause;
 
-/// The transport of every client: gRPC on the `h2` crate.
+/// The transport of every client: gRPC over HTTP/2.
 #[derive(Clone, Debug)]
 pub struct H2 {
     connect: Arc<ConnectSettings>,
@@ -48,6 +56,6 @@ impl Transport for H2 {
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<H2Connection, Cause> {
         let established = connector::establish(endpoint, &self.connect).await?;
-        H2Connection::start(endpoint, established, self.receive_limit, self.keep_alive).await
+        H2Connection::start(endpoint, established, self.receive_limit, self.keep_alive)
     }
 }

@@ -3,8 +3,7 @@
 //! Source: gRPC over HTTP/2, "Response-Headers" and "Trailers". Everything here is a peer's data: whatever it holds
 //! becomes a [`Status`] or a [`Cause`], never a panic.
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 
 use crate::error::{Cause, Code};
 use crate::transport::traits::{Failure, Status};
@@ -12,8 +11,22 @@ use crate::transport::traits::{Failure, Status};
 /// The longest status text that is kept.
 const LONGEST_TEXT: usize = 4096;
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// What the fields of an answer's headers, or of its trailers, say. Of a field that comes twice the first counts.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    http: Option<StatusCode>,
+    content: Content,
+    code: Option<Result<i32, String>>,
+    message: Option<String>,
+}
+
+#[derive(Debug, Default)]
+enum Content {
+    #[default]
+    Unnamed,
+    Grpc,
+    Other(String),
+}
 
 /// What the headers of a response say about what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,25 +37,69 @@ pub(super) enum Opening {
     Status,
 }
 
-/// Says whether response headers are gRPC's at all, and names what listens there if not.
-pub(super) fn check_response(status: StatusCode, headers: &HeaderMap) -> Result<Opening, Failure> {
-    if headers.contains_key(GRPC_STATUS) {
-        return Ok(Opening::Status);
+impl Told {
+    /// Takes one field in. Only those that matter are kept.
+    pub(super) fn field(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b":status" if self.http.is_none() => self.http = StatusCode::from_bytes(value).ok(),
+            b"content-type" if matches!(self.content, Content::Unnamed) => {
+                self.content = match value {
+                    b"" => Content::Unnamed,
+                    value if value.starts_with(b"application/grpc") => Content::Grpc,
+                    value => Content::Other(text(value)),
+                };
+            }
+            b"grpc-status" if self.code.is_none() => {
+                self.code = Some(number(value).ok_or_else(|| text(value)));
+            }
+            b"grpc-message" if self.message.is_none() => {
+                self.message = Some(percent_decode(value));
+            }
+            _ => {}
+        }
     }
-    let content_type = headers.get(CONTENT_TYPE).map_or(b"".as_slice(), HeaderValue::as_bytes);
-    if status == StatusCode::OK && content_type.starts_with(b"application/grpc") {
-        return Ok(Opening::Messages);
+
+    /// Whether a status is among the fields.
+    pub(super) fn has_status(&self) -> bool {
+        self.code.is_some()
     }
-    Err(no_grpc(status, content_type))
+
+    /// As the headers of a response: whether they are gRPC's at all, and what listens there if not.
+    pub(super) fn opening(&self) -> Result<Opening, Failure> {
+        if self.has_status() {
+            return Ok(Opening::Status);
+        }
+        match (self.http, &self.content) {
+            (Some(StatusCode::OK), Content::Grpc) => Ok(Opening::Messages),
+            (status, content) => Err(no_grpc(status.unwrap_or_default(), content)),
+        }
+    }
+
+    /// As trailers, or headers that are all there is: how the call ended.
+    pub(super) fn verdict(self) -> Result<(), Failure> {
+        match self.code {
+            None => Err(missing()),
+            Some(Ok(0)) => Ok(()),
+            Some(Ok(code)) => Err(Failure::Status(Status {
+                code: Code::from_i32(code),
+                message: self.message.unwrap_or_default(),
+            })),
+            Some(Err(code)) => Err(Failure::Unknown(Cause::Protocol(format!(
+                "the server ended the call with the status {code:?}, which is none of gRPC's"
+            )))),
+        }
+    }
+}
+
+fn number(value: &[u8]) -> Option<i32> {
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 #[cold]
-fn no_grpc(status: StatusCode, content_type: &[u8]) -> Failure {
-    let is_grpc = content_type.starts_with(b"application/grpc");
-    let content_type = (!content_type.is_empty()).then(|| text(content_type));
-    let what = match content_type {
-        Some(content_type) if !is_grpc => format!(" with content type {content_type}"),
-        _ => String::new(),
+fn no_grpc(status: StatusCode, content: &Content) -> Failure {
+    let what = match content {
+        Content::Other(content) => format!(" with content type {content}"),
+        Content::Grpc | Content::Unnamed => String::new(),
     };
     if matches!(
         status,
@@ -70,25 +127,6 @@ fn no_grpc(status: StatusCode, content_type: &[u8]) -> Failure {
         | StatusCode::METHOD_NOT_ALLOWED
         | StatusCode::UNSUPPORTED_MEDIA_TYPE => Failure::NotProcessed(cause),
         _ => Failure::Unknown(cause),
-    }
-}
-
-/// The status in `trailers`, or in headers that are all there is.
-pub(super) fn of_trailers(trailers: &HeaderMap) -> Result<(), Failure> {
-    let Some(code) = trailers.get(GRPC_STATUS) else {
-        return Err(missing());
-    };
-    let message = trailers.get(GRPC_MESSAGE).map(|value| percent_decode(value.as_bytes()));
-    match std::str::from_utf8(code.as_bytes()).ok().and_then(|code| code.parse::<i32>().ok()) {
-        Some(0) => Ok(()),
-        Some(code) => Err(Failure::Status(Status {
-            code: Code::from_i32(code),
-            message: message.unwrap_or_default(),
-        })),
-        None => Err(Failure::Unknown(Cause::Protocol(format!(
-            "the server ended the call with the status {:?}, which is none of gRPC's",
-            text(code.as_bytes())
-        )))),
     }
 }
 
@@ -136,11 +174,16 @@ fn text(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn trailers(status: &'static [u8], message: &'static [u8]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        map.insert("grpc-status", HeaderValue::from_bytes(status).unwrap());
-        map.insert("grpc-message", HeaderValue::from_bytes(message).unwrap());
-        map
+    fn told(fields: &[(&str, &[u8])]) -> Told {
+        let mut told = Told::default();
+        for (name, value) in fields {
+            told.field(name.as_bytes(), value);
+        }
+        told
+    }
+
+    fn trailers(status: &[u8], message: &[u8]) -> Told {
+        told(&[("grpc-status", status), ("grpc-message", message)])
     }
 
     #[test]
@@ -159,37 +202,44 @@ mod tests {
 
     #[test]
     fn a_status_is_read_or_named() {
-        assert_eq!(of_trailers(&trailers(b"0", b"")), Ok(()));
+        assert_eq!(trailers(b"0", b"").verdict(), Ok(()));
         assert_eq!(
-            of_trailers(&trailers(
-                b"11",
-                b"etcdserver: mvcc: required revision has been compacted"
-            )),
+            trailers(b"11", b"etcdserver: mvcc: required revision has been compacted").verdict(),
             Err(Failure::Status(Status {
                 code: Code::OutOfRange,
                 message: "etcdserver: mvcc: required revision has been compacted".into(),
             }))
         );
         for bad in [b"".as_slice(), b"x", b"99999999999999", b"\xff"] {
-            let bad: &'static [u8] = bad;
-            assert!(matches!(of_trailers(&trailers(bad, b"")), Err(Failure::Unknown(_))));
+            assert!(matches!(trailers(bad, b"").verdict(), Err(Failure::Unknown(_))));
         }
-        assert_eq!(of_trailers(&HeaderMap::new()), Err(missing()));
+        assert_eq!(Told::default().verdict(), Err(missing()));
+    }
+
+    #[test]
+    fn of_a_field_that_comes_twice_the_first_counts() {
+        let told = told(&[
+            (":status", b"200"),
+            ("grpc-status", b"5"),
+            ("grpc-message", b"first"),
+            ("grpc-status", b"0"),
+            ("grpc-message", b"second"),
+        ]);
+        let first = Status { code: Code::NotFound, message: "first".into() };
+        assert_eq!(told.verdict(), Err(Failure::Status(first)));
     }
 
     #[test]
     fn what_is_no_grpc_says_so() {
-        let mut html = HeaderMap::new();
-        html.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
-        let Err(Failure::NotProcessed(cause)) = check_response(StatusCode::NOT_FOUND, &html) else {
+        let html = |status| told(&[(":status", status), ("content-type", b"text/html")]);
+        let Err(Failure::NotProcessed(cause)) = html(b"404").opening() else {
             panic!("a 404 is no gRPC answer");
         };
         assert!(cause.to_string().contains("HTTP 404 with content type text/html"), "{cause}");
-        let mut grpc = HeaderMap::new();
-        grpc.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc+proto"));
-        assert_eq!(check_response(StatusCode::OK, &grpc), Ok(Opening::Messages));
-        grpc.insert("grpc-status", HeaderValue::from_static("5"));
-        assert_eq!(check_response(StatusCode::OK, &grpc), Ok(Opening::Status));
-        assert!(matches!(check_response(StatusCode::BAD_GATEWAY, &html), Err(Failure::Unknown(_))));
+        let mut grpc = told(&[(":status", b"200"), ("content-type", b"application/grpc+proto")]);
+        assert_eq!(grpc.opening(), Ok(Opening::Messages));
+        grpc.field(b"grpc-status", b"5");
+        assert_eq!(grpc.opening(), Ok(Opening::Status));
+        assert!(matches!(html(b"502").opening(), Err(Failure::Unknown(_))));
     }
 }

@@ -84,20 +84,24 @@ async fn mirror_sync_authenticated() {
     .await;
 }
 
-/// Runs a mirror until `done`, and returns what it told.
-async fn until<S>(mirror: &Mirror<S>, done: impl AsyncFn() -> bool) -> Vec<MirrorProgress>
+/// Runs a mirror until `done`, which sees what it told, and returns that.
+async fn until<S>(
+    mirror: &Mirror<S>,
+    done: impl AsyncFn(&[MirrorProgress]) -> bool,
+) -> Vec<MirrorProgress>
 where
     S: etcdkit::Service + Clone,
 {
     let told = Arc::new(Mutex::new(Vec::new()));
     let written = Arc::clone(&told);
     let run = Box::pin(mirror.run(move |progress| written.lock().unwrap().push(progress)));
-    let done = eventually("the copy", DEADLINE, async || done().await.then_some(()));
+    let so_far = || told.lock().unwrap().clone();
+    let done = eventually("the copy", DEADLINE, async || done(&so_far()).await.then_some(()));
     tokio::select! {
         outcome = run => panic!("{:?}", outcome.unwrap_err()),
         () = done => {}
     }
-    told.lock().unwrap().clone()
+    so_far()
 }
 
 /// Whether the copy is as the source.
@@ -119,8 +123,14 @@ async fn a_copy_follows_and_resumes() {
         client.put("to/zzz", "too much").await.unwrap();
         client.put("to/00001", "v").await.unwrap();
         let mirror = Mirror::new(&client, "from/", &client, "to/").checkpoint("mark");
-        let told = until(&mirror, async || equal(&client, "from/", &client, "to/").await).await;
-        assert!(told.last().unwrap().complete || told.last().unwrap().written >= 300);
+        // The copy is there a moment before the answer that says so.
+        let whole = |told: &[MirrorProgress]| {
+            told.last().is_some_and(|told| told.complete || told.written >= 300)
+        };
+        let told = until(&mirror, async |told| {
+            whole(told) && equal(&client, "from/", &client, "to/").await
+        })
+        .await;
         assert_eq!(told.last().unwrap().compared, 300);
         let kv = client.get("to/00001").await.unwrap().into_first().unwrap();
         assert_eq!(kv.version(), 1, "what was equal was written again");
@@ -138,7 +148,7 @@ async fn a_copy_follows_and_resumes() {
             client.put("from/last", "1").await.unwrap();
         };
         changes.await;
-        let told = until(&mirror, async || equal(&client, "from/", &client, "to/").await).await;
+        let told = until(&mirror, async |_| equal(&client, "from/", &client, "to/").await).await;
         // It went on where it was: nothing was compared again.
         assert!(told[0].complete && told[0].written == 0, "{told:?}");
         let [a, b] = ["to/a", "to/b"].map(|key| client.get(key));
@@ -158,11 +168,11 @@ async fn a_copy_survives_a_compaction() {
         let source = crate::kv::lost::eager(&proxy).await;
         fill(&client, "from/", 20).await;
         let mirror = Mirror::new(&source, "from/", &client, "to/").checkpoint("mark");
-        until(&mirror, async || equal(&client, "from/", &client, "to/").await).await;
+        until(&mirror, async |_| equal(&client, "from/", &client, "to/").await).await;
         client.delete("from/00003").await.unwrap();
         client.put("from/new", "1").await.unwrap();
         client.compact(Compact::new(revision(&client).await)).await.unwrap();
-        until(&mirror, async || equal(&client, "from/", &client, "to/").await).await;
+        until(&mirror, async |_| equal(&client, "from/", &client, "to/").await).await;
     })
     .await;
 }

@@ -1,0 +1,428 @@
+//! Connections over bytes in memory: to a server of the `h2` crate that echoes, under generated schedules of calls, and to
+//! one that says anything.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use futures_util::future::join_all;
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, Response};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::time::timeout;
+
+use super::*;
+use crate::clock;
+use crate::config::Address;
+use crate::metadata::Metadata;
+use crate::task::{self, Task};
+use crate::transport::connector::{ConnectFuture, Connector, Io, establish};
+use crate::transport::traits::{Connection, Failure, Head, Sink, Source};
+
+/// Time stands still while anybody has something to do: whoever waits for so long waits for nothing.
+const NEVER: Duration = Duration::from_secs(3600);
+const LIMIT: usize = 4 << 20;
+/// `:status` and `content-type` of an answer, and the trailers of one that succeeded.
+const STATUS: &[u8] = b"\x88\x0f\x10\x10application/grpc";
+const TRAILERS: &[u8] = b"\x00\x0bgrpc-status\x010";
+
+#[derive(Debug)]
+struct Given(Mutex<Option<DuplexStream>>);
+
+impl Connector for Given {
+    fn connect<'a>(&'a self, _: &'a Address) -> ConnectFuture<'a> {
+        let stream = self.0.lock().unwrap().take();
+        Box::pin(async { Ok(Box::new(stream.unwrap()) as Box<dyn Io>) })
+    }
+}
+
+/// A connection, and the server's end of it, with so many bytes on their way at most.
+async fn connected(buffer: usize) -> (H2Connection, DuplexStream) {
+    let (ours, theirs) = tokio::io::duplex(buffer);
+    let given = Given(Mutex::new(Some(ours)));
+    let endpoint = "inprocess:m0".parse().unwrap();
+    let settings = ConnectSettings::new(None, Some(Arc::new(given)));
+    let established = establish(&endpoint, &settings).await.unwrap();
+    (H2Connection::start(&endpoint, established, LIMIT, None).unwrap(), theirs)
+}
+
+fn head<'a>(
+    path: &'static str,
+    metadata: &'a Metadata,
+    unsent: Option<&'a AtomicBool>,
+) -> Head<'a> {
+    Head { path, timeout: None, token: None, require_leader: false, metadata, unsent }
+}
+
+fn framed(content: &[u8]) -> Bytes {
+    let length = u32::try_from(content.len()).unwrap();
+    [&[0], &length.to_be_bytes()[..], content].concat().into()
+}
+
+/// Runs `future` until it is ready, or was polled for `polls` turns and is given up.
+async fn unless_given_up<T>(future: impl Future<Output = T>, polls: Option<u8>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        if let Some(left) = &mut left {
+            let Some(less) = left.checked_sub(1) else { return Poll::Ready(None) };
+            *left = less;
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// What a server allows, and how it behaves.
+#[derive(Clone, Debug)]
+struct Server {
+    streams: u32,
+    window: u32,
+    frame: u32,
+}
+
+impl Server {
+    /// Serves until the connection ends: by an echo, but for [`FLOOD`] and [`HOLD`].
+    async fn serve(self, stream: DuplexStream) {
+        let mut builder = h2::server::Builder::new();
+        builder.max_concurrent_streams(self.streams).initial_window_size(self.window);
+        builder.max_frame_size(self.frame);
+        let mut connection = builder.handshake::<_, Bytes>(stream).await.unwrap();
+        let mut echoes: Vec<Task> = Vec::new();
+        while let Some(request) = connection.accept().await {
+            // What a client does wrong ends the connection, or the test that waits on it.
+            let Ok((request, mut respond)) = request else { return };
+            echoes.retain(|echo| !echo.is_over());
+            echoes.push(task::spawn(async move {
+                let head = Response::builder().header("content-type", "application/grpc");
+                let Ok(mut answer) = respond.send_response(head.body(()).unwrap(), false) else {
+                    return;
+                };
+                // An error says that the client gave the call up.
+                let _ = match request.uri().path() {
+                    FLOOD => flood(answer).await,
+                    HOLD => poll_fn(|cx| answer.poll_reset(cx)).await.map(drop),
+                    _ => echo(request.into_body(), answer).await,
+                };
+            }));
+        }
+    }
+}
+
+async fn echo(mut request: RecvStream, mut answer: SendStream<Bytes>) -> Result<(), h2::Error> {
+    while let Some(content) = request.data().await {
+        let content = content?;
+        request.flow_control().release_capacity(content.len())?;
+        send(&mut answer, content).await?;
+    }
+    succeed(answer)
+}
+
+/// The RPC that is answered with [`FLOODED`] messages of so many bytes.
+const FLOOD: &str = "/a/Flood";
+const FLOODED: usize = 1000;
+const MESSAGE: usize = 10_000;
+
+/// The RPC that lasts until the client gives it up.
+const HOLD: &str = "/a/Hold";
+
+async fn flood(mut answer: SendStream<Bytes>) -> Result<(), h2::Error> {
+    for _ in 0..FLOODED {
+        send(&mut answer, framed(&[1; MESSAGE])).await?;
+    }
+    succeed(answer)
+}
+
+/// Sends content as the windows allow.
+async fn send(answer: &mut SendStream<Bytes>, mut content: Bytes) -> Result<(), h2::Error> {
+    while content.has_remaining() {
+        answer.reserve_capacity(content.len());
+        let Some(room) = poll_fn(|cx| answer.poll_capacity(cx)).await else { return Ok(()) };
+        answer.send_data(content.split_to(room?.min(content.len())), false)?;
+    }
+    Ok(())
+}
+
+fn succeed(mut answer: SendStream<Bytes>) -> Result<(), h2::Error> {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", "0".parse().unwrap());
+    answer.send_trailers(trailers)
+}
+
+#[derive(Clone, Debug)]
+struct Call {
+    /// The lengths of its messages; a unary call has one.
+    messages: Vec<usize>,
+    path: &'static str,
+    give_up_after: Option<u8>,
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let length = || prop_oneof![6 => 0usize..300, 2 => 300usize..20_000, 1 => 20_000usize..200_000];
+    let given_up = || proptest::option::weighted(0.4, 0u8..40);
+    let unary =
+        |path| move |(length, give_up_after)| Call { messages: vec![length], path, give_up_after };
+    prop_oneof![
+        3 => (length(), given_up()).prop_map(unary(UNARY)),
+        1 => (length(), (0u8..40).prop_map(Some)).prop_map(unary(HOLD)),
+        1 => (vec(length(), 0..5), given_up())
+            .prop_map(|(messages, give_up_after)| Call { messages, path: STREAM, give_up_after }),
+    ]
+}
+
+const UNARY: &str = "/a/Unary";
+const STREAM: &str = "/a/Stream";
+
+fn server() -> impl Strategy<Value = Server> {
+    let window = prop_oneof![1u32..1000, Just(65_535), Just(1 << 20)];
+    (1u32..8, window, prop_oneof![Just(16_384), Just(1 << 20)])
+        .prop_map(|(streams, window, frame)| Server { streams, window, frame })
+}
+
+/// Makes a call, and checks that what comes back is its own.
+async fn make(connection: &H2Connection, number: usize, call: &Call) {
+    let content = |index: usize, length: usize| {
+        let byte = u8::try_from((number * 31 + index) % 251).unwrap();
+        vec![byte; length]
+    };
+    let metadata = Metadata::new();
+    if call.path != STREAM {
+        let message = content(0, call.messages[0]);
+        let answer = connection.unary(head(call.path, &metadata, None), framed(&message)).await;
+        assert!(answer.as_deref() == Ok(&message), "call {number}: another's answer, or none");
+        return;
+    }
+    let (mut sink, mut source) = connection.open(head(STREAM, &metadata, None)).await.unwrap();
+    let send = async {
+        for (index, length) in call.messages.iter().enumerate() {
+            sink.send(framed(&content(index, *length))).await.unwrap();
+        }
+        sink.finish().unwrap();
+    };
+    let receive = async {
+        for (index, length) in call.messages.iter().enumerate() {
+            let got = source.next().await.unwrap();
+            assert!(
+                got.as_deref() == Some(&content(index, *length)[..]),
+                "call {number}, message {index} is another"
+            );
+        }
+        assert_eq!(source.next().await, Ok(None));
+    };
+    tokio::join!(send, receive);
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async { timeout(NEVER, test).await.expect("somebody waits for nothing") })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever is given up, and whenever: every other call gets its own answer, and each leaves its place to the next.
+    #[test]
+    fn every_call_gets_its_own_answer_whatever_others_do(
+        server in server(),
+        calls in vec(call(), 1..40),
+        buffer in prop_oneof![16usize..200, Just(64 << 10)],
+    ) {
+        run(async {
+            let (connection, stream) = connected(buffer).await;
+            let streams = server.streams as usize;
+            let serving = task::spawn(server.serve(stream));
+            let probe = Call { messages: vec![3], path: UNARY, give_up_after: None };
+            // Until the server has said how many it allows, there may be too many.
+            make(&connection, 0, &probe).await;
+            assert_eq!(connection.capacity(), streams);
+            join_all(calls.iter().enumerate().map(|(number, call)| {
+                unless_given_up(make(&connection, number, call), call.give_up_after)
+            }))
+            .await;
+            join_all((0..2 * streams).map(|number| make(&connection, number, &probe))).await;
+            assert!(!connection.is_full() && !serving.is_over());
+        });
+    }
+
+    /// Whatever a server says: every call ends, the task does not panic, and the connection's end has a reason.
+    #[test]
+    fn no_server_brings_the_task_down(
+        says in vec(said(), 0..40),
+        settings in prop::bool::weighted(0.9),
+        pieces in 1usize..2000,
+        give_up_after in 0u8..20,
+    ) {
+        run(async {
+            let (connection, mut stream) = connected(1 << 20).await;
+            let mut bytes = if settings { frame(4, 0, 0, b"") } else { Vec::new() };
+            bytes.extend(says.concat());
+            let metadata = Metadata::new();
+            let peer = async {
+                let mut request = [0; 24];
+                stream.read_exact(&mut request).await.unwrap();
+                for piece in bytes.chunks(pieces) {
+                    // The client may have had enough.
+                    if stream.write_all(piece).await.is_err() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+                drop(stream);
+            };
+            let unary = || connection.unary(head(UNARY, &metadata, None), framed(b"request"));
+            let streaming = async {
+                let (mut sink, mut source) =
+                    connection.open(head(STREAM, &metadata, None)).await?;
+                let _ = sink.send(framed(b"request")).await;
+                while source.next().await?.is_some() {}
+                Ok(())
+            };
+            let given_up = unless_given_up(unary(), Some(give_up_after));
+            let (first, second, third, fourth, ()) =
+                tokio::join!(unary(), streaming, given_up, unary(), peer);
+            let outcomes =
+                [first.map(drop), second, third.unwrap_or(Ok(Bytes::new())).map(drop), fourth.map(drop)];
+            for outcome in outcomes.into_iter().chain([unary().await.map(drop)]) {
+                assert!(!format!("{outcome:?}").contains("task ended"), "{outcome:?}");
+            }
+            let cause = connection.closed().await.to_string();
+            assert!(!cause.contains("task ended"), "{cause}");
+        });
+    }
+}
+
+/// Something that a server says: mostly frames that HTTP/2 knows, on streams that may be open.
+fn said() -> impl Strategy<Value = Vec<u8>> {
+    let (status, trailers) = (STATUS.to_vec(), TRAILERS.to_vec());
+    let payload = prop_oneof![
+        Just(status.clone()),
+        Just(trailers.clone()),
+        Just([status, trailers].concat()),
+        Just(framed(b"answer").to_vec()),
+        Just(framed(&[7; 20_000]).to_vec()),
+        vec(any::<u8>(), 0..40),
+        vec(any::<u8>(), 4..=4),
+        vec(any::<u8>(), 6..=6),
+        vec(any::<u8>(), 8..=8),
+    ];
+    let stream = prop_oneof![1 => Just(0u32), 6 => (0u32..5).prop_map(|number| 2 * number + 1), 1 => any::<u32>()];
+    let flags = prop_oneof![Just(0u8), Just(1), Just(4), Just(5), any::<u8>()];
+    prop_oneof![
+        12 => (0u8..11, flags, stream, payload)
+            .prop_map(|(kind, flags, stream, payload)| frame(kind, flags, stream, &payload)),
+        // An answer as it should be.
+        4 => (0u32..5).prop_map(|number| {
+            let stream = 2 * number + 1;
+            [
+                frame(1, 4, stream, STATUS),
+                frame(0, 0, stream, &framed(b"answer")),
+                frame(1, 5, stream, TRAILERS),
+            ]
+            .concat()
+        }),
+        1 => vec(any::<u8>(), 0..100),
+    ]
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A write that fails says nothing of what the server had answered before it closed.
+#[test]
+fn an_answer_that_came_before_a_write_failed_is_not_lost() {
+    run(async {
+        let (connection, mut stream) = connected(1 << 20).await;
+        let metadata = Metadata::new();
+        let call = connection.unary(head(UNARY, &metadata, None), framed(b"request"));
+        let peer = async {
+            let mut request = vec![0; 1 << 16];
+            // The beginning of the connection, and the call.
+            while !request.ends_with(b"request") {
+                request.resize(1 << 16, 0);
+                let read = stream.read(&mut request).await.unwrap();
+                request.truncate(read);
+            }
+            let said = [
+                frame(4, 0, 0, b""),
+                frame(1, 4, 1, STATUS),
+                frame(0, 0, 1, &framed(b"answer")),
+                frame(1, 5, 1, TRAILERS),
+            ];
+            stream.write_all(&said.concat()).await.unwrap();
+            drop(stream);
+            // This is what the task finds first when it has its turn, and can't send.
+            connection.unary(head(UNARY, &metadata, None), framed(b"late")).await
+        };
+        let (answer, late) = tokio::join!(call, peer);
+        assert_eq!(answer, Ok(Bytes::from_static(b"answer")));
+        assert!(matches!(late, Err(Failure::NotProcessed(_))), "{late:?}");
+    });
+}
+
+/// Who does not read makes the server stop, and nobody else wait; who reads on gets all of it.
+#[test]
+fn a_stream_that_is_not_read_keeps_its_bounds_and_stops_nobody() {
+    run(async {
+        let (connection, stream) = connected(1 << 16).await;
+        let server = Server { streams: 10, window: 65_535, frame: 16_384 };
+        let _serving = task::spawn(server.serve(stream));
+        let metadata = Metadata::new();
+        let (mut sink, mut source) = connection.open(head(FLOOD, &metadata, None)).await.unwrap();
+        sink.finish().unwrap();
+        let answer = connection.unary(head(UNARY, &metadata, None), framed(b"request")).await;
+        assert_eq!(answer, Ok(Bytes::from_static(b"request")));
+        // The window, and what was released until enough was unread.
+        clock::sleep(Duration::from_secs(1)).await;
+        let received = connection.received();
+        assert!((2 << 20..3_200_000).contains(&received), "{received} bytes are held");
+        for _ in 0..FLOODED {
+            assert_eq!(source.next().await.unwrap().unwrap().len(), MESSAGE);
+        }
+        assert_eq!(source.next().await, Ok(None));
+    });
+}
+
+/// While the server takes nothing in, a sender waits, and calls that did not leave are known not to have.
+#[test]
+fn a_server_that_takes_nothing_in_makes_senders_wait_and_calls_stay() {
+    run(async {
+        let (connection, stream) = connected(1 << 10).await;
+        let metadata = Metadata::new();
+        let (mut sink, _source) = connection.open(head(STREAM, &metadata, None)).await.unwrap();
+        let message = framed(&[0; 1 << 20]);
+        let mut sent = 0;
+        while unless_given_up(sink.send(message.clone()), Some(100)).await.is_some() {
+            sent += 1;
+            assert!(sent < 10, "{sent} MiB are held for a server that takes nothing in");
+        }
+        assert!(sent >= 4, "{sent}");
+
+        let large = framed(&[0; 300 << 10]);
+        let unsent: Vec<_> = (0..8).map(|_| AtomicBool::new(false)).collect();
+        let calls = unsent.iter().map(|unsent| {
+            let head = head(UNARY, &metadata, Some(unsent));
+            unless_given_up(connection.unary(head, large.clone()), Some(100))
+        });
+        assert!(join_all(calls).await.iter().all(Option::is_none));
+        drop(stream);
+        let failure =
+            connection.unary(head(UNARY, &metadata, None), framed(b"late")).await.unwrap_err();
+        assert!(matches!(failure, Failure::NotProcessed(_)), "{failure:?}");
+    });
+}
