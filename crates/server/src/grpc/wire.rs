@@ -212,6 +212,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<'_, T> {
     }
 }
 
+/// It does not say that it could write in pieces, on purpose: `h2` then would put each answer from 256 bytes on into a write
+/// of its own, where it now gathers those of up to 1 KiB.
 impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<'_, T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -223,26 +225,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<'_, T> {
             self.seen.sent(bytes.get(..length).unwrap_or_default());
         }
         written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(context, parts);
-        if let Poll::Ready(Ok(mut length)) = written {
-            for part in parts {
-                let sent = part.get(..length.min(part.len())).unwrap_or_default();
-                self.seen.sent(sent);
-                length -= sent.len();
-            }
-        }
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
