@@ -105,6 +105,12 @@ impl IoStream {
         };
         !matches!(raw, RawStream::Custom(_))
     }
+
+    /// Whether a write that fails took nothing, as it is with sockets. TLS may have sent some of its records by then, and
+    /// of a stream that is somebody else's nothing is certain.
+    pub(crate) fn takes_nothing_if_it_fails(&self) -> bool {
+        matches!(&self.kind, Kind::Plain(raw) if !matches!(raw, RawStream::Custom(_)))
+    }
 }
 
 impl AsyncRead for IoStream {

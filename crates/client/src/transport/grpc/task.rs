@@ -261,7 +261,9 @@ impl Driver {
         decide(&self.shared.fate, cause);
         // What the peer is to know of the end, if it takes that at once.
         poll_fn(|cx| {
-            let _ = self.write(cx);
+            if self.broken.is_none() {
+                let _ = self.write(cx);
+            }
             let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
             Poll::Ready(())
         })
@@ -306,9 +308,16 @@ impl Driver {
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
             let used = output.slices(&mut slices);
-            match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..used])? {
-                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(written) => {
+            match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..used]) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Err(error)) => {
+                    if !self.stream.takes_nothing_if_it_fails() {
+                        let offered = slices[..used].iter().map(|slice| slice.len()).sum();
+                        output.advance(offered);
+                    }
+                    return Err(error);
+                }
+                Poll::Ready(Ok(written)) => {
                     output.advance(written);
                     self.unflushed = true;
                     self.tell_writable();
@@ -343,12 +352,12 @@ impl Driver {
     }
 
     /// Why there is nothing more to read. After a failed write that is only the consequence, unless it tells more.
-    fn end_of_input(&mut self, outcome: Poll<io::Result<usize>>) -> Cause {
-        match (outcome, self.broken.take()) {
+    fn end_of_input(&self, outcome: Poll<io::Result<usize>>) -> Cause {
+        match (outcome, &self.broken) {
             (Poll::Ready(Err(said)), _) if said.kind() == io::ErrorKind::InvalidData => {
                 connector::cause_of(&said)
             }
-            (_, Some(broken)) => connector::cause_of(&broken),
+            (_, Some(broken)) => connector::cause_of(broken),
             (Poll::Ready(Err(error)), None) => connector::cause_of(&error),
             (_, None) => Cause::Disconnected("the server closed the connection".into()),
         }

@@ -1,11 +1,13 @@
 //! Connections over bytes in memory: to a server of the `h2` crate that echoes, under generated schedules of calls, and to
 //! one that says anything.
 
+use std::fmt;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -14,7 +16,7 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Response};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::time::timeout;
 
 use super::*;
@@ -33,9 +35,9 @@ const STATUS: &[u8] = b"\x88\x0f\x10\x10application/grpc";
 const TRAILERS: &[u8] = b"\x00\x0bgrpc-status\x010";
 
 #[derive(Debug)]
-struct Given(Mutex<Option<DuplexStream>>);
+struct Given<T>(Mutex<Option<T>>);
 
-impl Connector for Given {
+impl<T: Io + fmt::Debug + 'static> Connector for Given<T> {
     fn connect<'a>(&'a self, _: &'a Address) -> ConnectFuture<'a> {
         let stream = self.0.lock().unwrap().take();
         Box::pin(async { Ok(Box::new(stream.unwrap()) as Box<dyn Io>) })
@@ -45,11 +47,15 @@ impl Connector for Given {
 /// A connection, and the server's end of it, with so many bytes on their way at most.
 async fn connected(buffer: usize) -> (H2Connection, DuplexStream) {
     let (ours, theirs) = tokio::io::duplex(buffer);
-    let given = Given(Mutex::new(Some(ours)));
+    (connected_over(ours).await, theirs)
+}
+
+async fn connected_over(stream: impl Io + fmt::Debug + 'static) -> H2Connection {
+    let given = Given(Mutex::new(Some(stream)));
     let endpoint = "inprocess:m0".parse().unwrap();
     let settings = ConnectSettings::new(None, Some(Arc::new(given)));
     let established = establish(&endpoint, &settings).await.unwrap();
-    (H2Connection::start(&endpoint, established, LIMIT, None).unwrap(), theirs)
+    H2Connection::start(&endpoint, established, LIMIT, None).unwrap()
 }
 
 fn head<'a>(
@@ -371,8 +377,80 @@ fn an_answer_that_came_before_a_write_failed_is_not_lost() {
         };
         let (answer, late) = tokio::join!(call, peer);
         assert_eq!(answer, Ok(Bytes::from_static(b"answer")));
-        assert!(matches!(late, Err(Failure::NotProcessed(_))), "{late:?}");
+        assert!(late.is_err(), "{late:?}");
     });
+}
+
+/// A stream whose writes fail once a request is whole, after they have sent it: TLS fails so when the socket does in the
+/// midst of several records.
+#[derive(Debug)]
+struct FailsLate(DuplexStream);
+
+impl AsyncRead for FailsLate {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for FailsLate {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let taken = ready!(Pin::new(&mut self.0).poll_write(cx, bytes))?;
+        Poll::Ready(match bytes[..taken].ends_with(b"request") {
+            true => Err(io::ErrorKind::ConnectionReset.into()),
+            false => Ok(taken),
+        })
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+/// A write that was applied must not be told to be certainly not, or it is made twice.
+#[test]
+fn a_request_that_a_failed_write_may_have_sent_is_not_said_to_be_unprocessed() {
+    run(async {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+        let connection = connected_over(FailsLate(ours)).await;
+        let metadata = Metadata::new();
+        let failure =
+            connection.unary(head(UNARY, &metadata, None), framed(b"request")).await.unwrap_err();
+        let mut sent = Vec::new();
+        drop(connection);
+        theirs.read_to_end(&mut sent).await.unwrap();
+        assert!(sent.ends_with(b"request"), "the server has the request, and nothing behind it");
+        assert!(matches!(failure, Failure::Unknown(_)), "{failure:?}");
+    });
+}
+
+/// A socket takes nothing of a write that fails, and so the call can be made elsewhere.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_request_that_a_socket_refused_is_known_not_to_be_processed() {
+    let path = std::env::temp_dir().join(format!("etcdkit-refused-{}", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let endpoint = format!("unix://{}", path.display()).parse().unwrap();
+    let established = establish(&endpoint, &ConnectSettings::new(None, None)).await.unwrap();
+    drop(listener.accept().await.unwrap());
+    std::fs::remove_file(&path).unwrap();
+    let connection = H2Connection::start(&endpoint, established, LIMIT, None).unwrap();
+    let metadata = Metadata::new();
+    // The connection's task writes before it reads, so the write is what fails first.
+    let outcome = connection.unary(head(UNARY, &metadata, None), framed(b"request")).await;
+    assert!(matches!(outcome, Err(Failure::NotProcessed(_))), "{outcome:?}");
 }
 
 /// Who does not read makes the server stop, and nobody else wait; who reads on gets all of it.
@@ -420,9 +498,14 @@ fn a_server_that_takes_nothing_in_makes_senders_wait_and_calls_stay() {
             unless_given_up(connection.unary(head, large.clone()), Some(100))
         });
         assert!(join_all(calls).await.iter().all(Option::is_none));
-        drop(stream);
-        let failure =
-            connection.unary(head(UNARY, &metadata, None), framed(b"late")).await.unwrap_err();
-        assert!(matches!(failure, Failure::NotProcessed(_)), "{failure:?}");
+        let late = async {
+            drop(stream);
+            connection.closed().await;
+            connection.unary(head(UNARY, &metadata, None), framed(b"late")).await
+        };
+        let waiting = connection.unary(head(UNARY, &metadata, None), framed(b"waiting"));
+        let (waiting, late) = tokio::join!(waiting, late);
+        assert!(waiting.is_err(), "{waiting:?}");
+        assert!(matches!(late, Err(Failure::NotProcessed(_))), "{late:?}");
     });
 }
