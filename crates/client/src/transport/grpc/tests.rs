@@ -11,6 +11,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use etcdkit_http2::frame::{Head as FrameHead, Kind, PREFACE};
+use etcdkit_http2::hpack::{DEFAULT_TABLE, Decoder};
 use etcdkit_testkit::certs::{ClientAuth, TestCa};
 use futures_util::future::join_all;
 use h2::{RecvStream, SendStream};
@@ -129,6 +131,79 @@ impl Server {
             }));
         }
     }
+}
+
+/// The metadata that numbers a call.
+const NUMBER: &str = "x-number";
+
+/// Serves by an echo, and leaves after so many calls: at once, or once they are answered. Returns the numbers of all calls
+/// that were begun.
+async fn leave(stream: DuplexStream, after: usize, abruptly: bool) -> Vec<usize> {
+    let (mut begun, mut echoes) = (Vec::new(), Vec::new());
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        begun.push(request.headers()[NUMBER].to_str().unwrap().parse().unwrap());
+        if begun.len() == after {
+            match abruptly {
+                true => connection.abrupt_shutdown(h2::Reason::NO_ERROR),
+                false => connection.graceful_shutdown(),
+            }
+        }
+        echoes.push(task::spawn(async move {
+            let head = Response::builder().header("content-type", "application/grpc");
+            // An error says that the connection is over.
+            if let Ok(answer) = respond.send_response(head.body(()).unwrap(), false) {
+                let _ = echo(request.into_body(), answer).await;
+            }
+        }));
+    }
+    begun
+}
+
+/// The numbers of all calls of which there is a whole head in what a client sent.
+fn numbers_in(mut came: &[u8]) -> Vec<usize> {
+    let mut numbers = Vec::new();
+    let mut decoder = Decoder::new(DEFAULT_TABLE, usize::MAX);
+    came = came.strip_prefix(PREFACE).unwrap_or_default();
+    while let Some(head) = FrameHead::peek(came)
+        && let Some((payload, rest)) = came[FrameHead::LENGTH..].split_at_checked(head.length)
+    {
+        came = rest;
+        if head.kind == Kind::Headers {
+            let _ = decoder
+                .decode(payload, |name, value| {
+                    if name == NUMBER.as_bytes() {
+                        numbers.push(std::str::from_utf8(value).unwrap().parse().unwrap());
+                    }
+                })
+                .unwrap();
+        }
+    }
+    numbers
+}
+
+/// Makes a call with a message of each length, all at once, and gives the connection up when all have ended.
+async fn make_all(connection: H2Connection, lengths: &[usize]) -> Vec<Result<(), Failure>> {
+    let calls = lengths.iter().enumerate().map(async |(number, length)| {
+        let metadata = Metadata::new().with(NUMBER, number.to_string()).unwrap();
+        let message = vec![u8::try_from(number).unwrap(); *length];
+        let head = head(UNARY, &metadata, None);
+        let answer = connection.unary(head, framed(&message)).await?;
+        assert!(answer == message, "call {number} has another's answer");
+        Ok(())
+    });
+    join_all(calls).await
+}
+
+fn unprocessed_are_unseen(outcomes: &[Result<(), Failure>], seen: &[usize]) {
+    for (number, outcome) in outcomes.iter().enumerate() {
+        let unprocessed = matches!(outcome, Err(Failure::NotProcessed(_)));
+        assert!(!(unprocessed && seen.contains(&number)), "call {number}: {outcome:?}");
+    }
+}
+
+fn lengths() -> impl Strategy<Value = Vec<usize>> {
+    vec(prop_oneof![6 => 0usize..300, 2 => 300usize..20_000, 1 => 20_000usize..200_000], 1..40)
 }
 
 async fn echo(mut request: RecvStream, mut answer: SendStream<Bytes>) -> Result<(), h2::Error> {
@@ -267,6 +342,45 @@ proptest! {
             .await;
             join_all((0..2 * streams).map(|number| make(&connection, number, &probe))).await;
             assert!(!connection.is_full() && !serving.is_over());
+        });
+    }
+
+    /// Whenever a server leaves: each call has its own answer or fails, and none that is said to be unprocessed has come to
+    /// the server's program.
+    #[test]
+    fn what_a_server_that_left_has_begun_is_not_said_to_be_unprocessed(
+        lengths in lengths(),
+        leaves_after in 1usize..60,
+        abruptly in any::<bool>(),
+    ) {
+        run(async {
+            let (connection, stream) = connected(1 << 16).await;
+            let leaving = leave(stream, leaves_after, abruptly);
+            let (seen, outcomes) = tokio::join!(leaving, make_all(connection, &lengths));
+            unprocessed_are_unseen(&outcomes, &seen);
+        });
+    }
+
+    /// Wherever a connection breaks off: each call ends, and of none that is said to be unprocessed the server has the head.
+    #[test]
+    fn what_came_over_a_connection_that_broke_off_is_not_said_to_be_unprocessed(
+        encrypted in any::<bool>(),
+        limit in prop_oneof![1usize..3000, 3000usize..100_000, Just(usize::MAX)],
+        lengths in lengths(),
+    ) {
+        run(async {
+            let endpoint = if encrypted { "https://localhost:2379" } else { "inprocess:m0" };
+            let (connection, mut theirs) = cut(endpoint, limit).await;
+            let mut came = Vec::new();
+            let peer = async {
+                let windows = [frame(4, 0, 0, b"\0\x04\x7f\0\0\0"), frame(8, 0, 0, b"\x7f\0\0\0")];
+                // Who has nothing more to read closes.
+                let _ = theirs.write_all(&windows.concat()).await;
+                let _ = timeout(Duration::from_secs(1), theirs.read_to_end(&mut came)).await;
+                drop(theirs);
+            };
+            let ((), outcomes) = tokio::join!(peer, make_all(connection, &lengths));
+            unprocessed_are_unseen(&outcomes, &numbers_in(&came));
         });
     }
 
@@ -429,6 +543,24 @@ impl AsyncWrite for Limited {
     }
 }
 
+/// A connection whose writes fail after so many bytes, and the server's end of it; over TLS if the endpoint says so.
+async fn cut(endpoint: &str, limit: usize) -> (H2Connection, Box<dyn Io>) {
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let left = Arc::new(AtomicUsize::new(usize::MAX));
+    let limited = Limited { stream: ours, left: Arc::clone(&left) };
+    let connected = if endpoint.starts_with("https") {
+        let ca = TestCa::new();
+        let tls = Tls::new().ca_pem(ca.cert_pem());
+        let server = TlsAcceptor::from(ca.server("etcd").server_config(ClientAuth::None));
+        let accept = async { Box::new(server.accept(theirs).await.unwrap()) as Box<dyn Io> };
+        tokio::join!(connected_over(limited, endpoint, Some(tls)), accept)
+    } else {
+        (connected_over(limited, endpoint, None).await, Box::new(theirs) as Box<dyn Io>)
+    };
+    left.store(limit, Ordering::Relaxed);
+    connected
+}
+
 /// What there is to read up to the end, however that comes.
 async fn read(mut stream: impl AsyncRead + Unpin) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -445,23 +577,7 @@ fn a_request_that_a_failed_write_has_sent_is_not_said_to_be_unprocessed() {
         for (endpoint, second, limit) in
             [("inprocess:m0", 4_000, 2_000), ("https://localhost:2379", 40_000, 20_000)]
         {
-            let (ours, theirs) = tokio::io::duplex(1 << 16);
-            let left = Arc::new(AtomicUsize::new(usize::MAX));
-            let limited = Limited { stream: ours, left: Arc::clone(&left) };
-            let ca = TestCa::new();
-            let tls = endpoint.starts_with("https").then(|| Tls::new().ca_pem(ca.cert_pem()));
-            let server = ca.server("etcd").server_config(ClientAuth::None);
-            let accept = async {
-                let theirs: Box<dyn Io> = match &tls {
-                    Some(_) => Box::new(TlsAcceptor::from(server).accept(theirs).await.unwrap()),
-                    None => Box::new(theirs),
-                };
-                theirs
-            };
-            let connect = connected_over(limited, endpoint, tls.clone());
-            let (connection, theirs) = tokio::join!(connect, accept);
-            left.store(limit, Ordering::Relaxed);
-
+            let (connection, theirs) = cut(endpoint, limit).await;
             let metadata = Metadata::new();
             let second = framed(&vec![0; second]);
             let (failure, _, sent) = tokio::join!(
