@@ -103,6 +103,12 @@ impl Answer {
         Poll::Pending
     }
 
+    /// Lets go of who waited, though the call may stay in the queue.
+    fn forget_caller(&self) {
+        let caller = self.lock().caller.take();
+        drop(caller);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -140,6 +146,7 @@ impl Drop for Left<'_> {
         if self.over {
             return;
         }
+        self.answer.forget_caller();
         match self.answer.place.give_up() {
             GivenUp::Unsent => {
                 if let Some(unsent) = self.unsent {

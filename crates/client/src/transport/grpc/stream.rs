@@ -157,6 +157,15 @@ impl Flow {
         Poll::Pending
     }
 
+    /// Lets go of who waited, though the stream may stay in the queue.
+    fn forget_callers(&self) {
+        let callers = {
+            let mut state = self.lock();
+            (state.reader.take(), state.writer.take())
+        };
+        drop(callers);
+    }
+
     /// Changes the state, and wakes whom that concerns.
     fn change(&self, change: impl FnOnce(&mut State) -> Option<Waker>) {
         let waker = change(&mut self.lock());
@@ -204,6 +213,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        self.flow.forget_callers();
         if let GivenUp::UnderWay(stream) = self.flow.place.give_up()
             && self.flow.lock().end.is_none()
         {

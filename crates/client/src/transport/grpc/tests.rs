@@ -7,7 +7,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -589,6 +589,34 @@ fn a_request_that_a_failed_write_has_sent_is_not_said_to_be_unprocessed() {
             assert!(has_first, "{endpoint}: the server has the first request");
             assert!(matches!(failure, Err(Failure::Unknown(_))), "{endpoint}: {failure:?}");
         }
+    });
+}
+
+#[derive(Debug)]
+struct Caller;
+
+impl Wake for Caller {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// A waker may be all that keeps a task's memory, and that be freed with whatever it holds while the queue is locked.
+#[test]
+fn a_call_that_was_given_up_in_the_queue_does_not_keep_its_caller() {
+    run(async {
+        let (connection, _stream) = connected(1 << 10).await;
+        let metadata = Metadata::new();
+        let caller = Arc::new(Caller);
+        let waker = Waker::from(Arc::clone(&caller));
+        let mut cx = Context::from_waker(&waker);
+        {
+            let mut unary =
+                pin!(connection.unary(head(UNARY, &metadata, None), framed(b"request")));
+            assert!(unary.as_mut().poll(&mut cx).is_pending());
+            let mut stream = pin!(connection.open(head(STREAM, &metadata, None)));
+            assert!(stream.as_mut().poll(&mut cx).is_pending());
+            assert_eq!(Arc::strong_count(&caller), 4);
+        }
+        assert_eq!(Arc::strong_count(&caller), 2, "the connection's task had no turn yet");
     });
 }
 
