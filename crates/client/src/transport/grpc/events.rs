@@ -66,6 +66,8 @@ pub(super) struct Heard {
     pub(super) leaving: Option<Cause>,
     /// Why the connection ended.
     pub(super) lost: Cause,
+    /// What the socket may have taken of every request that was begun, though it did not say so.
+    pub(super) sent: Sent,
     shared: Arc<Shared>,
 }
 
@@ -76,6 +78,7 @@ impl Heard {
             pings: Vec::new(),
             leaving: None,
             lost: Cause::Disconnected("the connection's task ended".into()),
+            sent: Sent::Nothing,
             shared,
         }
     }
@@ -125,6 +128,7 @@ impl Events for Heard {
 
     fn ended(&mut self, _: StreamId, mut call: Call, end: End, sent: Sent) {
         let Some(reading) = call.reading() else { return };
+        let sent = sent.max(self.sent);
         let cut = if end == End::TooLong { reading.fields_cut() } else { None };
         let outcome =
             cut.unwrap_or_else(|| Err(failure_of(end, sent, self.leaving.as_ref(), &self.lost)));

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use etcdkit_http2::client::{Connection, Options, Refused};
+use etcdkit_http2::client::{Connection, Options, Refused, Sent};
 use etcdkit_http2::frame::ErrorCode;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::sync::watch;
@@ -391,6 +391,10 @@ impl Drop for Driver {
                 Caller::Unary { answer, .. } => answer.give(Err(failure)),
                 Caller::Stream(flow) => flow.end(Err(failure)),
             }
+        }
+        if std::thread::panicking() {
+            // It may have been the stream, in the midst of a write.
+            self.heard.sent = Sent::Part;
         }
         self.http2.lose(&mut self.heard);
     }

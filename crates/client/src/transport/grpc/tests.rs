@@ -501,11 +501,12 @@ fn an_answer_that_came_before_a_write_failed_is_not_lost() {
     });
 }
 
-/// A stream on which the write fails that reaches the limit, after it has sent what there was room for.
+/// A stream on which the write fails, or panics, that reaches the limit, after it has sent what there was room for.
 #[derive(Debug)]
 struct Limited {
     stream: DuplexStream,
     left: Arc<AtomicUsize>,
+    panics: bool,
 }
 
 impl AsyncRead for Limited {
@@ -528,6 +529,7 @@ impl AsyncWrite for Limited {
         let room = bytes.len().min(left);
         let taken = ready!(Pin::new(&mut self.stream).poll_write(cx, &bytes[..room]))?;
         self.left.store(left - taken, Ordering::Relaxed);
+        assert!(!(self.panics && taken == left), "a stream that panics");
         Poll::Ready(match taken == left {
             true => Err(io::ErrorKind::ConnectionReset.into()),
             false => Ok(taken),
@@ -547,7 +549,7 @@ impl AsyncWrite for Limited {
 async fn cut(endpoint: &str, limit: usize) -> (H2Connection, Box<dyn Io>) {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let left = Arc::new(AtomicUsize::new(usize::MAX));
-    let limited = Limited { stream: ours, left: Arc::clone(&left) };
+    let limited = Limited { stream: ours, left: Arc::clone(&left), panics: false };
     let connected = if endpoint.starts_with("https") {
         let ca = TestCa::new();
         let tls = Tls::new().ca_pem(ca.cert_pem());
@@ -617,6 +619,28 @@ fn a_call_that_was_given_up_in_the_queue_does_not_keep_its_caller() {
             assert_eq!(Arc::strong_count(&caller), 4);
         }
         assert_eq!(Arc::strong_count(&caller), 2, "the connection's task had no turn yet");
+    });
+}
+
+/// Who waits for a connection whose stream panics is told, and not that the server never saw the call.
+#[test]
+fn calls_end_with_a_stream_that_panics() {
+    run(async {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let left = Arc::new(AtomicUsize::new(2000));
+        let stream = Limited { stream: ours, left, panics: true };
+        let connection = connected_over(stream, "inprocess:m0", None).await;
+        let metadata = Metadata::new();
+        let (first, second, sent) = tokio::join!(
+            connection.unary(head(UNARY, &metadata, None), framed(b"first")),
+            connection.unary(head(UNARY, &metadata, None), framed(&[0; 4000])),
+            read(theirs),
+        );
+        assert_eq!(sent.len(), 2000);
+        assert!(matches!(first, Err(Failure::Unknown(_))), "{first:?}");
+        assert!(matches!(second, Err(Failure::Unknown(_))), "{second:?}");
+        let late = connection.unary(head(UNARY, &metadata, None), framed(b"late")).await;
+        assert!(matches!(late, Err(Failure::NotProcessed(_))), "{late:?}");
     });
 }
 
