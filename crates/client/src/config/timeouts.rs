@@ -25,7 +25,7 @@ use crate::error::Result;
 ///
 /// What differs from these defaults is sent to the server as `grpc-timeout`, as is a call's own
 /// [`timeout`](crate::CallOptions::timeout). A default is not: the member's own limit ends the work before it, and the end
-/// of a call cancels it there in any case, whereas a timer for each request costs etcd 7 % of the work of a read.
+/// of a call cancels it there (but for transactions), whereas a timer for each request costs etcd 7 % of the work of a read.
 ///
 /// Frozen members and lost connections are found long before these deadlines, see
 /// [`Liveness`](crate::config::Liveness).

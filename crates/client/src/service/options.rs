@@ -48,8 +48,9 @@ impl CallOptions {
     /// Ends the call with [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) after `timeout`, all attempts together; with
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if no member was ready by then.
     ///
-    /// Also sent to the server as `grpc-timeout`. Without it the default of the request's class holds, of which the server
-    /// hears nothing, see [`Timeouts`](crate::config::Timeouts).
+    /// Also sent to the server as `grpc-timeout`, but for transactions: members from 3.5.0 to 3.5.5 don't survive it if one of
+    /// reads is cancelled. Without it the default of the request's class holds, of which the server hears nothing, see
+    /// [`Timeouts`](crate::config::Timeouts).
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(Timeout::After(timeout));

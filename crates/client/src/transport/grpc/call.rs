@@ -11,8 +11,9 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use etcdkit_http2::frame::StreamId;
 
+use super::head::runs_to_its_end;
 use super::queue::{Errand, Queue};
-use crate::transport::traits::Failure;
+use crate::transport::traits::{Failure, Head};
 
 /// How far a call is: one number, since the caller gives up while the task goes on.
 ///
@@ -114,7 +115,8 @@ impl Answer {
     }
 }
 
-/// A unary call that was left to the connection's task. Dropping it gives it up.
+/// A unary call that was left to the connection's task. Dropping it gives it up; what the server has by then it may finish,
+/// if the call is one that [runs to its end](super::head::runs_to_its_end).
 #[derive(Debug)]
 pub(super) struct Left<'a> {
     queue: &'a Queue,
@@ -122,15 +124,13 @@ pub(super) struct Left<'a> {
     over: bool,
     /// Where to note that it was given up in the queue.
     unsent: Option<&'a AtomicBool>,
+    runs_to_its_end: bool,
 }
 
 impl<'a> Left<'a> {
-    pub(super) fn new(
-        queue: &'a Queue,
-        answer: Arc<Answer>,
-        unsent: Option<&'a AtomicBool>,
-    ) -> Self {
-        Self { queue, answer, over: false, unsent }
+    pub(super) fn new(queue: &'a Queue, answer: Arc<Answer>, head: &Head<'a>) -> Self {
+        let runs_to_its_end = runs_to_its_end(head.path);
+        Self { queue, answer, over: false, unsent: head.unsent, runs_to_its_end }
     }
 
     /// The outcome, which the task leaves in any case: as it ends, if not before.
@@ -153,6 +153,7 @@ impl Drop for Left<'_> {
                     unsent.store(true, Ordering::Relaxed);
                 }
             }
+            GivenUp::UnderWay(_) if self.runs_to_its_end => {}
             GivenUp::Leaving => {}
             GivenUp::UnderWay(stream) => self.queue.run(Errand::Reset(stream)),
         }

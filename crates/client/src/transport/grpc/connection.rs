@@ -104,7 +104,7 @@ impl Connection for H2Connection {
         let _under_way = self.calls.begin();
         let answer = Answer::new();
         self.leave(&head, Caller::Unary { message, answer: Arc::clone(&answer) })?;
-        Left::new(&self.shared.queue, answer, head.unsent).answered().await
+        Left::new(&self.shared.queue, answer, &head).answered().await
     }
 
     async fn open(&self, head: Head<'_>) -> Result<(H2Sink, H2Source), Failure> {

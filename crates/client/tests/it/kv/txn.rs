@@ -1,8 +1,11 @@
 //! Transactions: what they do, what they may hold, and what the server refuses.
 
+use std::time::Duration;
+
 use etcdkit::proto::etcdserverpb::{RequestOp, TxnRequest};
 use etcdkit::proto::method;
 use etcdkit::{Compare, Delete, ErrorKind, Get, KeyRange, Op, Put, Revision, ServerError, Txn};
+use tokio::time::timeout;
 
 use super::members::*;
 
@@ -262,6 +265,24 @@ async fn transactions_that_make_no_sense() {
             let error = client.txn(txn.clone()).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{txn:?}: {error}");
         }
+    })
+    .await;
+}
+
+/// etcd 3.5.1 panics when a transaction of reads is given up while it is looked up, whoever's client does so.
+#[tokio::test]
+async fn a_transaction_of_reads_that_is_given_up_does_not_bring_a_member_down() {
+    on_own_member(async |client, _| {
+        for number in 0..500 {
+            client.put(format!("many/{number}"), "").await.unwrap();
+        }
+        let looks = [(); 100].map(|()| Op::from(Get::prefix("many/")));
+        for round in 0..100 {
+            // At any point of it: whether it is answered by then is all the same.
+            let look = client.call(Txn::new().then(looks.clone()));
+            let _ = timeout(Duration::from_micros(100 * round), look).await;
+        }
+        assert_eq!(client.get(Get::prefix("many/").count_only()).await.unwrap().count(), 500);
     })
     .await;
 }
