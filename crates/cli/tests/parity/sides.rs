@@ -2,7 +2,8 @@
 //!
 //! Both members have one name and one advertised address, from which ids follow, so that ids, revisions and hashes are
 //! equal as long as both sides have run the same commands. What can't be equal is masked: addresses, durations, leases,
-//! sizes of databases, folders, and the log lines that Go's client writes to stderr.
+//! sizes of databases, folders, the id of an added member, in which the second is in which it was added, and the log lines
+//! that Go's client writes to stderr.
 
 use std::path::PathBuf;
 
@@ -15,6 +16,9 @@ use super::table::Line;
 
 /// What both members say where they are.
 const ADVERTISED: &str = "http://10.0.0.1";
+
+/// What the id of an added member is masked by.
+const ADDED: &str = "ADDED";
 
 /// How a command line went.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub(crate) struct Side {
     member: Etcd,
     tmp: TempDir,
     lease: String,
+    /// The id of the member that was added last.
+    added: Option<u64>,
     is_ours: bool,
 }
 
@@ -54,7 +60,7 @@ impl Side {
             .start()
             .await;
         let tmp = TempDir::new().expect("a folder can be made");
-        Self { version, member, tmp, lease: "0".to_owned(), is_ours }
+        Self { version, member, tmp, lease: "0".to_owned(), added: None, is_ours }
     }
 
     /// Runs a command line and masks what it said.
@@ -64,6 +70,7 @@ impl Side {
         let ended = live.ended_in_bytes().await;
         let stdout = shown(&ended.out);
         self.note_lease(&stdout);
+        self.note_added(&stdout);
         Ran {
             code: ended.code,
             stdout: without_time_left(line, self.mask(&stdout)),
@@ -131,6 +138,14 @@ impl Side {
         }
     }
 
+    /// Remembers the id of the answer to `member add -w json`.
+    fn note_added(&mut self, stdout: &str) {
+        if let Some((_, behind)) = stdout.split_once("\"member\":{\"ID\":") {
+            let digits = behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len());
+            self.added = behind[..digits].parse().ok();
+        }
+    }
+
     fn mask(&self, text: &str) -> String {
         let mut text = text
             .replace(&self.endpoint(), "ENDPOINT")
@@ -139,6 +154,10 @@ impl Side {
             && id > 0xffff
         {
             text = text.replace(&self.lease, "LEASE").replace(&id.to_string(), "LEASE");
+        }
+        if let Some(id) = self.added {
+            text = text.replace(&id.to_string(), ADDED).replace(&format!("{id:x}"), ADDED);
+            text = added_last(&text);
         }
         for before in ["took = ", "took ", "\"took\":\"", "\"Took\" : "] {
             text = mask_behind(&text, before);
@@ -151,6 +170,21 @@ impl Side {
         }
         text.lines().map(mask_sizes).collect()
     }
+}
+
+/// Lists of members are ordered by id: the one that was added goes to the end.
+fn added_last(text: &str) -> String {
+    let last = |entries: &mut Vec<&str>| entries.sort_by_key(|entry| entry.contains(ADDED));
+    if let Some((before, members)) = text.split_once("\"members\":[{")
+        && let Some((members, behind)) = members.rsplit_once("}]")
+    {
+        let mut members: Vec<&str> = members.split("},{").collect();
+        last(&mut members);
+        return format!("{before}\"members\":[{{{}}}]{behind}", members.join("},{"));
+    }
+    let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+    last(&mut lines);
+    lines.concat()
 }
 
 /// Text, with each byte that is none as an escape.

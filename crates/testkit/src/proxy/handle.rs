@@ -7,11 +7,10 @@ use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::supervisor::{Command, Supervisor};
+use super::supervisor::{Command, Port, Supervisor};
 
 /// One of the two ways through a proxied connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,11 +145,11 @@ impl Proxy {
             counts: watch::Sender::default(),
             cuts: Mutex::default(),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
-        let addr = listener.local_addr().expect("a bound listener has an address");
+        let port = Port::listening().expect("a loopback port is free");
+        let addr = port.addr().expect("a bound socket has an address");
         let (commands, receiver) = mpsc::channel(1);
         let mut tasks = JoinSet::new();
-        tasks.spawn(Supervisor::new(listener, addr, Arc::clone(&shared)).run(receiver));
+        tasks.spawn(Supervisor::new(port, Arc::clone(&shared)).run(receiver));
         Self { addr, shared, commands, _tasks: tasks }
     }
 

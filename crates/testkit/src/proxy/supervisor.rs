@@ -1,6 +1,8 @@
 //! Owns the proxy's port and the tasks of its connections.
 
-use std::net::SocketAddr;
+use std::future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
@@ -21,63 +23,92 @@ pub(super) enum Command {
     Listen(oneshot::Sender<()>),
 }
 
-/// The proxy's port: bound for as long as the proxy lives, so that no other process takes it while it refuses.
+/// The proxy's port: kept by a socket that never listens for as long as the proxy lives, so that nobody else is given it
+/// while, or just before, it refuses.
 #[derive(Debug)]
-enum Port {
-    Listening(TcpListener),
-    Refusing(TcpSocket),
+pub(super) struct Port {
+    reserved: TcpSocket,
+    listener: Option<TcpListener>,
+}
+
+impl Port {
+    /// A free port of the loopback, and listens on it.
+    pub(super) fn listening() -> io::Result<Self> {
+        let reserved = TcpSocket::new_v4()?;
+        reserved.set_reuseport(true)?;
+        reserved.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let mut port = Self { reserved, listener: None };
+        port.listen()?;
+        Ok(port)
+    }
+
+    pub(super) fn addr(&self) -> io::Result<SocketAddr> {
+        self.reserved.local_addr()
+    }
+
+    fn listen(&mut self) -> io::Result<()> {
+        if self.listener.is_none() {
+            let socket = TcpSocket::new_v4()?;
+            socket.set_reuseport(true)?;
+            // Connections of a listener before this one may be in TIME_WAIT.
+            socket.set_reuseaddr(true)?;
+            socket.bind(self.addr()?)?;
+            self.listener = Some(socket.listen(BACKLOG)?);
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self) {
+        self.listener = None;
+    }
+
+    async fn accept(&self) -> TcpStream {
+        match &self.listener {
+            Some(listener) => listener.accept().await.expect("the proxy can accept").0,
+            None => future::pending().await,
+        }
+    }
 }
 
 /// The task that accepts.
 #[derive(Debug)]
 pub(super) struct Supervisor {
     port: Port,
-    addr: SocketAddr,
     shared: Arc<Shared>,
     connections: JoinSet<()>,
 }
 
 impl Supervisor {
-    pub(super) fn new(listener: TcpListener, addr: SocketAddr, shared: Arc<Shared>) -> Self {
-        Self { port: Port::Listening(listener), addr, shared, connections: JoinSet::new() }
+    pub(super) fn new(port: Port, shared: Arc<Shared>) -> Self {
+        Self { port, shared, connections: JoinSet::new() }
     }
 
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(command) => self = self.obey(command),
+                    Some(command) => self.obey(command),
                     None => return,
                 },
-                client = accept(&self.port) => self.start_connection(client),
+                client = self.port.accept() => self.start_connection(client),
                 Some(_) = self.connections.join_next() => {}
             }
         }
     }
 
-    fn obey(mut self, command: Command) -> Self {
+    fn obey(&mut self, command: Command) {
         let done = match command {
             Command::Refuse(done) => {
-                if let Port::Listening(listener) = self.port {
-                    drop(listener);
-                    let socket = TcpSocket::new_v4().expect("a socket can be made");
-                    socket.set_reuseaddr(true).expect("a new socket takes options");
-                    socket.bind(self.addr).expect("the port that was just ours is free");
-                    self.port = Port::Refusing(socket);
-                }
+                self.port.refuse();
                 done
             }
             Command::Listen(done) => {
-                if let Port::Refusing(socket) = self.port {
-                    let listener = socket.listen(BACKLOG).expect("a bound socket can listen");
-                    self.port = Port::Listening(listener);
-                }
+                self.port.listen().expect("a port that is kept can be listened on");
                 done
             }
         };
         // A caller that no longer waits needs no answer.
         let _ = done.send(());
-        self
     }
 
     fn start_connection(&mut self, client: TcpStream) {
@@ -88,13 +119,6 @@ impl Supervisor {
         let connection = Connection { client, server: None, faults, endings, cut };
         let active = Active::new(Arc::clone(&self.shared));
         self.connections.spawn(connection.run(active));
-    }
-}
-
-async fn accept(port: &Port) -> TcpStream {
-    match port {
-        Port::Listening(listener) => listener.accept().await.expect("the proxy can accept").0,
-        Port::Refusing(_) => std::future::pending().await,
     }
 }
 
