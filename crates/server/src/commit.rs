@@ -179,7 +179,12 @@ impl Node {
                 if !batch.is_empty() {
                     self.observed.batches.observe(time());
                 }
-                self.state_mut().publish(revision);
+                let mut state = self.state_mut();
+                state.publish(revision);
+                if !state.compactions.is_empty() {
+                    self.compacted.notify_one();
+                }
+                drop(state);
                 self.commits().progress.send_modify(|progress| progress.index = index);
                 index
             }

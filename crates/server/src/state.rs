@@ -233,12 +233,16 @@ impl State {
         20_480 + self.store.bytes() as u64 + self.store.bytes() as u64 / 8
     }
 
-    /// Does a part of the first compaction; returns whether to go on. While the state is copied, it waits.
+    /// Does a part of the first compaction; returns whether to go on. It waits until it is published, since until then
+    /// readers and watchers are shown what it removes. While the state is copied, it waits too.
     pub(crate) fn compact_some(&mut self) -> bool {
         if self.copies.any() {
             return false;
         }
         let Some(compaction) = self.compactions.front_mut() else { return false };
+        if compaction.revision() > self.published {
+            return false;
+        }
         let journal = &mut self.journal;
         let totals = &mut self.totals;
         let removed = |key: RevisionKey| {

@@ -9,14 +9,18 @@ use etcdkit_proto::etcdserverpb::{
     AlarmRequest, AlarmType, CompactionRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
     RangeRequest, ResponseHeader,
 };
-use etcdkit_proto::{Code, ServerError};
+use etcdkit_proto::{Code, ServerError, method};
+use futures_util::FutureExt;
 use futures_util::future::{join, join_all, poll_immediate};
+use prost::Message as _;
 
 use super::medium::{Drive, Loss};
 use super::power::{entries, load};
+use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::node::Node;
+use crate::service::unary;
 use crate::state::State;
 use crate::status::{Result, Status};
 use crate::task::{Task, spawn};
@@ -168,6 +172,23 @@ async fn nothing_is_answered_or_shown_before_it_is_durable() {
     assert_eq!(shown(&node), (3, Ok(1)));
     assert_eq!(read.await, Ok(3));
     assert_eq!(refused.await.unwrap_err().message, ServerError::LeaseNotFound.message());
+}
+
+/// Nobody said any more that there was something to remove.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_that_nobody_waits_for_goes_on_when_it_is_published() {
+    let drive = Drive::formatted();
+    let (node, _committer) = started(&drive);
+    put(&node, "a", 10).await.unwrap();
+    let revision = put(&node, "a", 10).await.unwrap();
+    drive.hold_syncs(true);
+    let compact = CompactionRequest { revision, physical: false }.encode_to_vec();
+    let caller = Caller::default();
+    let call = unary(&node, method::kv::COMPACT.path(), &caller, compact.into());
+    assert!(call.now_or_never().is_none(), "it is durable already");
+    drive.hold_syncs(false);
+    put(&node, "b", 10).await.unwrap();
+    assert!(node.compacted.notified().now_or_never().is_some(), "nobody goes on with it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
