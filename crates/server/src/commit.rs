@@ -3,6 +3,7 @@
 //! See "How an answer leaves" in `docs/design/server.md`.
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,8 @@ const LOSSES: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Commits {
     progress: watch::Sender<Progress>,
+    /// Why nobody knows what is durable any more. Apart, so that who waits for it does not hear of each batch.
+    broken: watch::Sender<Option<StorageError>>,
     work: Notify,
     stopping: AtomicBool,
     /// Those who wait for the storage to be defragmented; one for each such call.
@@ -38,7 +41,6 @@ pub(crate) struct Commits {
 struct Progress {
     /// Everything up to here is durable or lost.
     index: u64,
-    broken: Option<Arc<str>>,
     /// What was lost to a full disk: from after an index to an index, the oldest first.
     lost: VecDeque<(u64, u64)>,
     /// Where the last loss ends that is not remembered any more.
@@ -50,10 +52,6 @@ struct Progress {
 impl Progress {
     /// What became of what was applied as `index`, if that is settled.
     fn outcome(&self, index: u64) -> Option<Result<()>> {
-        if let Some(why) = &self.broken {
-            let text = format!("etcdserver: storage is broken: {why}");
-            return Some(Err(Status::new(Code::Unavailable, text)));
-        }
         if index > self.index {
             return None;
         }
@@ -76,12 +74,17 @@ impl Progress {
     }
 }
 
+/// What is answered once the storage is broken.
+pub(crate) fn refusal(why: &StorageError) -> Status {
+    Status::new(Code::Unavailable, format!("etcdserver: storage is broken: {why}"))
+}
+
 impl Commits {
     pub(crate) fn new(index: u64) -> Self {
-        let progress =
-            Progress { index, broken: None, lost: VecDeque::new(), forgotten: None, failed: 0 };
+        let progress = Progress { index, lost: VecDeque::new(), forgotten: None, failed: 0 };
         Self {
             progress: watch::Sender::new(progress),
+            broken: watch::Sender::new(None),
             work: Notify::new(),
             stopping: AtomicBool::new(false),
             defragment: Mutex::default(),
@@ -104,9 +107,31 @@ impl Commits {
     /// Waits until what was applied as `index` is durable.
     pub(crate) async fn settled(&self, index: u64) -> Result<()> {
         let mut progress = self.progress.subscribe();
-        let settled = progress.wait_for(|now| now.outcome(index).is_some()).await;
+        let is_settled = |now: &Progress| self.is_broken() || now.outcome(index).is_some();
+        let settled = progress.wait_for(is_settled).await;
+        self.intact()?;
         // The sender lives as long as the node.
         settled.ok().and_then(|now| now.outcome(index)).unwrap_or(Ok(()))
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.borrow().is_some()
+    }
+
+    /// Fails once it is broken.
+    pub(crate) fn intact(&self) -> Result<()> {
+        self.broken.borrow().as_ref().map_or(Ok(()), |why| Err(refusal(why)))
+    }
+
+    /// Waits until it is broken, and returns why.
+    pub(crate) async fn failed(&self) -> StorageError {
+        let mut broken = self.broken.subscribe();
+        let why = broken.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        match why {
+            Some(why) => why,
+            // The sender lives as long as the node.
+            None => pending().await,
+        }
     }
 
     /// Has the storage give back what it does not need.
@@ -124,9 +149,10 @@ impl Commits {
     }
 
     /// Nobody knows what is durable from here on: every answer is an error.
-    fn broken(&self, error: &StorageError) {
-        let why = Arc::from(error.to_string());
-        self.progress.send_modify(|progress| progress.broken = Some(why));
+    fn fail(&self, error: StorageError) {
+        self.broken.send_replace(Some(error));
+        // Those who wait for a batch look again.
+        self.progress.send_modify(|_| ());
         self.lock().clear();
     }
 
@@ -154,9 +180,9 @@ impl Node {
                     storage = kept;
                     index
                 }
-                Ok((_, Err(error))) => return self.commits().broken(&error),
+                Ok((_, Err(error))) => return self.commits().fail(error),
                 Err(status) => {
-                    return self.commits().broken(&StorageError::Broken(status.to_string()));
+                    return self.commits().fail(StorageError::Broken(status.to_string()));
                 }
             };
             if self.commits().stopping.load(Ordering::Acquire) && self.state().index == index {

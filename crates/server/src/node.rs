@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use crate::auth::Who;
 use crate::caller::Caller;
 use crate::clock::Clock;
-use crate::commit::Commits;
+use crate::commit::{Commits, refusal};
 use crate::config::Config;
 use crate::fault::Faults;
 use crate::grpc::{Counts, Total};
@@ -172,6 +172,27 @@ impl Node {
 
     pub(crate) const fn commits(&self) -> &Commits {
         &self.commits
+    }
+
+    /// Serves a call as long as the storage is not broken. What is on its way then ends with that.
+    pub(crate) async fn while_intact<T>(
+        &self,
+        serving: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        if !self.durable {
+            return serving.await;
+        }
+        let mut failing = pin!(self.commits.failed());
+        let mut serving = pin!(serving);
+        poll_fn(|context| {
+            self.commits.intact()?;
+            // Most calls are done at the first attempt, and wait for nothing.
+            if let Poll::Ready(outcome) = serving.as_mut().poll(context) {
+                return Poll::Ready(outcome);
+            }
+            failing.as_mut().poll(context).map(|why| Err(refusal(&why)))
+        })
+        .await
     }
 
     /// Serves a connection as long as nobody wants it broken.
