@@ -48,7 +48,7 @@ pub(crate) struct State {
     pub(crate) compactions: VecDeque<Compaction>,
     /// The newest last.
     pub(crate) hashes: VecDeque<HashKv>,
-    /// Those who copy the state now.
+    /// Those who copy the state now, or read it for long.
     pub(crate) copies: Copies,
     /// The revision of the last compaction that was finished, and of the last one that began; -1 for none.
     pub(crate) removed: i64,
@@ -233,14 +233,18 @@ impl State {
         20_480 + self.store.bytes() as u64 + self.store.bytes() as u64 / 8
     }
 
+    /// The compaction whose removal began last; -1 for none.
+    pub(crate) fn removing(&self) -> i64 {
+        let first = self.compactions.front().filter(|compaction| compaction.removes());
+        first.map_or(self.removed, Compaction::revision)
+    }
+
     /// Does a part of the first compaction; returns whether to go on. It waits until it is published, since until then
-    /// readers and watchers are shown what it removes. While the state is copied, it waits too.
+    /// readers and watchers are shown what it removes, and before it removes anything for the copies that need it.
     pub(crate) fn compact_some(&mut self) -> bool {
-        if self.copies.any() {
-            return false;
-        }
         let Some(compaction) = self.compactions.front_mut() else { return false };
-        if compaction.revision() > self.published {
+        let revision = compaction.revision();
+        if revision > self.published || compaction.removes() && self.copies.need(revision) {
             return false;
         }
         let journal = &mut self.journal;
@@ -258,7 +262,6 @@ impl State {
                 self.hashes.push_back(hash);
             }
             Step::Done => {
-                let revision = compaction.revision();
                 self.compactions.pop_front();
                 self.removed = revision;
                 self.journal.put(Bucket::Meta, "finishedCompactRev", revision_bytes(revision));

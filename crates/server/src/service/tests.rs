@@ -1,6 +1,7 @@
 //! Calls that go over many keys, polled by hand: whoever writes gets in between.
 
 use std::future::Future;
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -15,7 +16,7 @@ use etcdkit_proto::etcdserverpb::{
 };
 use prost::Message as _;
 
-use super::kv::txn;
+use super::kv::{range, txn};
 use super::maintenance::{hash, hash_kv};
 use crate::caller::Caller;
 use crate::clock::Clock;
@@ -101,6 +102,47 @@ fn a_compaction_hashes_what_it_leaves_a_piece_at_a_time() {
     let hashed = node.state().remembered(revision).unwrap();
     assert_eq!((hashed.hash, hashed.compacted), (before.hash, -1));
     assert_eq!(alone(hash_kv(&node, &caller, &at)), asked);
+}
+
+/// While long reads overlapped, not one record was removed.
+#[test]
+fn a_compaction_waits_for_the_reads_before_it_and_not_for_those_behind() {
+    let node = node();
+    let old = node.state().published();
+    for number in 0..5000 {
+        let put = PutRequest { key: format!("key-{number:05}").into(), ..PutRequest::default() };
+        alone(node.write(|state| state.put(None, &put)));
+    }
+    let revision = node.state().published();
+    let caller = Caller::default();
+    let all = RangeRequest { key: "k".into(), range_end: "z".into(), ..RangeRequest::default() };
+    let all_before = RangeRequest { revision: old, ..all.clone() };
+    let [expected_before, expected] =
+        [&all_before, &all].map(|request| alone(range(&node, &caller, request)));
+
+    let mut context = Context::from_waker(Waker::noop());
+    let mut before = pin!(range(&node, &caller, &all_before));
+    assert!(before.as_mut().poll(&mut context).is_pending());
+    let compact = CompactionRequest { revision, physical: false };
+    alone(node.write(|state| state.compact(None, &compact)));
+    while node.state_mut().compact_some() {}
+    let mut behind = Box::pin(range(&node, &caller, &all));
+    assert!(behind.as_mut().poll(&mut context).is_pending());
+    while node.state_mut().compact_some() {}
+    assert_eq!(node.state().totals.removed, 0, "it is still read");
+    assert!(alone(before.as_mut()) == expected_before);
+    // From here on some read is always under way.
+    let mut steps = 0;
+    while node.state_mut().compact_some() {
+        let mut next = Box::pin(range(&node, &caller, &all));
+        assert!(next.as_mut().poll(&mut context).is_pending());
+        assert!(alone(mem::replace(&mut behind, next)) == expected);
+        steps += 1;
+    }
+    assert!(steps > 3, "{steps}");
+    assert_eq!(node.state().totals.removed, 5000);
+    assert!(alone(behind) == expected);
+    assert_eq!(node.state().copies.len(), 0);
 }
 
 #[tokio::test]

@@ -10,7 +10,10 @@ use prost::Message as _;
 
 use super::power::operate;
 use crate::apply::{Ranged, Selection};
+use crate::clock::Clock;
 use crate::config::Config;
+use crate::node::Node;
+use crate::snapshot::Whole;
 use crate::state::State;
 use crate::watch::{Message, NewWatch, Outbox, Work};
 
@@ -53,11 +56,22 @@ struct Applied {
     keys: Vec<(Vec<u8>, i64)>,
 }
 
-/// Has a state go through requests, steps of compactions, and batches that take their time.
+/// A read that takes its time.
+struct Reading {
+    revision: i64,
+    /// What it finds, whenever it is made.
+    keys: Vec<(Vec<u8>, i64)>,
+    _whole: Whole,
+}
+
+/// Has a state go through requests, steps of compactions, and batches and reads that take their time.
 fn live(seed: u64, compacted: &mut u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut state = State::new(Arc::new(Config::default()), 7);
     state.keep_journal();
+    let node = Arc::new(Node::new(state, Clock::new(), true));
+    let mut readings: VecDeque<Reading> = VecDeque::new();
+    let mut state = node.state_mut();
     let (stream, outbox) = state.hub.open();
     let request = WatchCreateRequest::default();
     state.hub.create(stream, NewWatch { range: all().range(), request });
@@ -66,7 +80,7 @@ fn live(seed: u64, compacted: &mut u64) {
     let mut on_its_way = None;
     for step in 0..STEPS {
         let what = format!("seed {seed}, step {step}");
-        match random.u8(..8) {
+        match random.u8(..10) {
             0..=3 => {
                 let before = state.store.revision();
                 operate(&mut state, &mut random);
@@ -94,7 +108,20 @@ fn live(seed: u64, compacted: &mut u64) {
                     assert_eq!(told(&outbox), expected, "{what}");
                 }
             }
+            6 if readings.len() < 3 => {
+                // Now, or as far back as can be read.
+                let (now, first) = (state.published(), state.store.compacted());
+                let revision = if random.bool() { now } else { first.clamp(1, now) };
+                let keys = keys(&Selection::find(&state.store, &all(), revision));
+                let _whole = Whole::keep(&state, &node);
+                readings.push_back(Reading { revision, keys, _whole });
+            }
+            7 => drop(readings.pop_front()),
             _ => drop(state.compact_some()),
+        }
+        for reading in &readings {
+            let found = Selection::find(&state.store, &all(), reading.revision);
+            assert_eq!(keys(&found), reading.keys, "{what}: at {}", reading.revision);
         }
         assert_eq!(keys(&state.range(None, &all()).unwrap()), shown, "{what}");
         assert_eq!(told(&outbox), [], "{what}: told too early");
