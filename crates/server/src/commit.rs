@@ -63,14 +63,14 @@ impl Progress {
         Some(if lost { Err(ServerError::NoSpace.into()) } else { Ok(()) })
     }
 
-    /// Everything since the last settled index, up to `last`, is lost. What is read from here on has the index after it.
+    /// Everything since the last settled index, up to `last`, is lost.
     fn lose(&mut self, last: u64) {
         if self.lost.len() == LOSSES {
             self.forgotten = self.lost.pop_front().map(|(_, last)| last);
         }
         self.lost.push_back((self.index, last));
         self.failed += last - self.index;
-        self.index = last + 1;
+        self.index = last;
     }
 }
 
@@ -238,9 +238,9 @@ impl Node {
     }
 
     /// The disk is full: the state becomes again what is on it, and what was applied since then is answered by that. Nobody
-    /// saw any of it. The alarm is raised, and stored if there is room for as much.
+    /// saw any of it. The alarm is raised as the index after it, and stored if there is room for as much.
     ///
-    /// Nobody waits while the storage is read: who writes meanwhile loses that too.
+    /// Nobody waits while the storage is read or written: who writes while it is read loses that too.
     fn go_back(&self, storage: &mut dyn Storage) -> Result<u64, StorageError> {
         let stored = State::of_storage(Arc::clone(&self.config), storage, self.now())?;
         let mut state = self.state_mut();
@@ -248,16 +248,17 @@ impl Node {
         let before = state.go_back(stored, self.now());
         state.raise(AlarmType::NoSpace);
         let (alarm, _) = state.take_batch();
-        match storage.commit(&alarm) {
-            // It stays in memory until somebody clears it.
-            Ok(()) | Err(StorageError::Full(_)) => {}
-            Err(error) => return Err(error),
-        }
         drop(state);
         drop(before);
         self.commits().progress.send_modify(|progress| progress.lose(lost));
         self.leases_changed.notify_one();
         self.compacted.notify_one();
+        match storage.commit(&alarm) {
+            // It stays in memory until somebody clears it.
+            Ok(()) | Err(StorageError::Full(_)) => {}
+            Err(error) => return Err(error),
+        }
+        self.commits().progress.send_modify(|progress| progress.index = lost + 1);
         Ok(lost + 1)
     }
 

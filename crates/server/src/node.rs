@@ -76,6 +76,12 @@ impl Node {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether somebody has the state to change it.
+    #[cfg(test)]
+    pub(crate) fn is_locked(&self) -> bool {
+        self.state.try_read().is_err()
+    }
+
     /// Applies a request. The answer comes when what it did is durable, and a refusal when what it rests on is.
     ///
     /// Dropping the future does not undo what was applied.
