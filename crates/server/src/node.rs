@@ -167,7 +167,8 @@ impl Node {
         }
     }
 
-    async fn durable(&self, index: u64) -> Result<()> {
+    /// Waits until what was applied as `index` is durable.
+    pub(crate) async fn durable(&self, index: u64) -> Result<()> {
         if self.durable { self.commits.settled(index).await } else { Ok(()) }
     }
 

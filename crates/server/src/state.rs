@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) index: u64,
     pub(crate) store: Store,
     pub(crate) lessor: Lessor,
+    /// The last request that changed what is stored of leases, by its index.
+    pub(crate) leased: u64,
     pub(crate) auth: Auth,
     pub(crate) tokens: Tokens,
     pub(crate) alarms: BTreeSet<Alarm>,
@@ -141,6 +143,7 @@ impl State {
             identity,
             term: 2,
             index: 4,
+            leased: 4,
             store,
             auth: Auth::default(),
             alarms: BTreeSet::new(),

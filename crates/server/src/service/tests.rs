@@ -5,18 +5,22 @@ use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use etcdkit_proto::etcdserverpb::compare::CompareTarget;
 use etcdkit_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use etcdkit_proto::etcdserverpb::request_op::Request;
 use etcdkit_proto::etcdserverpb::response_op::Response;
 use etcdkit_proto::etcdserverpb::{
-    CompactionRequest, Compare, HashKvRequest, PutRequest, RangeRequest, RequestOp, ResponseHeader,
-    ResponseOp, TxnRequest, TxnResponse,
+    CompactionRequest, Compare, HashKvRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
+    RangeRequest, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
 };
+use futures_util::FutureExt as _;
+use futures_util::future::poll_immediate;
 use prost::Message as _;
 
 use super::kv::{range, txn};
+use super::lease::renew;
 use super::maintenance::{hash, hash_kv};
 use crate::caller::Caller;
 use crate::clock::Clock;
@@ -25,6 +29,8 @@ use crate::grpc::PREFIX;
 use crate::node::Node;
 use crate::state::State;
 use crate::status::Result;
+use crate::storage::Memory;
+use crate::task::spawn;
 
 /// A node with keys for several pieces of each hash.
 fn node() -> Arc<Node> {
@@ -185,4 +191,37 @@ async fn puts_do_not_wait_for_a_transaction_that_reads_a_large_store() {
     assert_eq!(TxnResponse::decode(&found[PREFIX..]).unwrap(), expected);
     assert_eq!(found[PREFIX..], expected.encode_to_vec());
     assert!(puts > 10, "{puts}");
+}
+
+#[tokio::test]
+async fn a_renewal_is_not_answered_before_its_lease_is_durable() {
+    let mut state = State::new(Arc::new(Config::default()), 7);
+    state.keep_journal();
+    let node = Arc::new(Node::new(state, Clock::new(), true));
+    let caller = Caller::default();
+    let committing = || {
+        let node = Arc::clone(&node);
+        spawn(async move { node.commit(Box::new(Memory)).await })
+    };
+    let renewed = || renew(&node, &caller, 5).map(|renewed| renewed.unwrap().ttl);
+
+    let grant = LeaseGrantRequest { id: 5, ttl: 60 };
+    let granted = node.write(|state| state.lease_grant(None, &grant, Duration::ZERO));
+    assert!(granted.now_or_never().is_none(), "it is durable already");
+    let mut waiting = Box::pin(renewed());
+    assert_eq!(poll_immediate(&mut waiting).await, None, "a power cut would undo the grant");
+    let committer = committing();
+    assert_eq!(waiting.await, 60);
+    committer.stopped().await;
+
+    let put = PutRequest { key: "a".into(), ..PutRequest::default() };
+    assert!(node.write(|state| state.put(None, &put)).now_or_never().is_none());
+    assert_eq!(renewed().now_or_never(), Some(60), "what is on its way is not about leases");
+
+    let revoke = LeaseRevokeRequest { id: 5 };
+    assert!(node.write(|state| state.lease_revoke(None, &revoke)).now_or_never().is_none());
+    let mut waiting = Box::pin(renewed());
+    assert_eq!(poll_immediate(&mut waiting).await, None, "a power cut would undo its end");
+    let _committer = committing();
+    assert_eq!(waiting.await, 0);
 }
