@@ -89,6 +89,13 @@ impl State {
         Ok(LeaseKeepAliveResponse { header, id, ttl })
     }
 
+    /// A renewed lease lives for all of its seconds after the next start, whatever a checkpoint had left of it.
+    pub(crate) fn forget_checkpoint(&mut self, id: i64) {
+        if let Some(lease) = self.lessor.forget_checkpoint(id) {
+            self.save_lease(lease);
+        }
+    }
+
     pub(crate) fn lease_time_to_live(
         &self,
         who: Option<&Who>,

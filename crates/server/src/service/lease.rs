@@ -10,6 +10,7 @@ use etcdkit_proto::etcdserverpb::{
 use crate::caller::Caller;
 use crate::grpc::{Inbound, Outbound};
 use crate::node::Node;
+use crate::state::State;
 use crate::status::{Result, Status};
 
 pub(super) async fn grant(
@@ -76,13 +77,21 @@ pub(super) async fn renew(node: &Node, caller: &Caller, id: i64) -> Result<Lease
     // What has expired by now is not renewed, even if nobody has come round to end it.
     node.expire().await?;
     let now = node.now();
-    let (renewed, rests_on) = {
+    let (renewed, rests_on, has_checkpoint) = {
         let mut state = node.state_mut();
         let who = state.who(caller, now).map_err(Status::from);
         let renewed = who.and_then(|who| state.lease_keep_alive(who.as_ref(), id, now));
         let rests_on = if renewed.is_ok() { state.leased } else { state.index };
-        (renewed, rests_on)
+        (renewed, rests_on, state.lessor.has_checkpoint(id))
     };
-    node.durable(rests_on).await?;
+    if has_checkpoint && renewed.is_ok() {
+        let forget = |state: &mut State| {
+            state.forget_checkpoint(id);
+            Ok(())
+        };
+        node.write(forget).await?;
+    } else {
+        node.durable(rests_on).await?;
+    }
     renewed
 }

@@ -15,6 +15,7 @@ use etcdkit_proto::etcdserverpb::{
     CompactionRequest, Compare, HashKvRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
     RangeRequest, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
 };
+use etcdkit_proto::leasepb::Lease;
 use futures_util::FutureExt as _;
 use futures_util::future::poll_immediate;
 use prost::Message as _;
@@ -29,7 +30,7 @@ use crate::grpc::PREFIX;
 use crate::node::Node;
 use crate::state::State;
 use crate::status::Result;
-use crate::storage::Memory;
+use crate::storage::{Batch, Bucket, Memory};
 use crate::task::spawn;
 
 /// A node with keys for several pieces of each hash.
@@ -224,4 +225,21 @@ async fn a_renewal_is_not_answered_before_its_lease_is_durable() {
     assert_eq!(poll_immediate(&mut waiting).await, None, "a power cut would undo its end");
     let _committer = committing();
     assert_eq!(waiting.await, 0);
+}
+
+#[tokio::test]
+async fn a_renewal_that_outdates_a_checkpoint_is_stored() {
+    let mut state = State::new(Arc::new(Config::default()), 7);
+    let lease = |remaining_ttl| Lease { id: 5, ttl: 3600, remaining_ttl };
+    let key = 5_i64.to_be_bytes();
+    state.import(Bucket::Lease, &key, &lease(10).encode_to_vec(), Duration::ZERO).unwrap();
+    state.keep_journal();
+    let node = Arc::new(Node::new(state, Clock::new(), true));
+    let caller = Caller::default();
+    let renewed = renew(&node, &caller, 5);
+    assert!(renewed.now_or_never().is_none(), "it is answered before it is stored");
+    let (batch, _) = node.state_mut().take_batch();
+    let mut expected = Batch::default();
+    expected.put(Bucket::Lease, key, lease(0).encode_to_vec());
+    assert_eq!(batch.operations()[..1], *expected.operations());
 }
