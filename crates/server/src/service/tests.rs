@@ -23,10 +23,12 @@ use prost::Message as _;
 use super::kv::{range, txn};
 use super::lease::renew;
 use super::maintenance::{hash, hash_kv};
+use super::session::Events;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::grpc::PREFIX;
+use crate::mvcc::KeyRange;
 use crate::node::Node;
 use crate::state::State;
 use crate::status::Result;
@@ -242,4 +244,20 @@ async fn a_renewal_that_outdates_a_checkpoint_is_stored() {
     let mut expected = Batch::default();
     expected.put(Bucket::Lease, key, lease(0).encode_to_vec());
     assert_eq!(batch.operations()[..1], *expected.operations());
+}
+
+/// All of it was one turn of the connection's task, whose other calls waited.
+#[test]
+fn a_watch_of_a_long_history_lets_others_go_on_while_it_catches_up() {
+    let node = node();
+    let none = KeyRange::single("none".into());
+    let mut events = Events::of(&node, &Caller::default(), none, 2).unwrap();
+    let mut next = pin!(events.next());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut turns = 0;
+    while node.state().hub.lagging() > 0 {
+        assert!(next.as_mut().poll(&mut context).is_pending());
+        turns += 1;
+    }
+    assert_eq!(turns, 5, "a thousand revisions in each");
 }
