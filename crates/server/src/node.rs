@@ -77,7 +77,7 @@ impl Node {
     }
 
     /// Whether somebody has the state to change it.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "disk"))]
     pub(crate) fn is_locked(&self) -> bool {
         self.state.try_read().is_err()
     }
