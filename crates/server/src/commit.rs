@@ -3,6 +3,7 @@
 //! See "How an answer leaves" in `docs/design/server.md`.
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,8 @@ const LOSSES: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Commits {
     progress: watch::Sender<Progress>,
+    /// Why nobody knows what is durable any more. Apart, so that who waits for it does not hear of each batch.
+    broken: watch::Sender<Option<StorageError>>,
     work: Notify,
     stopping: AtomicBool,
     /// Those who wait for the storage to be defragmented; one for each such call.
@@ -38,7 +41,6 @@ pub(crate) struct Commits {
 struct Progress {
     /// Everything up to here is durable or lost.
     index: u64,
-    broken: Option<Arc<str>>,
     /// What was lost to a full disk: from after an index to an index, the oldest first.
     lost: VecDeque<(u64, u64)>,
     /// Where the last loss ends that is not remembered any more.
@@ -50,10 +52,6 @@ struct Progress {
 impl Progress {
     /// What became of what was applied as `index`, if that is settled.
     fn outcome(&self, index: u64) -> Option<Result<()>> {
-        if let Some(why) = &self.broken {
-            let text = format!("etcdserver: storage is broken: {why}");
-            return Some(Err(Status::new(Code::Unavailable, text)));
-        }
         if index > self.index {
             return None;
         }
@@ -65,23 +63,28 @@ impl Progress {
         Some(if lost { Err(ServerError::NoSpace.into()) } else { Ok(()) })
     }
 
-    /// Everything since the last settled index, up to `last`, is lost. What is read from here on has the index after it.
+    /// Everything since the last settled index, up to `last`, is lost.
     fn lose(&mut self, last: u64) {
         if self.lost.len() == LOSSES {
             self.forgotten = self.lost.pop_front().map(|(_, last)| last);
         }
         self.lost.push_back((self.index, last));
         self.failed += last - self.index;
-        self.index = last + 1;
+        self.index = last;
     }
+}
+
+/// What is answered once the storage is broken.
+pub(crate) fn refusal(why: &StorageError) -> Status {
+    Status::new(Code::Unavailable, format!("etcdserver: storage is broken: {why}"))
 }
 
 impl Commits {
     pub(crate) fn new(index: u64) -> Self {
-        let progress =
-            Progress { index, broken: None, lost: VecDeque::new(), forgotten: None, failed: 0 };
+        let progress = Progress { index, lost: VecDeque::new(), forgotten: None, failed: 0 };
         Self {
             progress: watch::Sender::new(progress),
+            broken: watch::Sender::new(None),
             work: Notify::new(),
             stopping: AtomicBool::new(false),
             defragment: Mutex::default(),
@@ -104,9 +107,31 @@ impl Commits {
     /// Waits until what was applied as `index` is durable.
     pub(crate) async fn settled(&self, index: u64) -> Result<()> {
         let mut progress = self.progress.subscribe();
-        let settled = progress.wait_for(|now| now.outcome(index).is_some()).await;
+        let is_settled = |now: &Progress| self.is_broken() || now.outcome(index).is_some();
+        let settled = progress.wait_for(is_settled).await;
+        self.intact()?;
         // The sender lives as long as the node.
         settled.ok().and_then(|now| now.outcome(index)).unwrap_or(Ok(()))
+    }
+
+    fn is_broken(&self) -> bool {
+        self.broken.borrow().is_some()
+    }
+
+    /// Fails once it is broken.
+    pub(crate) fn intact(&self) -> Result<()> {
+        self.broken.borrow().as_ref().map_or(Ok(()), |why| Err(refusal(why)))
+    }
+
+    /// Waits until it is broken, and returns why.
+    pub(crate) async fn failed(&self) -> StorageError {
+        let mut broken = self.broken.subscribe();
+        let why = broken.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
+        match why {
+            Some(why) => why,
+            // The sender lives as long as the node.
+            None => pending().await,
+        }
     }
 
     /// Has the storage give back what it does not need.
@@ -124,9 +149,10 @@ impl Commits {
     }
 
     /// Nobody knows what is durable from here on: every answer is an error.
-    fn broken(&self, error: &StorageError) {
-        let why = Arc::from(error.to_string());
-        self.progress.send_modify(|progress| progress.broken = Some(why));
+    fn fail(&self, error: StorageError) {
+        self.broken.send_replace(Some(error));
+        // Those who wait for a batch look again.
+        self.progress.send_modify(|_| ());
         self.lock().clear();
     }
 
@@ -154,9 +180,9 @@ impl Node {
                     storage = kept;
                     index
                 }
-                Ok((_, Err(error))) => return self.commits().broken(&error),
+                Ok((_, Err(error))) => return self.commits().fail(error),
                 Err(status) => {
-                    return self.commits().broken(&StorageError::Broken(status.to_string()));
+                    return self.commits().fail(StorageError::Broken(status.to_string()));
                 }
             };
             if self.commits().stopping.load(Ordering::Acquire) && self.state().index == index {
@@ -179,7 +205,12 @@ impl Node {
                 if !batch.is_empty() {
                     self.observed.batches.observe(time());
                 }
-                self.state_mut().publish(revision);
+                let mut state = self.state_mut();
+                state.publish(revision);
+                if !state.compactions.is_empty() {
+                    self.compacted.notify_one();
+                }
+                drop(state);
                 self.commits().progress.send_modify(|progress| progress.index = index);
                 index
             }
@@ -207,9 +238,9 @@ impl Node {
     }
 
     /// The disk is full: the state becomes again what is on it, and what was applied since then is answered by that. Nobody
-    /// saw any of it. The alarm is raised, and stored if there is room for as much.
+    /// saw any of it. The alarm is raised as the index after it, and stored if there is room for as much.
     ///
-    /// Nobody waits while the storage is read: who writes meanwhile loses that too.
+    /// Nobody waits while the storage is read or written: who writes while it is read loses that too.
     fn go_back(&self, storage: &mut dyn Storage) -> Result<u64, StorageError> {
         let stored = State::of_storage(Arc::clone(&self.config), storage, self.now())?;
         let mut state = self.state_mut();
@@ -217,16 +248,17 @@ impl Node {
         let before = state.go_back(stored, self.now());
         state.raise(AlarmType::NoSpace);
         let (alarm, _) = state.take_batch();
-        match storage.commit(&alarm) {
-            // It stays in memory until somebody clears it.
-            Ok(()) | Err(StorageError::Full(_)) => {}
-            Err(error) => return Err(error),
-        }
         drop(state);
         drop(before);
         self.commits().progress.send_modify(|progress| progress.lose(lost));
         self.leases_changed.notify_one();
         self.compacted.notify_one();
+        match storage.commit(&alarm) {
+            // It stays in memory until somebody clears it.
+            Ok(()) | Err(StorageError::Full(_)) => {}
+            Err(error) => return Err(error),
+        }
+        self.commits().progress.send_modify(|progress| progress.index = lost + 1);
         Ok(lost + 1)
     }
 

@@ -19,7 +19,8 @@
 //!
 //! # Keeping the state
 //!
-//! [`storage::Disk`] keeps everything in a folder: what was answered is synced. [`ServerBuilder::snapshot`] starts from a
+//! [`storage::Disk`] keeps everything in a folder: what was answered is synced, and [`Server::failed`] tells
+//! when the disk does not do that any more. [`ServerBuilder::snapshot`] starts from a
 //! snapshot of any etcd, and etcd starts from those of this server.
 //!
 //! ```

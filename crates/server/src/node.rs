@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use crate::auth::Who;
 use crate::caller::Caller;
 use crate::clock::Clock;
-use crate::commit::Commits;
+use crate::commit::{Commits, refusal};
 use crate::config::Config;
 use crate::fault::Faults;
 use crate::grpc::{Counts, Total};
@@ -74,6 +74,12 @@ impl Node {
     /// The state, for what changes nothing that is stored: watchers, and removing what was compacted.
     pub(crate) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether somebody has the state to change it.
+    #[cfg(all(test, feature = "disk"))]
+    pub(crate) fn is_locked(&self) -> bool {
+        self.state.try_read().is_err()
     }
 
     /// Applies a request. The answer comes when what it did is durable, and a refusal when what it rests on is.
@@ -161,7 +167,8 @@ impl Node {
         }
     }
 
-    async fn durable(&self, index: u64) -> Result<()> {
+    /// Waits until what was applied as `index` is durable.
+    pub(crate) async fn durable(&self, index: u64) -> Result<()> {
         if self.durable { self.commits.settled(index).await } else { Ok(()) }
     }
 
@@ -172,6 +179,27 @@ impl Node {
 
     pub(crate) const fn commits(&self) -> &Commits {
         &self.commits
+    }
+
+    /// Serves a call as long as the storage is not broken. What is on its way then ends with that.
+    pub(crate) async fn while_intact<T>(
+        &self,
+        serving: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        if !self.durable {
+            return serving.await;
+        }
+        let mut failing = pin!(self.commits.failed());
+        let mut serving = pin!(serving);
+        poll_fn(|context| {
+            self.commits.intact()?;
+            // Most calls are done at the first attempt, and wait for nothing.
+            if let Poll::Ready(outcome) = serving.as_mut().poll(context) {
+                return Poll::Ready(outcome);
+            }
+            failing.as_mut().poll(context).map(|why| Err(refusal(&why)))
+        })
+        .await
     }
 
     /// Serves a connection as long as nobody wants it broken.

@@ -18,7 +18,7 @@ use crate::front::{self, Offer, Peer};
 use crate::listen::Listener;
 use crate::node::Node;
 use crate::state::State;
-use crate::storage::Storage;
+use crate::storage::{Storage, StorageError};
 use crate::task::{Task, spawn, spawn_into};
 
 /// How much one side of an in-process connection may write before the other reads.
@@ -164,6 +164,32 @@ impl Server {
     #[must_use]
     pub fn revision(&self) -> i64 {
         self.node.state().published()
+    }
+
+    /// Waits until the storage has failed so that nobody knows what is durable, and returns why: a sync failed, or a write
+    /// that was not for lack of space. From then on every call is refused with that, and streams have ended with it.
+    /// What was acknowledged is in the storage: end the server and open the storage anew to go on. Without a storage this
+    /// waits for ever.
+    ///
+    /// Dropping the future loses nothing.
+    ///
+    /// ```
+    /// use etcdkit_server::{Server, storage::Disk};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let signal = async {};
+    /// let server = Server::builder().storage(Disk::open(folder.path())?).start().await?;
+    /// tokio::select! {
+    ///     why = server.failed() => return Err(why.into()),
+    ///     () = signal => server.shutdown().await,
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn failed(&self) -> StorageError {
+        self.node.commits().failed().await
     }
 
     /// Makes everything before a revision unreadable, whoever is allowed to.

@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) index: u64,
     pub(crate) store: Store,
     pub(crate) lessor: Lessor,
+    /// The last request that changed what is stored of leases, by its index.
+    pub(crate) leased: u64,
     pub(crate) auth: Auth,
     pub(crate) tokens: Tokens,
     pub(crate) alarms: BTreeSet<Alarm>,
@@ -48,7 +50,7 @@ pub(crate) struct State {
     pub(crate) compactions: VecDeque<Compaction>,
     /// The newest last.
     pub(crate) hashes: VecDeque<HashKv>,
-    /// Those who copy the state now.
+    /// Those who copy the state now, or read it for long.
     pub(crate) copies: Copies,
     /// The revision of the last compaction that was finished, and of the last one that began; -1 for none.
     pub(crate) removed: i64,
@@ -141,6 +143,7 @@ impl State {
             identity,
             term: 2,
             index: 4,
+            leased: 4,
             store,
             auth: Auth::default(),
             alarms: BTreeSet::new(),
@@ -233,12 +236,20 @@ impl State {
         20_480 + self.store.bytes() as u64 + self.store.bytes() as u64 / 8
     }
 
-    /// Does a part of the first compaction; returns whether to go on. While the state is copied, it waits.
+    /// The compaction whose removal began last; -1 for none.
+    pub(crate) fn removing(&self) -> i64 {
+        let first = self.compactions.front().filter(|compaction| compaction.removes());
+        first.map_or(self.removed, Compaction::revision)
+    }
+
+    /// Does a part of the first compaction; returns whether to go on. It waits until it is published, since until then
+    /// readers and watchers are shown what it removes, and before it removes anything for the copies that need it.
     pub(crate) fn compact_some(&mut self) -> bool {
-        if self.copies.any() {
+        let Some(compaction) = self.compactions.front_mut() else { return false };
+        let revision = compaction.revision();
+        if revision > self.published || compaction.removes() && self.copies.need(revision) {
             return false;
         }
-        let Some(compaction) = self.compactions.front_mut() else { return false };
         let journal = &mut self.journal;
         let totals = &mut self.totals;
         let removed = |key: RevisionKey| {
@@ -254,7 +265,6 @@ impl State {
                 self.hashes.push_back(hash);
             }
             Step::Done => {
-                let revision = compaction.revision();
                 self.compactions.pop_front();
                 self.removed = revision;
                 self.journal.put(Bucket::Meta, "finishedCompactRev", revision_bytes(revision));

@@ -153,6 +153,7 @@ impl State {
         // Those that were ended and are back are ended again soon, but not at once: there is still no room.
         state.lessor.go_on_from(&self.lessor, now + RETRY);
         state.index = self.index + 1;
+        state.leased = state.index;
         state.term = self.term;
         state.totals = self.totals;
         state.operations = self.operations;

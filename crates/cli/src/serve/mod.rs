@@ -1,7 +1,7 @@
 //! `serve`: the embedded server behind the command line of etcd's own.
 //!
 //! Called as `etcd` it is what a test suite starts that starts an etcd. `flags/` reads what was said, `settings.rs` checks
-//! it, `run.rs` serves until a signal comes. `log.rs` writes zap's lines,
+//! it, `run.rs` serves until a signal comes or the storage fails. `log.rs` writes zap's lines,
 //! `certificates.rs` makes a certificate for `--auto-tls`, `help.rs` is help and version.
 //!
 //! What the server does is in the crate `etcdkit-server`; nothing here knows of keys.

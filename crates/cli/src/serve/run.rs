@@ -23,7 +23,7 @@ use crate::pause::time_of_day;
 /// The exit code for a command line that is no list of flags.
 const SYNTAX: u8 = 2;
 
-/// Serves until a signal comes. The signal then ends the process.
+/// Serves until a signal comes, which then ends the process, or the storage fails, which is the exit code 1.
 pub(super) fn run(call: &mut Call<'_>) -> failure::Result<()> {
     let program = spelled(&call.path);
     let arguments = call.texts();
@@ -106,13 +106,30 @@ fn start(
         .map_err(|error| error.to_string())
         .and_then(|runtime| runtime.block_on(serve(settings, &log)));
     match ended {
-        Ok(signal) => {
-            signal.end_process();
-            Ok(())
-        }
+        Ok(end) => end.end_process(),
         Err(why) => {
             log.fatal("cannot start", &[("error", why.into())]);
             Err(Failure::silent(exit::ERROR))
+        }
+    }
+}
+
+/// What a server ended for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Signal(Signal),
+    /// The storage failed.
+    Failure,
+}
+
+impl End {
+    fn end_process(self) -> failure::Result<()> {
+        match self {
+            Self::Signal(signal) => {
+                signal.end_process();
+                Ok(())
+            }
+            Self::Failure => Err(Failure::silent(exit::ERROR)),
         }
     }
 }
@@ -130,8 +147,8 @@ fn shown(program: &str, arguments: &[String]) -> Vec<String> {
     program.split(' ').map(str::to_owned).chain(arguments.iter().map(hide)).collect()
 }
 
-/// Serves until a signal comes, and returns it.
-async fn serve(settings: Settings, log: &Log) -> Result<Signal, String> {
+/// Serves until a signal comes, or the storage fails.
+async fn serve(settings: Settings, log: &Log) -> Result<End, String> {
     let mut signals = Signals::listen().map_err(|error| format!("no signals: {error}"))?;
     let about = about(&settings);
     let advertised = listed(&settings.advertise);
@@ -156,8 +173,7 @@ async fn serve(settings: Settings, log: &Log) -> Result<Signal, String> {
         log.info("serving metrics", &[("address", json!(url.to_string()))]);
     }
     notify_service_manager();
-    let signal = signals.next().await;
-    log.info("received signal; shutting down", &[("signal", json!(signal.name()))]);
+    let end = end(&server, &mut signals, log).await;
     let fields = [("name", json!(name)), ("advertise-client-urls", json!(advertised))];
     log.info("closing etcd server", &fields);
     tokio::select! {
@@ -166,7 +182,21 @@ async fn serve(settings: Settings, log: &Log) -> Result<Signal, String> {
             log.warn("a second signal: not waiting any more", &[("signal", json!(again.name()))]);
         }
     }
-    Ok(signal)
+    Ok(end)
+}
+
+/// Waits until there is a reason to end, and says so.
+async fn end(server: &Server, signals: &mut Signals, log: &Log) -> End {
+    tokio::select! {
+        signal = signals.next() => {
+            log.info("received signal; shutting down", &[("signal", json!(signal.name()))]);
+            End::Signal(signal)
+        }
+        why = server.failed() => {
+            log.fatal("the storage failed; shutting down", &[("error", json!(why.to_string()))]);
+            End::Failure
+        }
+    }
 }
 
 fn address(url: &str) -> &str {
@@ -287,5 +317,70 @@ fn notify_service_manager() {
             .and_then(|datagram| datagram.send_to(b"READY=1", socket));
         // Nobody who asked is no reason not to serve.
         drop(sent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use etcdkit::Client;
+    use etcdkit_server::storage::{Batch, Load, Source, Storage, StorageError};
+
+    use super::*;
+
+    /// A disk that is gone.
+    #[derive(Debug)]
+    struct Gone;
+
+    impl Storage for Gone {
+        fn load(&mut self, _: &mut Load<'_>) -> Result<(), StorageError> {
+            Ok(())
+        }
+
+        fn commit(&mut self, _: &Batch) -> Result<(), StorageError> {
+            Err(StorageError::Broken("sync: the drive is gone".to_owned()))
+        }
+
+        fn fill(&mut self, _: &mut Source<'_>) -> Result<(), StorageError> {
+            Ok(())
+        }
+
+        fn size(&self) -> Option<u64> {
+            None
+        }
+
+        fn defragment(&mut self) -> Result<(), StorageError> {
+            Ok(())
+        }
+    }
+
+    /// It went on, and said nothing.
+    #[tokio::test]
+    async fn a_server_whose_storage_failed_says_so_and_ends_with_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let outputs = vec![path.display().to_string()];
+        let settings = LogSettings { level: Level::Info, format: Format::Json, outputs };
+        let log = Log::open(&settings, || Duration::ZERO).expect("it opens");
+        let mut signals = Signals::listen().expect("signals");
+        let server = Server::builder().listen("127.0.0.1:0").storage(Gone);
+        let server = server.start().await.expect("it starts");
+        let client = Client::connect([server.client_urls()[0].as_str()]).await.expect("it serves");
+        let putting = async {
+            client.put("a", "1").await.expect_err("it is not durable");
+            std::future::pending().await
+        };
+        let ended = tokio::select! {
+            ended = end(&server, &mut signals, &log) => ended,
+            () = putting => unreachable!("it waits for the end"),
+        };
+        assert_eq!(ended, End::Failure);
+        assert_eq!(ended.end_process().expect_err("it failed").code, exit::ERROR);
+        let text = std::fs::read_to_string(&path).expect("it is there");
+        assert!(
+            text.contains(r#""level":"fatal""#) && text.contains("the drive is gone"),
+            "{text}"
+        );
     }
 }

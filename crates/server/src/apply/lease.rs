@@ -31,8 +31,7 @@ impl State {
         self.auth.check_user(who)?;
         let (id, ttl) = self.lessor.grant(request.id, request.ttl, now)?;
         self.totals.granted += 1;
-        let saved = Lease { id, ttl, remaining_ttl: 0 };
-        self.journal.put(Bucket::Lease, id.to_be_bytes(), saved.encode_to_vec());
+        self.save_lease(Lease { id, ttl, remaining_ttl: 0 });
         let header = Some(self.header_now());
         Ok(LeaseGrantResponse { header, id, ttl, error: String::new() })
     }
@@ -65,7 +64,13 @@ impl State {
             self.store.delete(key);
         }
         self.journal.delete(Bucket::Lease, id.to_be_bytes());
+        self.leased = self.index + 1;
         Ok(())
+    }
+
+    fn save_lease(&mut self, lease: Lease) {
+        self.journal.put(Bucket::Lease, lease.id.to_be_bytes(), lease.encode_to_vec());
+        self.leased = self.index + 1;
     }
 
     /// Begins a lease's time anew. One that does not exist has a life of 0.
@@ -82,6 +87,13 @@ impl State {
         self.totals.renewed += u64::from(renewed.is_some());
         let ttl = renewed.unwrap_or_default();
         Ok(LeaseKeepAliveResponse { header, id, ttl })
+    }
+
+    /// A renewed lease lives for all of its seconds after the next start, whatever a checkpoint had left of it.
+    pub(crate) fn forget_checkpoint(&mut self, id: i64) {
+        if let Some(lease) = self.lessor.forget_checkpoint(id) {
+            self.save_lease(lease);
+        }
     }
 
     pub(crate) fn lease_time_to_live(

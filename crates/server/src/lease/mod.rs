@@ -18,9 +18,18 @@ pub(crate) type Now = Duration;
 #[derive(Debug)]
 struct Lease {
     ttl: i64,
+    /// What a checkpoint of etcd's left of it, in seconds, until it is renewed. A start gives it that; 0 is all of `ttl`.
+    remaining: i64,
     deadline: Now,
     /// In order: ending the lease deletes them so.
     keys: BTreeSet<Box<[u8]>>,
+}
+
+impl Lease {
+    /// How long it lives after a start.
+    fn life(&self) -> Duration {
+        seconds(if self.remaining > 0 { self.remaining } else { self.ttl })
+    }
 }
 
 /// All leases.
@@ -55,19 +64,17 @@ impl Lessor {
             return Err(ServerError::LeaseExist);
         }
         let ttl = ttl.max(self.min_ttl);
-        self.insert(id, ttl, now + seconds(ttl));
+        self.load(&Saved { id, ttl, remaining_ttl: 0 }, now);
         Ok((id, ttl))
     }
 
-    /// Takes over a lease of a file. It begins anew.
+    /// Takes over a lease of a file. It begins anew, or where a checkpoint left it.
     pub(crate) fn load(&mut self, saved: &Saved, now: Now) {
-        let left = if saved.remaining_ttl > 0 { saved.remaining_ttl } else { saved.ttl };
-        self.insert(saved.id, saved.ttl, now + seconds(left));
-    }
-
-    fn insert(&mut self, id: i64, ttl: i64, deadline: Now) {
-        self.deadlines.insert((deadline, id));
-        self.leases.insert(id, Lease { ttl, deadline, keys: BTreeSet::new() });
+        let &Saved { id, ttl, remaining_ttl: remaining } = saved;
+        let mut lease = Lease { ttl, remaining, deadline: now, keys: BTreeSet::new() };
+        lease.deadline += lease.life();
+        self.deadlines.insert((lease.deadline, id));
+        self.leases.insert(id, lease);
     }
 
     fn choose(&mut self) -> i64 {
@@ -100,11 +107,24 @@ impl Lessor {
         Some(lease.ttl)
     }
 
-    /// Begins the time of all leases anew and gives them `extra` on top, as a member that starts does.
+    /// Whether a checkpoint is known of a lease.
+    pub(crate) fn has_checkpoint(&self, id: i64) -> bool {
+        self.leases.get(&id).is_some_and(|lease| lease.remaining > 0)
+    }
+
+    /// Forgets the checkpoint of a lease. Returns how it is saved then, if it exists.
+    pub(crate) fn forget_checkpoint(&mut self, id: i64) -> Option<Saved> {
+        let lease = self.leases.get_mut(&id)?;
+        lease.remaining = 0;
+        Some(Saved { id, ttl: lease.ttl, remaining_ttl: 0 })
+    }
+
+    /// Begins the time of all leases anew, or where a checkpoint left them, and gives them `extra` on top, as a member that
+    /// starts does.
     pub(crate) fn renew_all(&mut self, now: Now, extra: Duration) {
         self.deadlines.clear();
         for (id, lease) in &mut self.leases {
-            lease.deadline = now + seconds(lease.ttl) + extra;
+            lease.deadline = now + lease.life() + extra;
             self.deadlines.insert((lease.deadline, *id));
         }
     }
@@ -134,10 +154,13 @@ impl Lessor {
         self.deadlines.iter().map(|(_, id)| *id)
     }
 
-    /// Id and seconds of each, for a file.
+    /// Each as a file has it.
     pub(crate) fn saved(&self) -> impl Iterator<Item = Saved> {
-        let saved =
-            |(id, lease): (&i64, &Lease)| Saved { id: *id, ttl: lease.ttl, ..Saved::default() };
+        let saved = |(&id, lease): (&i64, &Lease)| Saved {
+            id,
+            ttl: lease.ttl,
+            remaining_ttl: lease.remaining,
+        };
         self.leases.iter().map(saved)
     }
 
@@ -236,5 +259,28 @@ mod tests {
         let left = lessor.time_to_live(1, at(9)).unwrap();
         assert_eq!((left.remaining, left.granted), (at(11), 10));
         assert_eq!(lessor.time_to_live(1, at(20)), None);
+    }
+    #[test]
+    fn a_start_gives_a_lease_what_a_checkpoint_left_of_it_until_it_is_renewed() {
+        let mut lessor = Lessor::new(2, 0);
+        let saved = Saved { id: 1, ttl: 3600, remaining_ttl: 10 };
+        let left = |lessor: &Lessor, now| lessor.time_to_live(1, now).map(|left| left.remaining);
+        lessor.load(&saved, at(0));
+        lessor.renew_all(at(5), at(1));
+        assert_eq!(left(&lessor, at(5)), Some(at(11)));
+        // A second start knows no better.
+        assert_eq!(lessor.saved().collect::<Vec<_>>(), [saved]);
+        lessor.renew_all(at(9), at(1));
+        assert_eq!(left(&lessor, at(9)), Some(at(11)));
+
+        assert_eq!(lessor.renew(1, at(10)), Some(3600));
+        assert_eq!(left(&lessor, at(10)), Some(at(3600)));
+        assert!(lessor.has_checkpoint(1));
+        let saved = Saved { id: 1, ttl: 3600, remaining_ttl: 0 };
+        assert_eq!(lessor.forget_checkpoint(1).as_ref(), Some(&saved));
+        assert!(!lessor.has_checkpoint(1));
+        assert_eq!(lessor.saved().collect::<Vec<_>>(), [saved]);
+        lessor.renew_all(at(20), at(1));
+        assert_eq!(left(&lessor, at(20)), Some(at(3601)));
     }
 }

@@ -44,6 +44,11 @@ impl Compaction {
         self.revision
     }
 
+    /// Whether its hash is done, so that its next step removes something.
+    pub(crate) const fn removes(&self) -> bool {
+        !matches!(self.phase, Phase::Hash(_))
+    }
+
     /// The hash that is still on its way.
     pub(crate) const fn hashing(&self) -> Option<&Hashing> {
         match &self.phase {

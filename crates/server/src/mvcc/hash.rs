@@ -20,7 +20,8 @@ pub(crate) struct HashKv {
 
 /// A hash on its way, piece by piece.
 ///
-/// Between two pieces the store can be written. Nothing may be removed from it that was there at the first one.
+/// Between two pieces the store can be written, and what the compaction removes that is named here. Nothing else may be
+/// removed from it that was there at the first one.
 #[derive(Clone, Debug)]
 pub(crate) struct Hashing {
     revision: i64,

@@ -2,14 +2,16 @@
 
 use etcdkit_proto::ServerError;
 use etcdkit_proto::etcdserverpb::{
-    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseLeasesResponse,
-    LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
+    LeaseGrantRequest, LeaseGrantResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
+    LeaseLeasesResponse, LeaseRevokeRequest, LeaseRevokeResponse, LeaseTimeToLiveRequest,
+    LeaseTimeToLiveResponse,
 };
 
 use crate::caller::Caller;
 use crate::grpc::{Inbound, Outbound};
 use crate::node::Node;
-use crate::status::Result;
+use crate::state::State;
+use crate::status::{Result, Status};
 
 pub(super) async fn grant(
     node: &Node,
@@ -58,15 +60,38 @@ pub(super) async fn keep_alive(
             return Err(ServerError::NoLeader.into());
         }
         node.faults.running().await;
-        // What has expired by now is not renewed, even if nobody has come round to end it.
-        node.expire().await?;
-        let now = node.now();
-        let response = {
-            let mut state = node.state_mut();
-            let who = state.who(caller, now)?;
-            state.lease_keep_alive(who.as_ref(), request.id, now)?
+        let response = loop {
+            match renew(node, caller, request.id).await {
+                // What it rested on was lost to a full disk: it is as if that had not been.
+                Err(lost) if lost == ServerError::NoSpace.into() => {}
+                outcome => break outcome?,
+            }
         };
         outbound.send(&response).await?;
     }
     Ok(())
+}
+
+/// Renews a lease. The answer comes when what it rests on is durable, which is no more than the grants and ends of leases.
+pub(super) async fn renew(node: &Node, caller: &Caller, id: i64) -> Result<LeaseKeepAliveResponse> {
+    // What has expired by now is not renewed, even if nobody has come round to end it.
+    node.expire().await?;
+    let now = node.now();
+    let (renewed, rests_on, has_checkpoint) = {
+        let mut state = node.state_mut();
+        let who = state.who(caller, now).map_err(Status::from);
+        let renewed = who.and_then(|who| state.lease_keep_alive(who.as_ref(), id, now));
+        let rests_on = if renewed.is_ok() { state.leased } else { state.index };
+        (renewed, rests_on, state.lessor.has_checkpoint(id))
+    };
+    if has_checkpoint && renewed.is_ok() {
+        let forget = |state: &mut State| {
+            state.forget_checkpoint(id);
+            Ok(())
+        };
+        node.write(forget).await?;
+    } else {
+        node.durable(rests_on).await?;
+    }
+    renewed
 }

@@ -52,6 +52,15 @@ pub(crate) async fn unary(
     caller: &Caller,
     message: Bytes,
 ) -> Result<Vec<u8>> {
+    node.while_intact(answered(node, path, caller, message)).await
+}
+
+async fn answered(
+    node: &Arc<Node>,
+    path: &str,
+    caller: &Caller,
+    message: Bytes,
+) -> Result<Vec<u8>> {
     if !node.faults.has_leader() && (caller.needs_leader || !is_local(path, &message)?) {
         return Err(ServerError::NoLeader.into());
     }
@@ -143,6 +152,16 @@ fn is_local(path: &str, message: &Bytes) -> Result<bool> {
 
 /// Serves a call in which either side streams.
 pub(crate) async fn stream(
+    node: &Arc<Node>,
+    path: &str,
+    caller: &Caller,
+    inbound: &mut Inbound,
+    outbound: &mut Outbound,
+) -> Result<()> {
+    node.while_intact(streamed(node, path, caller, inbound, outbound)).await
+}
+
+async fn streamed(
     node: &Arc<Node>,
     path: &str,
     caller: &Caller,

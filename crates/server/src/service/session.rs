@@ -228,7 +228,7 @@ impl Events {
                         return Ok(());
                     }
                 }
-                Work::CatchUp => self.opened.catch_up(),
+                Work::CatchUp => self.opened.catch_up().await,
                 Work::Closed => return Err(ServerError::Stopped.into()),
             }
         }

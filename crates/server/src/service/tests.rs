@@ -1,29 +1,39 @@
 //! Calls that go over many keys, polled by hand: whoever writes gets in between.
 
 use std::future::Future;
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use etcdkit_proto::etcdserverpb::compare::CompareTarget;
 use etcdkit_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use etcdkit_proto::etcdserverpb::request_op::Request;
 use etcdkit_proto::etcdserverpb::response_op::Response;
 use etcdkit_proto::etcdserverpb::{
-    CompactionRequest, Compare, HashKvRequest, PutRequest, RangeRequest, RequestOp, ResponseHeader,
-    ResponseOp, TxnRequest, TxnResponse,
+    CompactionRequest, Compare, HashKvRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
+    RangeRequest, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
 };
+use etcdkit_proto::leasepb::Lease;
+use futures_util::FutureExt as _;
+use futures_util::future::poll_immediate;
 use prost::Message as _;
 
-use super::kv::txn;
+use super::kv::{range, txn};
+use super::lease::renew;
 use super::maintenance::{hash, hash_kv};
+use super::session::Events;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::grpc::PREFIX;
+use crate::mvcc::KeyRange;
 use crate::node::Node;
 use crate::state::State;
 use crate::status::Result;
+use crate::storage::{Batch, Bucket, Memory};
+use crate::task::spawn;
 
 /// A node with keys for several pieces of each hash.
 fn node() -> Arc<Node> {
@@ -103,6 +113,47 @@ fn a_compaction_hashes_what_it_leaves_a_piece_at_a_time() {
     assert_eq!(alone(hash_kv(&node, &caller, &at)), asked);
 }
 
+/// While long reads overlapped, not one record was removed.
+#[test]
+fn a_compaction_waits_for_the_reads_before_it_and_not_for_those_behind() {
+    let node = node();
+    let old = node.state().published();
+    for number in 0..5000 {
+        let put = PutRequest { key: format!("key-{number:05}").into(), ..PutRequest::default() };
+        alone(node.write(|state| state.put(None, &put)));
+    }
+    let revision = node.state().published();
+    let caller = Caller::default();
+    let all = RangeRequest { key: "k".into(), range_end: "z".into(), ..RangeRequest::default() };
+    let all_before = RangeRequest { revision: old, ..all.clone() };
+    let [expected_before, expected] =
+        [&all_before, &all].map(|request| alone(range(&node, &caller, request)));
+
+    let mut context = Context::from_waker(Waker::noop());
+    let mut before = pin!(range(&node, &caller, &all_before));
+    assert!(before.as_mut().poll(&mut context).is_pending());
+    let compact = CompactionRequest { revision, physical: false };
+    alone(node.write(|state| state.compact(None, &compact)));
+    while node.state_mut().compact_some() {}
+    let mut behind = Box::pin(range(&node, &caller, &all));
+    assert!(behind.as_mut().poll(&mut context).is_pending());
+    while node.state_mut().compact_some() {}
+    assert_eq!(node.state().totals.removed, 0, "it is still read");
+    assert!(alone(before.as_mut()) == expected_before);
+    // From here on some read is always under way.
+    let mut steps = 0;
+    while node.state_mut().compact_some() {
+        let mut next = Box::pin(range(&node, &caller, &all));
+        assert!(next.as_mut().poll(&mut context).is_pending());
+        assert!(alone(mem::replace(&mut behind, next)) == expected);
+        steps += 1;
+    }
+    assert!(steps > 3, "{steps}");
+    assert_eq!(node.state().totals.removed, 5000);
+    assert!(alone(behind) == expected);
+    assert_eq!(node.state().copies.len(), 0);
+}
+
 #[tokio::test]
 async fn puts_do_not_wait_for_a_transaction_that_reads_a_large_store() {
     let node = node();
@@ -143,4 +194,70 @@ async fn puts_do_not_wait_for_a_transaction_that_reads_a_large_store() {
     assert_eq!(TxnResponse::decode(&found[PREFIX..]).unwrap(), expected);
     assert_eq!(found[PREFIX..], expected.encode_to_vec());
     assert!(puts > 10, "{puts}");
+}
+
+#[tokio::test]
+async fn a_renewal_is_not_answered_before_its_lease_is_durable() {
+    let mut state = State::new(Arc::new(Config::default()), 7);
+    state.keep_journal();
+    let node = Arc::new(Node::new(state, Clock::new(), true));
+    let caller = Caller::default();
+    let committing = || {
+        let node = Arc::clone(&node);
+        spawn(async move { node.commit(Box::new(Memory)).await })
+    };
+    let renewed = || renew(&node, &caller, 5).map(|renewed| renewed.unwrap().ttl);
+
+    let grant = LeaseGrantRequest { id: 5, ttl: 60 };
+    let granted = node.write(|state| state.lease_grant(None, &grant, Duration::ZERO));
+    assert!(granted.now_or_never().is_none(), "it is durable already");
+    let mut waiting = Box::pin(renewed());
+    assert_eq!(poll_immediate(&mut waiting).await, None, "a power cut would undo the grant");
+    let committer = committing();
+    assert_eq!(waiting.await, 60);
+    committer.stopped().await;
+
+    let put = PutRequest { key: "a".into(), ..PutRequest::default() };
+    assert!(node.write(|state| state.put(None, &put)).now_or_never().is_none());
+    assert_eq!(renewed().now_or_never(), Some(60), "what is on its way is not about leases");
+
+    let revoke = LeaseRevokeRequest { id: 5 };
+    assert!(node.write(|state| state.lease_revoke(None, &revoke)).now_or_never().is_none());
+    let mut waiting = Box::pin(renewed());
+    assert_eq!(poll_immediate(&mut waiting).await, None, "a power cut would undo its end");
+    let _committer = committing();
+    assert_eq!(waiting.await, 0);
+}
+
+#[tokio::test]
+async fn a_renewal_that_outdates_a_checkpoint_is_stored() {
+    let mut state = State::new(Arc::new(Config::default()), 7);
+    let lease = |remaining_ttl| Lease { id: 5, ttl: 3600, remaining_ttl };
+    let key = 5_i64.to_be_bytes();
+    state.import(Bucket::Lease, &key, &lease(10).encode_to_vec(), Duration::ZERO).unwrap();
+    state.keep_journal();
+    let node = Arc::new(Node::new(state, Clock::new(), true));
+    let caller = Caller::default();
+    let renewed = renew(&node, &caller, 5);
+    assert!(renewed.now_or_never().is_none(), "it is answered before it is stored");
+    let (batch, _) = node.state_mut().take_batch();
+    let mut expected = Batch::default();
+    expected.put(Bucket::Lease, key, lease(0).encode_to_vec());
+    assert_eq!(batch.operations()[..1], *expected.operations());
+}
+
+/// All of it was one turn of the connection's task, whose other calls waited.
+#[test]
+fn a_watch_of_a_long_history_lets_others_go_on_while_it_catches_up() {
+    let node = node();
+    let none = KeyRange::single("none".into());
+    let mut events = Events::of(&node, &Caller::default(), none, 2).unwrap();
+    let mut next = pin!(events.next());
+    let mut context = Context::from_waker(Waker::noop());
+    let mut turns = 0;
+    while node.state().hub.lagging() > 0 {
+        assert!(next.as_mut().poll(&mut context).is_pending());
+        turns += 1;
+    }
+    assert_eq!(turns, 5, "a thousand revisions in each");
 }

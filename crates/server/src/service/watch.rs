@@ -35,11 +35,14 @@ impl Opened {
         Self { node: Arc::clone(node), id, outbox }
     }
 
-    /// Reads on for the watchers that lag.
-    pub(super) fn catch_up(&self) {
-        let mut state = self.node.state_mut();
-        let State { hub, store, .. } = &mut *state;
-        hub.catch_up(store, self.id);
+    /// Reads on for the watchers that lag, and lets others go on before there is more to do.
+    pub(super) async fn catch_up(&self) {
+        {
+            let mut state = self.node.state_mut();
+            let State { hub, store, .. } = &mut *state;
+            hub.catch_up(store, self.id);
+        }
+        tokio::task::yield_now().await;
     }
 }
 
@@ -130,7 +133,7 @@ async fn write(node: &Node, outbound: &mut Outbound, opened: &Opened) -> Result<
                 }
                 outbound.send_framed(out).await?;
             }
-            Work::CatchUp => opened.catch_up(),
+            Work::CatchUp => opened.catch_up().await,
             Work::Closed => return Err(ServerError::WatchCanceled.into()),
         }
     }

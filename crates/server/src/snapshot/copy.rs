@@ -1,6 +1,8 @@
 //! A state that is copied while it changes.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use etcdkit_datadir::schema::RevisionKey;
 
@@ -14,18 +16,25 @@ const PAGE: usize = 1 << 20;
 /// What a record counts as besides its message: about what its place in a page takes.
 const RECORD: usize = 64;
 
-/// Counts the copies and long reads that are being made. Nothing is removed meanwhile, so that each is whole.
+/// The copies and long reads that are being made: how many began after the removal for each compaction did.
+///
+/// Who begins then needs nothing of what is removed, but all of what later compactions remove.
 #[derive(Debug, Default)]
-pub(crate) struct Copies(Arc<()>);
+pub(crate) struct Copies(Arc<Mutex<BTreeMap<i64, usize>>>);
 
 impl Copies {
-    pub(crate) fn any(&self) -> bool {
-        self.len() > 0
+    /// Whether one of them needs what a compaction to a revision removes.
+    pub(crate) fn need(&self, revision: i64) -> bool {
+        lock(&self.0).first_key_value().is_some_and(|(after, _)| *after < revision)
     }
 
     pub(crate) fn len(&self) -> usize {
-        Arc::strong_count(&self.0) - 1
+        lock(&self.0).values().sum()
     }
+}
+
+fn lock(copies: &Mutex<BTreeMap<i64, usize>>) -> MutexGuard<'_, BTreeMap<i64, usize>> {
+    copies.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a state was at one moment: everything small, and how far to read the log.
@@ -39,26 +48,32 @@ pub(crate) struct Copy {
     _whole: Whole,
 }
 
-/// Nothing is removed from a state until this is dropped.
+/// Until this is dropped, nothing is removed from a state but what was being removed already.
 #[derive(Debug)]
 pub(crate) struct Whole {
-    _count: Arc<()>,
-    _wake: Wake,
+    copies: Arc<Mutex<BTreeMap<i64, usize>>>,
+    after: i64,
+    node: Arc<Node>,
 }
 
 impl Whole {
     pub(crate) fn keep(state: &State, node: &Arc<Node>) -> Self {
-        Self { _count: Arc::clone(&state.copies.0), _wake: Wake(Arc::clone(node)) }
+        let (copies, after) = (Arc::clone(&state.copies.0), state.removing());
+        *lock(&copies).entry(after).or_default() += 1;
+        Self { copies, after, node: Arc::clone(node) }
     }
 }
 
-/// Lets removals go on. It is dropped after the count.
-#[derive(Debug)]
-struct Wake(Arc<Node>);
-
-impl Drop for Wake {
+impl Drop for Whole {
     fn drop(&mut self) {
-        self.0.compacted.notify_one();
+        if let Entry::Occupied(mut count) = lock(&self.copies).entry(self.after) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+        // Removals may go on.
+        self.node.compacted.notify_one();
     }
 }
 

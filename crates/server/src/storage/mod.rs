@@ -74,7 +74,7 @@ pub trait Storage: Send + fmt::Debug + 'static {
 }
 
 /// Why a storage failed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum StorageError {
     /// There is no space left. Nothing was changed.

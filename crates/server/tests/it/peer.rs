@@ -113,7 +113,7 @@ pub(crate) fn framed(message: &[u8]) -> Bytes {
     out.freeze()
 }
 
-fn refused(headers: &HeaderMap) -> Result<(), Refused> {
+pub(crate) fn refused(headers: &HeaderMap) -> Result<(), Refused> {
     let text = |name| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
     match text("grpc-status").as_str() {
         "" | "0" => Ok(()),

@@ -47,7 +47,7 @@ fn put(random: &mut fastrand::Rng) -> PutRequest {
 }
 
 /// Any request. Whether it is refused does not matter here.
-fn operate(state: &mut State, random: &mut fastrand::Rng) {
+pub(super) fn operate(state: &mut State, random: &mut fastrand::Rng) {
     match random.u8(..12) {
         0..=4 => drop(state.put(None, &put(random))),
         5 | 6 => {
@@ -72,7 +72,7 @@ fn operate(state: &mut State, random: &mut fastrand::Rng) {
         }
         9 => drop(state.lease_revoke(None, &LeaseRevokeRequest { id: random.u8(1..4).into() })),
         10 => {
-            let revision = state.store.revision() - random.i64(..5);
+            let revision = state.store.revision() - random.i64(0..5);
             drop(state.compact(None, &CompactionRequest { revision, physical: false }));
         }
         _ => {
@@ -81,9 +81,6 @@ fn operate(state: &mut State, random: &mut fastrand::Rng) {
         }
     }
     state.applied();
-    if random.bool() {
-        state.compact_some();
-    }
 }
 
 /// What was counted in a run.
@@ -94,6 +91,8 @@ struct Count {
     batches: u64,
     /// Cuts after which the batch was there that nobody was told of.
     ahead: u64,
+    /// Records that compactions removed.
+    removed: u64,
 }
 
 /// Has a state live through power cuts, each with another loss.
@@ -110,6 +109,9 @@ fn live(seed: u64, count: &mut Count) {
             let writes = random.u64(1..12);
             for _ in 0..writes {
                 operate(&mut state, &mut random);
+                if random.bool() {
+                    state.compact_some();
+                }
             }
             let (batch, reached) = state.take_batch();
             if batch.is_empty() {
@@ -120,6 +122,7 @@ fn live(seed: u64, count: &mut Count) {
             }
             count.batches += 1;
             count.writes += writes;
+            state.publish(reached);
             acknowledged = entries(&state);
             revision = reached;
         };
@@ -141,6 +144,7 @@ fn live(seed: u64, count: &mut Count) {
             count.ahead += 1;
         }
         count.cuts += 1;
+        count.removed += state.totals.removed;
     }
 }
 
@@ -151,6 +155,7 @@ fn every_acknowledged_write_survives_a_power_cut() {
     assert!(count.cuts >= 1000, "{count:?}");
     // The cuts hit what they are meant to: commits on their way, before and after they were whole.
     assert!(count.ahead > 0 && count.batches > count.cuts, "{count:?}");
+    assert!(count.removed > count.cuts, "{count:?}");
 }
 
 #[test]
@@ -162,7 +167,10 @@ fn a_batch_costs_one_sync() {
     let before = disk.syncs();
     for _ in 0..50 {
         (0..20).for_each(|_| operate(&mut state, &mut random));
-        disk.commit(&state.take_batch().0).unwrap();
+        let (batch, revision) = state.take_batch();
+        disk.commit(&batch).unwrap();
+        state.publish(revision);
+        state.compact_some();
     }
     assert_eq!(disk.syncs() - before, 50);
     assert_eq!(drive.syncs() - before, 50);

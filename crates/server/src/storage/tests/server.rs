@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use etcdkit_proto::etcdserverpb::alarm_request::AlarmAction;
@@ -9,26 +10,39 @@ use etcdkit_proto::etcdserverpb::{
     AlarmRequest, AlarmType, CompactionRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
     RangeRequest, ResponseHeader,
 };
-use etcdkit_proto::{Code, ServerError};
+use etcdkit_proto::{Code, ServerError, method};
+use futures_util::FutureExt;
 use futures_util::future::{join, join_all, poll_immediate};
+use prost::Message as _;
 
 use super::medium::{Drive, Loss};
 use super::power::{entries, load};
+use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::node::Node;
+use crate::service::unary;
 use crate::state::State;
 use crate::status::{Result, Status};
+use crate::storage::{Batch, Load, Source, Storage, StorageError};
 use crate::task::{Task, spawn};
 
 /// A node on a drive, and the task that commits for it.
 fn started(drive: &Drive) -> (Arc<Node>, Task) {
+    let node = node();
+    let committer = committing(&node, drive.disk());
+    (node, committer)
+}
+
+fn node() -> Arc<Node> {
     let mut state = State::new(Arc::new(Config::default()), 7);
     state.keep_journal();
-    let node = Arc::new(Node::new(state, Clock::new(), true));
-    let disk = Box::new(drive.disk());
-    let committing = Arc::clone(&node);
-    (node, spawn(async move { committing.commit(disk).await }))
+    Arc::new(Node::new(state, Clock::new(), true))
+}
+
+fn committing(node: &Arc<Node>, storage: impl Storage) -> Task {
+    let node = Arc::clone(node);
+    spawn(async move { node.commit(Box::new(storage)).await })
 }
 
 async fn put(node: &Node, key: &str, size: usize) -> Result<i64> {
@@ -110,6 +124,57 @@ async fn a_server_on_a_full_disk_answers_so_and_is_what_is_on_the_disk() {
     assert_eq!(on_disk, in_memory);
 }
 
+/// A disk that is full at its first batch, and takes its time with the second.
+#[derive(Debug)]
+struct Slow {
+    node: Arc<Node>,
+    batches: u32,
+    go_on: Receiver<()>,
+}
+
+impl Storage for Slow {
+    fn load(&mut self, _: &mut Load<'_>) -> Result<(), StorageError> {
+        assert!(!self.node.is_locked());
+        Ok(())
+    }
+
+    fn commit(&mut self, _: &Batch) -> Result<(), StorageError> {
+        assert!(!self.node.is_locked());
+        self.batches += 1;
+        if self.batches == 1 {
+            return Err(StorageError::Full("the disk".to_owned()));
+        }
+        self.go_on.recv().map_err(|_| StorageError::Broken("the test ended".to_owned()))
+    }
+
+    fn fill(&mut self, _: &mut Source<'_>) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn size(&self) -> Option<u64> {
+        None
+    }
+
+    fn defragment(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
+/// The state was locked until the disk had taken the alarm.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_full_disk_takes_the_alarm_only_who_asks_for_that_waits() {
+    let node = node();
+    let (go_on, wait) = channel();
+    let slow = Slow { node: Arc::clone(&node), batches: 0, go_on: wait };
+    let _committer = committing(&node, slow);
+    no_space(put(&node, "a", 10).await);
+    assert_eq!(node.state().published(), 1);
+    let mut alarmed = Box::pin(node.read(|state| Ok(state.has_alarm(AlarmType::NoSpace))));
+    assert_eq!(poll_immediate(&mut alarmed).await, None, "it may not be durable");
+    go_on.send(()).unwrap();
+    assert_eq!(alarmed.await, Ok(true));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_cannot_be_ended_for_lack_of_room_is_tried_again_later() {
     let drive = Drive::formatted();
@@ -168,6 +233,23 @@ async fn nothing_is_answered_or_shown_before_it_is_durable() {
     assert_eq!(shown(&node), (3, Ok(1)));
     assert_eq!(read.await, Ok(3));
     assert_eq!(refused.await.unwrap_err().message, ServerError::LeaseNotFound.message());
+}
+
+/// Nobody said any more that there was something to remove.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_that_nobody_waits_for_goes_on_when_it_is_published() {
+    let drive = Drive::formatted();
+    let (node, _committer) = started(&drive);
+    put(&node, "a", 10).await.unwrap();
+    let revision = put(&node, "a", 10).await.unwrap();
+    drive.hold_syncs(true);
+    let compact = CompactionRequest { revision, physical: false }.encode_to_vec();
+    let caller = Caller::default();
+    let call = unary(&node, method::kv::COMPACT.path(), &caller, compact.into());
+    assert!(call.now_or_never().is_none(), "it is durable already");
+    drive.hold_syncs(false);
+    put(&node, "b", 10).await.unwrap();
+    assert!(node.compacted.notified().now_or_never().is_some(), "nobody goes on with it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,26 +3,26 @@
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) content_type: String,
-    pub(super) body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) body: String,
 }
 
 /// A connection that is used for one request after the other.
-pub(super) struct Http {
+pub(crate) struct Http {
     host: String,
-    pub(super) stream: BufReader<TcpStream>,
+    pub(crate) stream: BufReader<TcpStream>,
 }
 
 impl Http {
-    pub(super) async fn to(url: &str) -> Self {
+    pub(crate) async fn to(url: &str) -> Self {
         let host = url.trim_start_matches("http://").to_owned();
         let stream = BufReader::new(TcpStream::connect(&host).await.expect("it listens"));
         Self { host, stream }
     }
 
-    pub(super) async fn send(&mut self, method: &str, path: &str, headers: &str, body: &str) {
+    pub(crate) async fn send(&mut self, method: &str, path: &str, headers: &str, body: &str) {
         let (host, length) = (&self.host, body.len());
         let host =
             if headers.contains("Host:") { String::new() } else { format!("Host: {host}\r\n") };
@@ -31,14 +31,14 @@ impl Http {
         self.stream.write_all(format!("{head}{body}").as_bytes()).await.expect("it reads");
     }
 
-    pub(super) async fn line(&mut self) -> String {
+    pub(crate) async fn line(&mut self) -> String {
         let mut line = String::new();
         self.stream.read_line(&mut line).await.expect("it answers");
         line.trim_end().to_owned()
     }
 
     /// Status and headers.
-    pub(super) async fn head(&mut self) -> (u16, Vec<(String, String)>) {
+    pub(crate) async fn head(&mut self) -> (u16, Vec<(String, String)>) {
         let first = self.line().await;
         let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
         let mut headers = Vec::new();
@@ -50,7 +50,7 @@ impl Http {
         (status.unwrap_or_else(|| panic!("no status: {first:?}")), headers)
     }
 
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &mut self,
         method: &str,
         path: &str,
@@ -76,7 +76,7 @@ impl Http {
     }
 
     /// A part of an answer without a length; `None` at its end.
-    pub(super) async fn chunk(&mut self) -> Option<String> {
+    pub(crate) async fn chunk(&mut self) -> Option<String> {
         let length = usize::from_str_radix(&self.line().await, 16).expect("a length");
         let mut part = vec![0; length + 2];
         self.stream.read_exact(&mut part).await.expect("a chunk");

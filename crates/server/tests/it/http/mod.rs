@@ -2,7 +2,7 @@
 //!
 //! `client.rs` is a bare client; `mutated.rs` sends what is nearly a request.
 
-mod client;
+pub(crate) mod client;
 mod metrics;
 mod mutated;
 
