@@ -219,14 +219,13 @@ impl<T: Transport> Driver<T> {
 
     async fn run(mut self) {
         loop {
-            if self.attend(clock::now()) == Going::Idle {
-                self.machine.put_away(clock::now());
+            self.attend(clock::now());
+            let Some(at) = self.machine.open_at() else {
                 if self.rest() {
                     return;
                 }
                 continue;
-            }
-            let Some(at) = self.machine.open_at() else { continue };
+            };
             if at > clock::now() {
                 self.wait(Some(at)).await;
                 continue;
@@ -370,6 +369,8 @@ impl<T: Transport> Driver<T> {
                 drop(channel);
                 self.machine.opened();
                 self.serve(duplex).await;
+                // Nobody may be left who would have it opened again, and somebody may come before that is noticed.
+                self.machine.put_away(clock::now());
             }
             Err(error) => self.broken(error, None).await,
         }
