@@ -6,9 +6,10 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use etcdkit::proto::etcdserverpb::{LeaseKeepAliveRequest, LeaseKeepAliveResponse};
 use etcdkit::transport::{Channel, Failure, Source, Transport};
-use etcdkit::{Client, LeaseId, Result};
+use etcdkit::{Client, Error, LeaseId, Result};
 use prost::Message;
-use tokio::sync::oneshot;
+use tokio::sync::{Barrier, oneshot};
+use tokio::task::JoinSet;
 
 use crate::kv::members::in_time;
 use crate::stub::{Member, Requests, header};
@@ -71,5 +72,35 @@ fn a_holder_who_comes_as_the_stream_of_the_last_one_is_put_away_is_served() {
         }));
         drop(last);
         in_time("the next holder", next.await.unwrap()).await.map(drop)
+    });
+}
+
+/// One comes while the other goes, at every moment of that: none is left without renewals, or told that it is over.
+#[test]
+fn holders_who_come_and_go_all_the_time_are_served() {
+    on_two_threads(async {
+        let client = client(&AtEnd::default());
+        let together = Arc::new(Barrier::new(2));
+        let mut holders = JoinSet::new();
+        for number in [0, 1] {
+            let (client, together) = (client.clone(), Arc::clone(&together));
+            holders.spawn(async move {
+                let mut kept = None;
+                for round in 0..20_000 {
+                    together.wait().await;
+                    drop(kept.take());
+                    if round % 2 == number {
+                        // So long it may take until it is noticed that the other one has left.
+                        (0..37 * round % 5000).for_each(|_| std::hint::spin_loop());
+                        kept = Some(client.keep_alive(id(7)).await?);
+                    }
+                }
+                Ok::<_, Error>(())
+            });
+        }
+        while let Some(ended) = in_time("a holder", holders.join_next()).await {
+            ended.unwrap()?;
+        }
+        Ok(())
     });
 }
