@@ -36,6 +36,8 @@ pub(super) struct Watcher<R> {
     pub(super) place: Place,
     /// The revision that it goes on with; 0 as long as it is not known.
     pub(super) next: i64,
+    /// The revision before that with which the server is to begin, as long as nothing has come of the watch.
+    pub(super) early: Option<i64>,
     /// How often its creation was sent.
     pub(super) turn: u32,
     /// The creation was answered once.
@@ -81,6 +83,7 @@ impl<R> Watcher<R> {
             create,
             place: if next == 0 { Place::Unread } else { Place::Unsent },
             next,
+            early: None,
             turn: 0,
             announced: false,
             created_notify: settings.created_notify,
@@ -132,13 +135,20 @@ impl<R> Watcher<R> {
 
     /// The request that creates it where it goes on.
     pub(super) fn request(&self, id: i64) -> WatchCreateRequest {
-        WatchCreateRequest { watch_id: id, start_revision: self.next, ..self.create.clone() }
+        let start_revision = self.early.unwrap_or(self.next);
+        WatchCreateRequest { watch_id: id, start_revision, ..self.create.clone() }
+    }
+
+    /// Everything up to `revision` has been told.
+    pub(super) fn moved(&mut self, revision: i64) {
+        self.next = revision.saturating_add(1);
+        self.early = None;
     }
 
     /// Takes events in: whole revisions come out, and the resume point moves past them.
     ///
     /// `stale_dropped` is for servers that are known to send events again: what lies before the resume point is left
-    /// out there, and is a violation elsewhere.
+    /// out there, as of a watch that began early, and is a violation elsewhere.
     ///
     /// # Errors
     ///
@@ -150,7 +160,7 @@ impl<R> Watcher<R> {
         more_follows: bool,
         stale_dropped: bool,
     ) -> Result<Taken, Error> {
-        if stale_dropped {
+        if stale_dropped || self.early.is_some() {
             let next = self.next;
             events.retain(|event| revision(event) >= next);
         }
@@ -171,7 +181,7 @@ impl<R> Watcher<R> {
             bytes -= share;
         }
         let Some(last) = events.last().map(revision) else { return Ok(Taken::Nothing) };
-        self.next = last.saturating_add(1);
+        self.moved(last);
         Ok(Taken::Events(events, bytes))
     }
 
