@@ -1,11 +1,11 @@
-//! A member in memory. It serves reads of nothing, refuses other calls, which is a sign of life as well, and its streams
-//! are what a test makes of them.
+//! A member in memory. It says what it is, serves reads of nothing and refuses other calls, which is a sign of life as well.
+//! Its streams are what a test makes of them.
 
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use etcdkit::config::Endpoint;
-use etcdkit::proto::etcdserverpb::{RangeResponse, ResponseHeader};
+use etcdkit::proto::etcdserverpb::{RangeResponse, ResponseHeader, StatusResponse};
 use etcdkit::proto::method;
 use etcdkit::transport::{Connection, Failure, Head, Sink, Source, Status, Transport};
 use etcdkit::{Cause, Code};
@@ -13,9 +13,9 @@ use prost::Message;
 use tokio::sync::mpsc;
 
 /// The revision of the member's store, for ever.
-pub(crate) const REVISION: i64 = 9;
+const REVISION: i64 = 1 << 40;
 
-/// The present state of the member, in whose name it answers.
+/// What the member says of itself with each answer.
 pub(crate) fn header() -> Option<ResponseHeader> {
     Some(ResponseHeader { cluster_id: 1, member_id: 1, revision: REVISION, raft_term: 1 })
 }
@@ -50,6 +50,11 @@ where
     type Source = S;
 
     async fn unary(&self, head: Head<'_>, _: Bytes) -> Result<Bytes, Failure> {
+        if head.path == method::maintenance::STATUS.path() {
+            let (header, version) = (header(), "3.7.1".into());
+            let answer = StatusResponse { header, version, ..StatusResponse::default() };
+            return Ok(answer.encode_to_vec().into());
+        }
         if head.path == method::kv::RANGE.path() {
             let answer = RangeResponse { header: header(), ..RangeResponse::default() };
             return Ok(answer.encode_to_vec().into());
@@ -109,6 +114,14 @@ impl Requests {
             }
         }
         self.split()
+    }
+
+    /// The next request, if there is one.
+    pub(crate) fn next_now<M: Message + Default>(&mut self) -> Option<M> {
+        if self.rest.is_empty() {
+            self.rest = self.asked.try_recv().ok()?;
+        }
+        Some(self.split())
     }
 
     fn split<M: Message + Default>(&mut self) -> M {
