@@ -590,6 +590,50 @@ fn a_revision_in_endless_pieces_ends_its_watch() {
     assert_eq!(end.kind(), ErrorKind::ResourceExhausted);
 }
 
+/// Each piece was compared with all that came before it, so that many took hours.
+#[test]
+fn a_revision_in_very_many_pieces_is_put_together_at_once() {
+    let (mut machine, id) = watching(TRUSTED, range());
+    let piece = |number: i32| {
+        let kv =
+            KeyValue { key: format!("a{number}").into(), mod_revision: 7, ..Default::default() };
+        let events = vec![mvccpb::Event { kv: Some(kv), ..Default::default() }];
+        Wire { watch_id: id, fragment: true, events, ..Wire::default() }
+    };
+    for number in 0..100_000 {
+        machine.receive(piece(number), 10);
+    }
+    assert!(machine.output().is_none());
+    machine.receive(Wire { fragment: false, ..piece(100_000) }, 10);
+    let Some(Output::Deliver(1, response, bytes)) = machine.output() else { panic!("not whole") };
+    assert_eq!((response.events().len(), bytes), (100_001, 1_000_010));
+}
+
+/// Whatever the pieces: what is wrong with a revision is found.
+#[test]
+fn a_promise_that_is_broken_between_two_pieces_is_told_and_named() {
+    let table = [
+        ("Unique", vec![event("a", 7), event("b", 7)], vec![event("b", 7)]),
+        ("Unique", vec![event("a", 7)], vec![event("b", 7), event("b1", 7), event("b", 7)]),
+        ("Unique", vec![event("a", 7)], vec![event("b", 7), event("a", 8), event("a", 8)]),
+        ("Ordered", vec![event("a", 7)], vec![event("b", 6)]),
+        ("Ordered", vec![event("a", 7)], vec![event("b", 7), event("b", 6)]),
+        ("Filter", vec![event("a", 7)], vec![event("c", 7)]),
+    ];
+    for (promise, one, other) in table {
+        for fragment in [true, false] {
+            let (mut machine, id) = watching(TRUSTED, range());
+            let piece = |events| Wire { watch_id: id, fragment: true, events, ..Wire::default() };
+            machine.receive(piece(one.clone()), 10);
+            assert!(machine.output().is_none());
+            machine.receive(Wire { fragment, ..piece(other.clone()) }, 10);
+            let error = end_of(&mut machine).unwrap();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(error.to_string().contains(promise), "{promise}: {error}");
+        }
+    }
+}
+
 /// Neither the revision of "created" nor that of a batch is where a watch goes on, nor is progress that means nothing.
 #[test]
 fn only_events_and_trusted_progress_move_the_resume_point() {
