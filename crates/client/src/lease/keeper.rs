@@ -239,6 +239,7 @@ impl<T: Transport> Driver<T> {
 
     /// Ends the task, unless somebody has come meanwhile.
     fn rest(&mut self) -> bool {
+        debug_assert!(self.machine.is_empty(), "a stream that nobody serves counts as open");
         let mut inbox = self.core.lock();
         inbox.running = !inbox.commands.is_empty();
         self.rested = !inbox.running;
