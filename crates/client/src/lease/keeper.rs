@@ -190,6 +190,8 @@ pub(super) struct Driver<T: Transport> {
     renewed: Option<Instant>,
     /// Scratch for the machine's answers.
     ended: Vec<LeaseId>,
+    /// It has ended of itself, and what is in the inbox from then on is for the next one.
+    rested: bool,
 }
 
 /// A token that is refused this soon after it was fetched is not the trouble.
@@ -214,19 +216,19 @@ impl<T: Transport> Driver<T> {
             trouble: None,
             renewed: None,
             ended: Vec::new(),
+            rested: false,
         }
     }
 
     async fn run(mut self) {
         loop {
-            if self.attend(clock::now()) == Going::Idle {
-                self.machine.put_away(clock::now());
+            self.attend(clock::now());
+            let Some(at) = self.machine.open_at() else {
                 if self.rest() {
                     return;
                 }
                 continue;
-            }
-            let Some(at) = self.machine.open_at() else { continue };
+            };
             if at > clock::now() {
                 self.wait(Some(at)).await;
                 continue;
@@ -236,10 +238,12 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Ends the task, unless somebody has come meanwhile.
-    fn rest(&self) -> bool {
+    fn rest(&mut self) -> bool {
+        debug_assert!(self.machine.is_empty(), "a stream that nobody serves counts as open");
         let mut inbox = self.core.lock();
         inbox.running = !inbox.commands.is_empty();
-        !inbox.running
+        self.rested = !inbox.running;
+        self.rested
     }
 
     /// Waits for a command, for a lease to run out, or until `at`.
@@ -370,6 +374,8 @@ impl<T: Transport> Driver<T> {
                 drop(channel);
                 self.machine.opened();
                 self.serve(duplex).await;
+                // Nobody may be left who would have it opened again, and somebody may come before that is noticed.
+                self.machine.put_away(clock::now());
             }
             Err(error) => self.broken(error, None).await,
         }
@@ -446,6 +452,9 @@ impl<T: Transport> Driver<T> {
 impl<T: Transport> Drop for Driver<T> {
     /// Also reached when the runtime ends: nobody is left waiting.
     fn drop(&mut self) {
+        if self.rested {
+            return;
+        }
         self.lose_all(LossReason::Closed, None);
         let left = {
             let mut inbox = self.core.lock();
@@ -457,5 +466,39 @@ impl<T: Transport> Drop for Driver<T> {
                 seat.end(LossReason::Closed, None);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::H2;
+
+    /// A task that has ended of itself told whoever came next that it was over, and no longer heard who left.
+    #[test]
+    fn a_task_that_rests_leaves_alone_what_is_for_the_next() {
+        let core = Arc::new(Core { inbox: Mutex::default(), wake: Notify::new() });
+        let driver = || Driver::<H2>::new(Arc::clone(&core), Weak::new(), Metadata::new());
+        let join = || {
+            let seat = Arc::new(Seat::new(LeaseId::new(7).unwrap(), false, Arc::clone(&core)));
+            core.lock().running = true;
+            core.lock().commands.push(Command::Join(Arc::clone(&seat)));
+            seat
+        };
+        let mut first = driver();
+        assert!(first.rest());
+        let seat = join();
+        let mut next = driver();
+        assert!(!next.rest());
+        drop(first);
+        assert!(!seat.has_ended());
+        assert_eq!(next.attend(clock::now()), Going::On);
+        assert!(core.submit(Command::Leave(seat)), "somebody hears that");
+        assert_eq!(next.attend(clock::now()), Going::Idle);
+        // One that is ended tells who waits.
+        let seat = join();
+        drop(next);
+        assert!(seat.has_ended());
+        assert!(!core.submit(Command::Leave(seat)));
     }
 }

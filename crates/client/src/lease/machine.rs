@@ -196,11 +196,13 @@ impl Machine {
         self.stream = Stream::Open { answered: false, last_sign: None };
     }
 
-    /// The stream was put away because nothing is left to say.
+    /// The stream is gone, because nothing was left to say if it did not break.
     pub(super) fn put_away(&mut self, now: Instant) {
-        self.lose_stream();
-        self.failures = 0;
-        self.stream = Stream::Closed { retry_at: now };
+        if matches!(self.stream, Stream::Open { .. }) {
+            self.lose_stream();
+            self.failures = 0;
+            self.stream = Stream::Closed { retry_at: now };
+        }
     }
 
     /// The stream broke, or none could be opened. Returns the lease that the server refuses for good, if that is sure.

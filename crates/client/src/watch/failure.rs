@@ -41,7 +41,9 @@ impl Refusals {
 pub(super) fn of_stream(error: &Error, mut can_renew: impl FnMut() -> bool) -> Consequence {
     use ServerError as S;
     match error.server_error() {
-        Some(S::InvalidAuthToken | S::AuthOldRevision) if can_renew() => return Consequence::Renew,
+        Some(S::InvalidAuthToken | S::AuthOldRevision | S::UserEmpty) if can_renew() => {
+            return Consequence::Renew;
+        }
         Some(S::NoLeader | S::NotSupportedForLearner) => return Consequence::Leave,
         Some(S::TooManyRequests | S::NotCapable) => return Consequence::Again,
         _ => {}
@@ -61,7 +63,8 @@ pub(super) fn of_stream(error: &Error, mut can_renew: impl FnMut() -> bool) -> C
 pub(super) fn of_watch(error: &Error, denial_is_ambiguous: bool) -> Consequence {
     use ServerError as S;
     match error.server_error() {
-        Some(S::InvalidAuthToken | S::AuthOldRevision) => Consequence::Renew,
+        // Without a token: authentication was off when the stream was opened.
+        Some(S::InvalidAuthToken | S::AuthOldRevision | S::UserEmpty) => Consequence::Renew,
         Some(S::PermissionDenied) if denial_is_ambiguous => Consequence::Renew,
         Some(S::NoLeader) => Consequence::Leave,
         Some(S::Stopped | S::Timeout | S::LeaderChanged | S::NotSupportedForLearner) => {
@@ -156,6 +159,7 @@ mod tests {
                 C::Final,
             ),
             ("auth: revision in header is old", K::Unauthenticated, C::Renew),
+            ("etcdserver: user name is empty", K::Unauthenticated, C::Renew),
             (
                 "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token",
                 K::Unauthenticated,
@@ -198,6 +202,7 @@ mod tests {
             (Error::new(ErrorKind::Unavailable, "broken"), C::Again),
             (status(Code::Unavailable, "etcdserver: no leader"), C::Leave),
             (status(Code::Unauthenticated, "etcdserver: invalid auth token"), C::Renew),
+            (status(Code::InvalidArgument, "etcdserver: user name is empty"), C::Renew),
             (status(Code::PermissionDenied, "etcdserver: permission denied"), C::Final),
             (Error::new(ErrorKind::ResourceExhausted, "too large"), C::Final),
             (Error::closed(), C::Final),

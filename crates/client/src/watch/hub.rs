@@ -36,7 +36,7 @@ pub(super) type Job<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 const LINGER: Duration = Duration::from_millis(500);
 /// After so many messages in a row the mail is looked at, and requests are sent.
 const AT_ONCE: u32 = 16;
-/// After so many messages in a row other tasks get their turn.
+/// After so many messages in a row everything else gets its turn, other tasks included.
 const BURST: u32 = 128;
 
 pub(super) struct Hub<T: Transport> {
@@ -67,7 +67,6 @@ enum Event<T: Transport> {
     /// Messages came, and were taken in already.
     Received,
     Ended(Result<(), Failure>),
-    Sent,
     Opened(Result<Duplex<T>>),
     Read(Result<Revision>),
     Renewed(Result<()>),
@@ -101,7 +100,6 @@ impl<T: Transport> Hub<T> {
             self.take_in(event);
             self.carry_out();
             if self.burst >= BURST {
-                self.burst = 0;
                 tokio::task::yield_now().await;
             }
         }
@@ -113,9 +111,6 @@ impl<T: Transport> Hub<T> {
             return self.rest();
         }
         self.idle_since = None;
-        if let Some(stream) = &mut self.stream {
-            stream.flush();
-        }
         let mut deadline = self.stream.as_ref().map(|stream| stream.next_tick());
         // All of these are rare; messages come by here with none of them.
         let reads = if self.reading.is_none() { self.machine.wants_read() } else { None };
@@ -147,8 +142,7 @@ impl<T: Transport> Hub<T> {
         self.reading = None;
         self.renewing = None;
         self.machine.dropped();
-        if let Some(stream) = &mut self.stream {
-            stream.flush();
+        if self.stream.is_some() {
             let now = clock::now();
             let since = *self.idle_since.get_or_insert(now);
             if now < since + LINGER {
@@ -198,6 +192,15 @@ impl<T: Transport> Hub<T> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event<T>> {
+        if let Some(stream) = &mut self.stream {
+            stream.poll_send(cx);
+        }
+        if self.burst >= BURST {
+            self.burst = 0;
+            if let Poll::Ready(event) = self.poll_others(cx) {
+                return Poll::Ready(event);
+            }
+        }
         let mut taken = 0;
         while taken < AT_ONCE
             && let Some(message) = self.poll_message(cx)
@@ -221,13 +224,13 @@ impl<T: Transport> Hub<T> {
             return Poll::Ready(Event::Received);
         }
         self.burst = 0;
-        if let Some(stream) = &mut self.stream {
-            if stream.poll_sent(cx) {
-                return Poll::Ready(Event::Sent);
-            }
-            if let Some(outcome) = stream.poll_probe(cx) {
-                return Poll::Ready(Event::Probed(outcome));
-            }
+        self.poll_others(cx)
+    }
+
+    /// Whether one of the things is done that take their time.
+    fn poll_others(&mut self, cx: &mut Context<'_>) -> Poll<Event<T>> {
+        if let Some(outcome) = self.stream.as_mut().and_then(|stream| stream.poll_probe(cx)) {
+            return Poll::Ready(Event::Probed(outcome));
         }
         if let Some(outcome) = poll_job(&mut self.opening, cx) {
             return Poll::Ready(Event::Opened(outcome));
@@ -255,7 +258,7 @@ impl<T: Transport> Hub<T> {
 
     fn take_in(&mut self, event: Event<T>) {
         match event {
-            Event::Received | Event::Sent => {}
+            Event::Received => {}
             Event::Ended(Ok(())) => {
                 let ended = Error::new(ErrorKind::Unavailable, "the server ended the stream");
                 self.lost(&ended);

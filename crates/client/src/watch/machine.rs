@@ -288,9 +288,7 @@ impl<R> Machine<R> {
     pub(super) fn resume(&mut self, key: Key) {
         let Some(watcher) = self.watchers.get_mut(&key) else { return };
         if watcher.place == Place::Paused {
-            watcher.place = Place::Unsent;
-            self.unsent.push_back(key);
-            self.create_unsent();
+            self.create_again(key);
         }
     }
 
@@ -417,6 +415,7 @@ impl<R> Machine<R> {
         let mut again: Vec<Key> = Vec::new();
         for (key, watcher) in &mut self.watchers {
             watcher.forget_held();
+            watcher.early = None;
             if matches!(watcher.place, Place::Live(_) | Place::Creating) {
                 watcher.place = Place::Unsent;
                 again.push(*key);
@@ -451,6 +450,13 @@ impl<R> Machine<R> {
         if let Some(reader) = self.remove(key) {
             self.out.push_back(Output::End(reader, error));
         }
+    }
+
+    fn create_again(&mut self, key: Key) {
+        let Some(watcher) = self.watchers.get_mut(&key) else { return };
+        watcher.place = Place::Unsent;
+        self.unsent.push_back(key);
+        self.create_unsent();
     }
 
     fn create_unsent(&mut self) {

@@ -93,24 +93,21 @@ impl<T: Transport> Stream<T> {
         self.observed.sent(1);
     }
 
-    /// Sends what waits, unless something is being sent.
-    pub(super) fn flush(&mut self) {
-        if self.outgoing.is_empty() {
-            return;
+    /// Sends what waits, as far as there is room.
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) {
+        loop {
+            if !self.outgoing.is_empty()
+                && let Some(mut sink) = self.sink.take()
+            {
+                let chunk = self.outgoing.split_to(self.outgoing.len().min(CHUNK)).freeze();
+                self.sending = Some(Box::pin(async move { (sink.send(chunk).await, sink) }));
+            }
+            let Some((outcome, sink)) = poll_job(&mut self.sending, cx) else { return };
+            // A failure shows at the other half as well, which says more.
+            if outcome.is_ok() {
+                self.sink = Some(sink);
+            }
         }
-        let Some(mut sink) = self.sink.take() else { return };
-        let chunk = self.outgoing.split_to(self.outgoing.len().min(CHUNK)).freeze();
-        self.sending = Some(Box::pin(async move { (sink.send(chunk).await, sink) }));
-    }
-
-    /// Whether something was sent, so that more can be.
-    pub(super) fn poll_sent(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some((outcome, sink)) = poll_job(&mut self.sending, cx) else { return false };
-        // A failure shows at the other half as well, which says more.
-        if outcome.is_ok() {
-            self.sink = Some(sink);
-        }
-        true
     }
 
     pub(super) fn received(&mut self) {

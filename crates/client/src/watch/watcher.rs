@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use bytes::Bytes;
 use etcdkit_proto::etcdserverpb::WatchCreateRequest;
 use etcdkit_proto::etcdserverpb::watch_create_request::FilterType;
 use etcdkit_proto::mvccpb::{self, event::EventType};
@@ -36,6 +37,8 @@ pub(super) struct Watcher<R> {
     pub(super) place: Place,
     /// The revision that it goes on with; 0 as long as it is not known.
     pub(super) next: i64,
+    /// The revision before that with which the server is to begin, as long as nothing has come of the watch.
+    pub(super) early: Option<i64>,
     /// How often its creation was sent.
     pub(super) turn: u32,
     /// The creation was answered once.
@@ -54,10 +57,32 @@ pub(super) struct Watcher<R> {
     held: Option<Box<Held>>,
 }
 
+/// The part of one revision that is here.
 #[derive(Debug)]
 struct Held {
+    revision: i64,
     events: Vec<mvccpb::Event>,
+    /// The keys that it changes, none of them twice.
+    keys: HashSet<Bytes>,
     bytes: usize,
+}
+
+impl Held {
+    fn new(revision: i64, events: Vec<mvccpb::Event>, bytes: usize) -> Self {
+        let keys = events.iter().map(|event| key(event).clone()).collect();
+        Self { revision, events, keys, bytes }
+    }
+
+    /// Adds the next events, of the same revision.
+    fn add(&mut self, events: impl Iterator<Item = mvccpb::Event>) -> Result<(), Error> {
+        for event in events {
+            if !self.keys.insert(key(&event).clone()) {
+                return Err(twice(self.revision));
+            }
+            self.events.push(event);
+        }
+        Ok(())
+    }
 }
 
 /// What becomes of the events of one message.
@@ -81,6 +106,7 @@ impl<R> Watcher<R> {
             create,
             place: if next == 0 { Place::Unread } else { Place::Unsent },
             next,
+            early: None,
             turn: 0,
             announced: false,
             created_notify: settings.created_notify,
@@ -103,7 +129,7 @@ impl<R> Watcher<R> {
     }
 
     /// The first key that it watches.
-    pub(super) fn first_key(&self) -> bytes::Bytes {
+    pub(super) fn first_key(&self) -> Bytes {
         self.create.key.clone()
     }
 
@@ -132,13 +158,20 @@ impl<R> Watcher<R> {
 
     /// The request that creates it where it goes on.
     pub(super) fn request(&self, id: i64) -> WatchCreateRequest {
-        WatchCreateRequest { watch_id: id, start_revision: self.next, ..self.create.clone() }
+        let start_revision = self.early.unwrap_or(self.next);
+        WatchCreateRequest { watch_id: id, start_revision, ..self.create.clone() }
+    }
+
+    /// Everything up to `revision` has been told.
+    pub(super) fn moved(&mut self, revision: i64) {
+        self.next = revision.saturating_add(1);
+        self.early = None;
     }
 
     /// Takes events in: whole revisions come out, and the resume point moves past them.
     ///
     /// `stale_dropped` is for servers that are known to send events again: what lies before the resume point is left
-    /// out there, and is a violation elsewhere.
+    /// out there, as of a watch that began early, and is a violation elsewhere.
     ///
     /// # Errors
     ///
@@ -146,43 +179,57 @@ impl<R> Watcher<R> {
     pub(super) fn take(
         &mut self,
         mut events: Vec<mvccpb::Event>,
-        bytes: usize,
+        mut bytes: usize,
         more_follows: bool,
         stale_dropped: bool,
     ) -> Result<Taken, Error> {
-        if stale_dropped {
+        if stale_dropped || self.early.is_some() {
             let next = self.next;
             events.retain(|event| revision(event) >= next);
         }
-        let (mut events, mut bytes) = match self.held.take() {
-            None => (events, bytes),
-            Some(mut held) => {
-                held.events.append(&mut events);
-                (held.events, held.bytes + bytes)
+        let begun = self.held.as_ref().map(|held| held.revision);
+        let rest = events.iter().take_while(|event| begun == Some(revision(event))).count();
+        self.check(&events, rest, begun)?;
+        let count = events.len();
+        let mut held = self.held.take();
+        if let Some(part) = &mut held {
+            part.add(events.drain(..rest))?;
+            if more_follows && events.is_empty() {
+                part.bytes += bytes;
+                self.held = held;
+                return Ok(Taken::Nothing);
             }
-        };
-        self.check(&events)?;
-        if more_follows {
-            let Some(last) = events.last().map(revision) else { return Ok(Taken::Nothing) };
+        }
+        if more_follows && let Some(last) = events.last().map(revision) {
             let whole = events.partition_point(|event| revision(event) < last);
-            let rest = events.split_off(whole);
-            let share = bytes * rest.len() / (rest.len() + whole).max(1);
-            self.held = Some(Box::new(Held { events: rest, bytes: share }));
-            bytes -= share;
+            let part =
+                Held::new(last, events.split_off(whole), bytes * (count - rest - whole) / count);
+            bytes -= part.bytes;
+            self.held = Some(Box::new(part));
+        }
+        if let Some(mut part) = held {
+            part.events.append(&mut events);
+            (events, bytes) = (part.events, part.bytes + bytes);
         }
         let Some(last) = events.last().map(revision) else { return Ok(Taken::Nothing) };
-        self.next = last.saturating_add(1);
+        self.moved(last);
         Ok(Taken::Events(events, bytes))
     }
 
-    /// Ordered, Unique, Atomic, Bookmarkable and Filter: everything that one watch can see of etcd's promises.
-    fn check(&self, events: &[mvccpb::Event]) -> Result<(), Error> {
+    /// Ordered, Unique, Atomic, Bookmarkable and Filter: everything that one watch can see of etcd's promises. The first
+    /// `rest` events go on with the revision that has `begun`; whether a key comes twice in that is seen where it is held.
+    fn check(
+        &self,
+        events: &[mvccpb::Event],
+        rest: usize,
+        begun: Option<i64>,
+    ) -> Result<(), Error> {
         // Every revision before this one was delivered as a whole, or a notification said that it has no events here.
-        let mut last = self.next.saturating_sub(1);
-        let mut run = 0;
+        let mut last = begun.unwrap_or_else(|| self.next.saturating_sub(1));
+        let mut run = rest;
         for (index, event) in events.iter().enumerate() {
             let now = revision(event);
-            if index == 0 && now <= last {
+            if index == 0 && begun.is_none() && now <= last {
                 return Err(violation(format!(
                     "Unique: an event of revision {now} came after everything up to revision {last}"
                 )));
@@ -192,7 +239,7 @@ impl<R> Watcher<R> {
                     "Ordered: an event of revision {now} came after one of revision {last}"
                 )));
             }
-            if index > 0 && now > last {
+            if index > run && now > last {
                 unique(&events[run..index])?;
                 run = index;
             }
@@ -203,12 +250,12 @@ impl<R> Watcher<R> {
     }
 
     fn matches(&self, event: &mvccpb::Event) -> Result<(), Error> {
-        let key = event.kv.as_ref().map_or(&[][..], |kv| &kv.key);
+        let key = key(event);
         let create = &self.create;
         let inside = match &*create.range_end {
-            [] => *key == *create.key,
-            [0] => *key >= *create.key,
-            end => *key >= *create.key && key < end,
+            [] => *key == create.key,
+            [0] => *key >= create.key,
+            end => *key >= create.key && **key < *end,
         };
         if !inside {
             let range = KeyRange::from_parts(create.key.clone(), create.range_end.clone());
@@ -232,21 +279,25 @@ pub(super) fn revision(event: &mvccpb::Event) -> i64 {
     event.kv.as_ref().map_or(0, |kv| kv.mod_revision)
 }
 
+fn key(event: &mvccpb::Event) -> &Bytes {
+    static NONE: Bytes = Bytes::new();
+    event.kv.as_ref().map_or(&NONE, |kv| &kv.key)
+}
+
 /// No key changes twice at one revision.
 fn unique(events: &[mvccpb::Event]) -> Result<(), Error> {
     if events.len() < 2 {
         return Ok(());
     }
     let mut keys = HashSet::with_capacity(events.len());
-    for event in events {
-        if !keys.insert(event.kv.as_ref().map_or(&[][..], |kv| &kv.key)) {
-            return Err(violation(format!(
-                "Unique: two events of one key came at revision {}",
-                revision(event)
-            )));
-        }
+    match events.iter().find(|event| !keys.insert(key(event))) {
+        Some(event) => Err(twice(revision(event))),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+fn twice(revision: i64) -> Error {
+    violation(format!("Unique: two events of one key came at revision {revision}"))
 }
 
 fn violation(what: impl std::fmt::Display) -> Error {

@@ -37,5 +37,6 @@ mod maintenance;
 mod mirror;
 #[cfg(feature = "naming")]
 mod naming;
+mod stub;
 mod users;
 mod watch;

@@ -476,6 +476,25 @@ async fn a_certificate_is_demanded_and_names_the_user() {
     assert!(error.to_string().contains("/nowhere/cert.pem"), "{error}");
 }
 
+/// As members of etcd have it: the stream of a client that was told that it needs no token has none, and is replaced.
+#[tokio::test]
+async fn a_watch_begins_on_a_stream_from_before_auth_was_turned_on() {
+    let server = Server::builder().bcrypt_cost(4).start().await.unwrap();
+    let anonymous = connect(&server).await;
+    anonymous.user_add(etcdkit::auth::UserAdd::new("root", "root")).await.unwrap();
+    anonymous.user_grant_role("root", "root").await.unwrap();
+    let root = Client::builder().connector(in_process(server.connector())).user("root", "root");
+    let root = root.endpoints(["inprocess:etcd"]).connect().await.unwrap();
+    let mut old = root.watch("a").await.unwrap();
+    anonymous.auth_enable().await.unwrap();
+    let mut new = root.watch(Watch::new("a").from_revision(1)).await.unwrap();
+    root.put("a", "1").await.unwrap();
+    for stream in [&mut old, &mut new] {
+        let response = in_time("an event", stream.next()).await.unwrap().unwrap();
+        assert_eq!(response.events().len(), 1);
+    }
+}
+
 #[cfg(feature = "jwt")]
 #[tokio::test]
 async fn web_tokens_go_by_the_clock_and_by_the_users() {

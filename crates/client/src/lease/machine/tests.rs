@@ -140,6 +140,26 @@ impl Answer {
     }
 }
 
+/// A stream that is put away when the last holder leaves is wanted again by the next, and no answer on it counts.
+#[test]
+fn who_comes_after_everybody_left_wants_another_stream() {
+    let now = start();
+    let mut machine = asking(now, &[1]);
+    machine.leave(id(1));
+    machine.put_away(now);
+    assert_eq!(machine.open_at(), None);
+    machine.join(id(1), now);
+    assert_eq!(machine.open_at(), Some(now));
+    machine.opened();
+    assert_eq!(due(&mut machine, now), vec![id(1)]);
+    assert!(machine.answered(id(1), 3, now).is_renewed());
+    // What broke before is not opened any sooner.
+    machine.broken(Fault::Passing, now);
+    let later = machine.open_at();
+    machine.put_away(now);
+    assert_eq!(machine.open_at(), later);
+}
+
 /// One of three is denied: it alone is lost, found by asking for it alone.
 #[test]
 fn a_denied_lease_harms_no_neighbour() {
@@ -344,7 +364,9 @@ impl World {
         let now = self.at(self.now);
         match *fate {
             Fate::Join(lease) => {
+                let first = self.machine.is_empty();
                 self.machine.join(id(lease), now);
+                assert!(!first || self.machine.open_at().is_some(), "nobody would open a stream");
                 self.claims.entry(id(lease)).or_insert(None);
             }
             Fate::Leave(lease) => {
@@ -446,6 +468,11 @@ impl World {
         }
         if self.machine.is_stalled(now) {
             self.cut();
+        }
+        if self.machine.is_empty() {
+            self.stream += 1;
+            self.open_requests.clear();
+            self.machine.put_away(now);
         }
         for lease in due(&mut self.machine, now) {
             let open = self.open_requests.entry(lease).or_default();

@@ -102,7 +102,7 @@ impl Draft {
         self.publish_synced_by(File::sync_all).await
     }
 
-    /// First what is in the file is made to last, and when the file has its name, that.
+    /// First what is in the file is made to last, and when the file has its name, that. Where that fails it has none again.
     async fn publish_synced_by(
         mut self,
         sync: impl Fn(&File) -> io::Result<()> + Clone + Send + 'static,
@@ -112,6 +112,7 @@ impl Draft {
         let Self { target, part, file, .. } = self;
         drop(file);
         blocking(move || {
+            let folder = File::open(folder(&target)).map_err(|error| failed(&target, error))?;
             // Unlike renaming, linking never replaces anything.
             match fs::hard_link(&part.0, &target) {
                 Ok(()) => {}
@@ -122,8 +123,10 @@ impl Draft {
                 Err(_) => fs::rename(&part.0, &target).map_err(|error| failed(&target, error))?,
             }
             drop(part);
-            let folder = File::open(folder(&target));
-            folder.and_then(|folder| sync(&folder)).map_err(|error| failed(&target, error))
+            sync(&folder).map_err(|error| {
+                let _ = fs::remove_file(&target);
+                failed(&target, error)
+            })
         })
         .await
     }
@@ -217,9 +220,9 @@ mod tests {
         assert_eq!(fs::read(target).unwrap(), b"abc");
     }
 
-    /// A copy that may not last is no copy.
+    /// A copy that may not last is no copy: it was told, and stood there under its name.
     #[tokio::test]
-    async fn what_can_not_be_synced_is_told() {
+    async fn what_can_not_be_synced_is_told_and_not_there() {
         let folder = Folder::new("draft-unsynced");
         for (number, broken) in [false, true].into_iter().enumerate() {
             let draft = Draft::create(folder.0.join(number.to_string())).await.unwrap();
@@ -230,6 +233,7 @@ mod tests {
             let error = draft.publish_synced_by(sync).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
             assert!(error.to_string().contains(&format!("{number}")), "{error}");
+            assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 0);
         }
     }
 }

@@ -69,16 +69,28 @@ impl<R> Machine<R> {
         if super::key_of(id) != Some(key) {
             self.foreign_ids.insert(id, key);
         }
-        if asks {
+        let shown = header.revision.get();
+        let coming = self.known.max(shown).saturating_add(1);
+        if server.progress && shown != 0 && watcher.next > coming && watcher.early.is_none() {
+            // From etcd 3.6 on, no request for progress on the stream is answered until its first revision is there.
+            watcher.early = Some(coming);
+            self.end_on_server(id);
+            self.create_again(key);
+        } else if asks {
             self.request_progress();
         }
         // The member lags behind, or the history went back.
-        self.verify |= header.revision.get() != 0 && header.revision.get() < self.known;
+        self.verify |= shown != 0 && shown < self.known;
     }
 
     /// The server does not have the watch, or no more.
     fn refuse(&mut self, key: Key, response: &wire::WatchResponse, server: Server) {
         let Some(watcher) = self.watchers.get_mut(&key) else { return };
+        let compacted = response.compact_revision;
+        if compacted != 0 && compacted <= watcher.next && watcher.early.take().is_some() {
+            // Only what was to be left out is gone.
+            return self.create_again(key);
+        }
         let error = failure::of_response(response);
         let (can_renew, token) = (self.can_renew, self.tokens);
         let mut renewable =
@@ -192,7 +204,7 @@ impl<R> Machine<R> {
         }
         let moves = server.progress && revision.get() >= watcher.next;
         if moves {
-            watcher.next = revision.get().saturating_add(1);
+            watcher.moved(revision.get());
         }
         let wanted = if addressed {
             watcher.progress_notify()

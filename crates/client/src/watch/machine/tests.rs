@@ -143,14 +143,19 @@ impl Model {
                     self.say(id, |response| response.canceled = true);
                 }
             }
-            // A watch has yet to catch up, or never will: no answer.
-            Some(RequestUnion::Progress(_)) if self.revision % 4 == 0 || !self.ended.is_empty() => {
-            }
+            // A watch has yet to catch up, or to begin, or never will: no answer.
+            Some(RequestUnion::Progress(_))
+                if self.revision % 4 == 0 || !self.ended.is_empty() || self.has_future() => {}
             Some(RequestUnion::Progress(_)) => {
                 self.publish(false);
                 self.say(-1, |_| {});
             }
         }
+    }
+
+    /// Whether a watch begins with a revision that has yet to come, though not the very next one.
+    fn has_future(&self) -> bool {
+        self.watchers.values().any(|(create, _)| create.start_revision > self.revision + 1)
     }
 
     fn publish(&mut self, fragment: bool) {
@@ -462,7 +467,8 @@ impl Run {
                         // A new token that is refused too is the end.
                         let refused =
                             self.refusals > 1 && error.kind() == ErrorKind::Unauthenticated;
-                        assert!(refused || error.kind() == ErrorKind::Compacted, "{error}");
+                        let compacted = error.kind() == ErrorKind::Compacted;
+                        assert!(refused || compacted && start < self.model.compacted, "{error}");
                     }
                 }
             }
@@ -475,6 +481,7 @@ impl Run {
             .count();
         assert_eq!(if self.model.open { self.model.watchers.len() } else { alive }, alive);
         assert!(self.model.ended.is_empty(), "{:?} were ended and not cancelled", self.model.ended);
+        assert!(!self.model.has_future(), "nobody hears of progress: {:?}", self.model.watchers);
     }
 }
 
@@ -583,6 +590,50 @@ fn a_revision_in_endless_pieces_ends_its_watch() {
     assert_eq!(end.kind(), ErrorKind::ResourceExhausted);
 }
 
+/// Each piece was compared with all that came before it, so that many took hours.
+#[test]
+fn a_revision_in_very_many_pieces_is_put_together_at_once() {
+    let (mut machine, id) = watching(TRUSTED, range());
+    let piece = |number: i32| {
+        let kv =
+            KeyValue { key: format!("a{number}").into(), mod_revision: 7, ..Default::default() };
+        let events = vec![mvccpb::Event { kv: Some(kv), ..Default::default() }];
+        Wire { watch_id: id, fragment: true, events, ..Wire::default() }
+    };
+    for number in 0..100_000 {
+        machine.receive(piece(number), 10);
+    }
+    assert!(machine.output().is_none());
+    machine.receive(Wire { fragment: false, ..piece(100_000) }, 10);
+    let Some(Output::Deliver(1, response, bytes)) = machine.output() else { panic!("not whole") };
+    assert_eq!((response.events().len(), bytes), (100_001, 1_000_010));
+}
+
+/// Whatever the pieces: what is wrong with a revision is found.
+#[test]
+fn a_promise_that_is_broken_between_two_pieces_is_told_and_named() {
+    let table = [
+        ("Unique", vec![event("a", 7), event("b", 7)], vec![event("b", 7)]),
+        ("Unique", vec![event("a", 7)], vec![event("b", 7), event("b1", 7), event("b", 7)]),
+        ("Unique", vec![event("a", 7)], vec![event("b", 7), event("a", 8), event("a", 8)]),
+        ("Ordered", vec![event("a", 7)], vec![event("b", 6)]),
+        ("Ordered", vec![event("a", 7)], vec![event("b", 7), event("b", 6)]),
+        ("Filter", vec![event("a", 7)], vec![event("c", 7)]),
+    ];
+    for (promise, one, other) in table {
+        for fragment in [true, false] {
+            let (mut machine, id) = watching(TRUSTED, range());
+            let piece = |events| Wire { watch_id: id, fragment: true, events, ..Wire::default() };
+            machine.receive(piece(one.clone()), 10);
+            assert!(machine.output().is_none());
+            machine.receive(Wire { fragment, ..piece(other.clone()) }, 10);
+            let error = end_of(&mut machine).unwrap();
+            assert_eq!(error.kind(), ErrorKind::Corrupt);
+            assert!(error.to_string().contains(promise), "{promise}: {error}");
+        }
+    }
+}
+
 /// Neither the revision of "created" nor that of a batch is where a watch goes on, nor is progress that means nothing.
 #[test]
 fn only_events_and_trusted_progress_move_the_resume_point() {
@@ -631,6 +682,79 @@ fn progress_that_was_asked_for_before_a_watch_says_nothing_about_it() {
     let Some(Output::Deliver(1, response, _)) = machine.output() else { panic!("no answer") };
     assert!(response.is_progress());
     assert!(matches!(machine.output(), Some(Output::Moved(1, to)) if to.get() == 20));
+}
+
+/// What the machine sends.
+fn sent(machine: &mut Machine<Key>) -> Vec<RequestUnion> {
+    let mut sent = Vec::new();
+    while let Some(output) = machine.output() {
+        match output {
+            Output::Send(request) => sent.extend(request.request_union),
+            Output::End(_, error) => panic!("{error}"),
+            _ => {}
+        }
+    }
+    sent
+}
+
+/// A watch of `a`..`c` from revision 100 on, of which the server has come to revision 9, and its id.
+fn waiting() -> (Machine<Key>, i64) {
+    let random = fastrand::Rng::with_seed(7);
+    let mut machine = Machine::new(RetryPolicy::default(), true, random);
+    let watch = range().from_revision(100);
+    let settings = watch.settings();
+    machine.add(1, watch.into_wire(), &settings, 1);
+    machine.opening();
+    machine.opened(TRUSTED, clock::now());
+    let [RequestUnion::Create(create)] = &sent(&mut machine)[..] else { panic!("no creation") };
+    assert_eq!(create.start_revision, 100);
+    let created = |id| Wire { created: true, watch_id: id, header: at(9), ..Wire::default() };
+    machine.receive(created(create.watch_id), 0);
+    let sent = sent(&mut machine);
+    let [RequestUnion::Cancel(cancel), RequestUnion::Create(again)] = &sent[..] else {
+        panic!("{sent:?}")
+    };
+    assert_eq!((cancel.watch_id, again.start_revision), (create.watch_id, 10));
+    machine.receive(created(again.watch_id), 0);
+    assert!(machine.output().is_none(), "once is enough");
+    (machine, again.watch_id)
+}
+
+/// etcd answers no request for progress on a stream of which a watch has yet to begin, so that a compaction ended the
+/// others: it begins with what comes next, and what was not asked for is left out.
+#[test]
+fn a_watch_from_a_future_revision_begins_early_and_shows_nothing_before_it() {
+    let (mut machine, id) = waiting();
+    let batch = |events| Wire { watch_id: id, header: at(101), events, ..Wire::default() };
+    let piece = |events| Wire { fragment: true, ..batch(events) };
+    machine.receive(batch(vec![event("a", 10), event("b", 99)]), 0);
+    machine.receive(piece(vec![event("a", 99), event("a", 100)]), 0);
+    assert!(machine.output().is_none());
+    machine.receive(batch(vec![event("b", 100)]), 0);
+    let Some(Output::Deliver(1, response, _)) = machine.output() else { panic!("nothing came") };
+    assert_eq!(response.events().len(), 2);
+    // From here on it is a watch like any other.
+    machine.receive(batch(vec![event("a", 99)]), 0);
+    assert_eq!(end_of(&mut machine).unwrap().kind(), ErrorKind::Corrupt);
+}
+
+/// What is compacted before the first revision of a watch is nothing that it misses.
+#[test]
+fn a_compaction_before_the_first_revision_of_a_watch_is_not_its_end() {
+    for (compacted, ends) in [(50, false), (100, false), (101, true)] {
+        let (mut machine, id) = waiting();
+        let canceled = Wire { watch_id: id, canceled: true, header: at(101), ..Wire::default() };
+        machine.receive(Wire { compact_revision: compacted, ..canceled }, 0);
+        if ends {
+            assert_eq!(end_of(&mut machine).unwrap().kind(), ErrorKind::Compacted);
+            continue;
+        }
+        let sent = sent(&mut machine);
+        let [RequestUnion::Cancel(_), RequestUnion::Create(again)] = &sent[..] else {
+            panic!("{sent:?}")
+        };
+        assert_eq!(again.start_revision, 100);
+    }
 }
 
 #[test]

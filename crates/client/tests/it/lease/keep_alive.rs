@@ -213,3 +213,56 @@ async fn a_held_lease_is_granted_anew() {
     })
     .await;
 }
+
+/// Each failure of `attach` left a lease behind, which ran out only later.
+#[tokio::test]
+async fn a_held_lease_is_kept_when_it_can_not_be_attached_yet() {
+    on_own_member(async |client, _| {
+        let nobody = etcdkit::Client::builder().endpoints(["http://127.0.0.1:1"]).build().unwrap();
+        let nobody = nobody.with_options(within(std::time::Duration::from_millis(50)));
+        let given = std::cell::RefCell::new(Vec::new());
+        let attached = tokio::sync::Notify::new();
+        let held = client.hold_lease(seconds(60), async |lease| {
+            let failures = given.borrow().len();
+            given.borrow_mut().push(lease);
+            if failures < 3 {
+                nobody.put("held", "up").await?;
+            }
+            attached.notify_one();
+            Ok(())
+        });
+        let ended = Box::pin(async {
+            tokio::select! {
+                ended = held => Err(ended),
+                () = attached.notified() => Ok(()),
+            }
+        });
+        in_time("the lease", ended).await.unwrap();
+        let given = given.into_inner();
+        assert_eq!(given, [given[0]; 4]);
+        assert_eq!(client.leases().await.unwrap().ids(), &given[..1]);
+    })
+    .await;
+}
+
+/// It waited for an `attach` that could no longer do any good.
+#[tokio::test]
+async fn a_lease_that_is_lost_before_it_is_attached_is_granted_anew() {
+    on_every_version(async |client, _| {
+        let (gives, mut given) = tokio::sync::mpsc::channel(1);
+        let held = client.hold_lease(seconds(60), async |lease| {
+            gives.send(lease).await.unwrap();
+            std::future::pending().await
+        });
+        let disturb = async {
+            let first = given.recv().await.unwrap();
+            client.revoke(first).await.unwrap();
+            assert_ne!(given.recv().await.unwrap(), first);
+            client.close().await;
+        };
+        let both = Box::pin(async { tokio::join!(held, disturb) });
+        let (ended, ()) = in_time("another lease", both).await;
+        assert_eq!(ended.unwrap_err().kind(), ErrorKind::Closed);
+    })
+    .await;
+}

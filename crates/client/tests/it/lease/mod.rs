@@ -3,7 +3,7 @@
 //! * `calls.rs`: granting, ending, asking, listing; lost answers.
 //! * `keep_alive.rs`: renewals, and each reason for which they end. `faults.rs`: members that restart, quorums that are
 //!   lost. `users.rs`: with authentication. `scripted.rs`: servers that answer as a test says. `soak.rs`: none is lost
-//!   while a quorum is within reach.
+//!   while a quorum is within reach. `turns.rs`: holders who come as the last one goes.
 #![cfg(test)]
 
 mod calls;
@@ -11,6 +11,7 @@ mod faults;
 mod keep_alive;
 mod scripted;
 mod soak;
+mod turns;
 mod users;
 
 use std::time::Duration;

@@ -119,6 +119,44 @@ async fn users_change_while_watches_begin() {
     .await;
 }
 
+/// Authentication is turned on under a client that has a password and was told that it needs no token: watches that are
+/// there go on, and new ones on their stream begin.
+#[tokio::test]
+async fn auth_is_turned_on_under_an_open_stream() {
+    on_own_member_with(users::quick, async |anonymous, etcd| {
+        users::add(&anonymous, "root", "root").await;
+        let root = users::login(&etcd, "root").await;
+        let mut old = watch(&root, "old").await;
+        users::enable(&anonymous).await;
+        for round in ["1", "2"] {
+            let begun = root.put("new", round).await.unwrap().revision();
+            let mut new = watch(&root, Watch::new("new").from_revision(begun)).await;
+            assert_eq!(shown(&events(&mut new, 1).await), [format!("new={round}")]);
+            root.put("old", round).await.unwrap();
+            assert_eq!(shown(&events(&mut old, 1).await), [format!("old={round}")]);
+        }
+    })
+    .await;
+}
+
+/// The same, and the stream is opened anew by a client that makes no calls: still without a token.
+#[tokio::test]
+async fn auth_is_turned_on_and_the_member_restarts() {
+    on_own_member_with(users::quick, async |anonymous, etcd| {
+        users::add(&anonymous, "root", "root").await;
+        let watching = users::login(&etcd, "root").await;
+        let mut stream = watch(&watching, "a").await;
+        users::enable(&anonymous).await;
+        let root = users::login(&etcd, "root").await;
+        root.put("a", "1").await.unwrap();
+        assert_eq!(shown(&events(&mut stream, 1).await), ["a=1"]);
+        etcd.restart().await;
+        root.put("a", "2").await.unwrap();
+        assert_eq!(shown(&events(&mut stream, 1).await), ["a=2"]);
+    })
+    .await;
+}
+
 /// TestAuthGracefulDisable: a watch that began with a token goes on when authentication is turned off.
 #[tokio::test]
 async fn auth_graceful_disable() {

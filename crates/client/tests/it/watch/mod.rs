@@ -3,12 +3,13 @@
 //! Tests are named after those of etcd's own client that they match. `basic.rs`: what is seen; `options.rs`: option by
 //! option; `progress.rs`, `fragment.rs`; `cancel.rs`: what is left on the server; `reconnect.rs`: connections that break;
 //! `members.rs`: members that fail; `auth.rs`: tokens and permissions; `slow.rs`: readers that are slow; `resync.rs`;
-//! `scripted.rs`: servers that answer as they should not; `soak.rs`: everything at once.
+//! `scripted.rs`: servers that answer as they should not; `flood.rs`: one that never pauses; `soak.rs`: everything at once.
 #![cfg(test)]
 
 mod auth;
 mod basic;
 mod cancel;
+mod flood;
 mod fragment;
 mod members;
 mod options;

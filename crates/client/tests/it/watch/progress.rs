@@ -1,6 +1,6 @@
 //! Progress notifications, and what they are good for.
 
-use etcdkit::Watch;
+use etcdkit::{Revision, Watch};
 use etcdkit_testkit::etcd::{Builder, Etcd, Version};
 use etcdkit_testkit::wait::eventually;
 
@@ -85,6 +85,30 @@ async fn a_compacted_watch_does_not_silence_the_progress_of_others() {
         ends_with(&mut late, ErrorKind::Compacted).await;
         idle.control().request_progress();
         assert!(progress(&mut idle).await.header().revision >= last);
+    })
+    .await;
+}
+
+/// From etcd 3.6 on, no request for progress is answered as long as a watch of the stream has yet to begin: the other
+/// watches would not keep up any more.
+#[tokio::test]
+async fn a_watch_from_a_future_revision_does_not_silence_the_progress_of_others() {
+    on_own_member(async |client, _| {
+        let mut idle = watch(&client, "idle").await;
+        let begun = revision(&client).await;
+        let after = |count| Revision::new(begun.get() + count);
+        let mut future = watch(&client, Watch::new("busy").from_revision(after(4))).await;
+        assert_eq!(future.control().state().bookmark, after(3));
+        for number in 1..=2 {
+            client.put("busy", number.to_string()).await.unwrap();
+        }
+        idle.control().request_progress();
+        assert!(progress(&mut idle).await.header().revision >= after(2));
+        client.compact(after(2)).await.unwrap();
+        for number in 3..=5 {
+            client.put("busy", number.to_string()).await.unwrap();
+        }
+        assert_eq!(shown(&events(&mut future, 2).await), ["busy=4", "busy=5"]);
     })
     .await;
 }
