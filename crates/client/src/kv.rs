@@ -253,8 +253,8 @@ impl<S: Service> Client<S> {
     /// * Success: the value was written at the returned revision, and only there.
     /// * An error of which [`maybe_applied`](crate::Error::maybe_applied) is false: it was not written, and will not be.
     /// * An error of which it is true: it was written once or not at all. That is left when time is up, when answers
-    ///   keep getting lost, and when another client has changed the key further, which hides whether our write came
-    ///   first.
+    ///   keep getting lost, when another client has changed the key further, which hides whether our write came
+    ///   first, and when the store was too full for a new key, which is not there.
     ///
     /// What it does not:
     ///
@@ -300,7 +300,7 @@ impl<S: Service> Client<S> {
             loop {
                 step = match step {
                     Step::Read(get) => match clock::until(deadline, self.call(get)).await {
-                        Some(answer) => attempts.read(answer?)?,
+                        Some(answer) => attempts.read(answer)?,
                         None => return Err(attempts.out_of_time(false)),
                     },
                     Step::Write(txn) => match clock::until(deadline, self.call(txn)).await {
