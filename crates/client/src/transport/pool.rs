@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::balancer::{
     Candidates, Demand, EndpointState, EndpointStates, EndpointStatus, Plan, SlotId, Spread, Want,
 };
-use super::driver::{Context, Driver, Handles, PickerOf, Wanted};
+use super::driver::{ASK_AGAIN, Context, Driver, Handles, PickerOf, Wanted};
 use super::link::Link;
 use super::traits::Transport;
 use crate::clock::{self, Instant};
@@ -133,10 +133,17 @@ impl<T: Transport> Pool<T> {
             }
             let wake = self.wake()?;
             woken.get_or_insert(wake);
-            if picker.changed().await.is_err() {
+            // A learner that is promoted does not say so by itself.
+            let again = self.has_learner().then(|| clock::now() + ASK_AGAIN);
+            if let Some(Err(_)) = clock::until(again, picker.changed()).await {
                 return Err(abandoned());
             }
         }
+    }
+
+    /// Whether a learner is ready.
+    fn has_learner(&self) -> bool {
+        self.picker.borrow().links.iter().any(|link| link.is_learner())
     }
 
     /// The ready connections to the member of `link`.
