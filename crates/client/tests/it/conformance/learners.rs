@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use etcdkit::{CallOptions, Cause, Client, ErrorKind, Get, ServerError};
 use etcdkit_testkit::peer::{Answer, EtcdLike};
+use tokio::task::JoinSet;
 
 use super::support::{self, CLUSTER, PUT, RANGE, STATUS, assert_says, range_request, soon, status};
 
@@ -137,12 +138,13 @@ async fn a_learner_is_not_called_in_place_of_a_voter_that_is_down() {
     soon("the loss of the voter", support::until(&client, |states| !states[1].is_ready())).await;
     let hurried = client.with_options(CallOptions::new().timeout(Duration::from_millis(1500)));
     let before = one.calls(STATUS);
-    let puts = (0..100).map(|_| {
+    let mut puts = JoinSet::new();
+    for _ in 0..100 {
         let client = hurried.clone();
-        tokio::spawn(async move { client.put("k", "v").await })
-    });
-    for put in puts.collect::<Vec<_>>() {
-        let error = soon("the put", put).await.unwrap().unwrap_err();
+        puts.spawn(async move { client.put("k", "v").await });
+    }
+    for put in soon("the puts", puts.join_all()).await {
+        let error = put.unwrap_err();
         assert_eq!((error.kind(), error.maybe_applied()), (ErrorKind::Unavailable, false));
     }
     assert_eq!(one.calls(PUT), 0);
