@@ -328,16 +328,18 @@ async fn connect_and_watch<T: Transport>(
                 let _ = events.send(Event::Ready(Arc::clone(&link), about)).await;
                 let cause = link.supervise().await;
                 tracing::warn!(%endpoint, %cause, "lost");
-                cause
+                (cause, true)
             }
-            Err(cause) => cause,
+            Err(cause) => (cause, false),
         }
     };
     // A connector is the user's code. Its panic is one failed attempt, not the end of all attempts.
-    let cause = task::caught(life).await.unwrap_or_else(|| {
-        Cause::Connect("the attempt panicked: a bug in the connector, or in etcdkit".to_owned())
+    let (cause, was_ready) = task::caught(life).await.unwrap_or_else(|| {
+        let bug = "the attempt panicked: a bug in the connector, or in etcdkit";
+        (Cause::Connect(bug.to_owned()), false)
     });
-    if !matches!(cause, Cause::Disconnected(_)) {
+    // What was ready and was lost is looked for where it was: it restarts, say.
+    if !(was_ready && matches!(cause, Cause::Disconnected(_))) {
         endpoint.pass_over_address();
     }
     tracing::debug!(%endpoint, %cause, "not ready");
@@ -384,3 +386,6 @@ async fn connect<T: Transport>(
     let link = Link::new(id, endpoint.clone(), connection, &about, settings);
     Ok((link, about))
 }
+
+#[cfg(test)]
+mod tests;
