@@ -299,7 +299,7 @@ impl<T: Transport> Channel<T> {
     }
 
     /// Starts the synchronisation of endpoints, if that is asked for.
-    fn start_sync(&self) {
+    pub(super) fn start_sync(&self) {
         if let Some(interval) = self.config().auto_sync {
             self.shared.sync.get_or_init(|| {
                 let shared = Arc::downgrade(&self.shared);
@@ -350,6 +350,7 @@ impl<T: Transport> Channel<T> {
 
     /// Waits until a member is ready, for as long as it takes.
     pub(crate) async fn ready(&self) -> Result<()> {
+        self.start_sync();
         let want = Want { learner: true, avoid: &[] };
         self.shared.calls.wait_for_link(want).await.map(drop)
     }

@@ -327,6 +327,7 @@ impl<T: Transport> Channel<T> {
         method: MethodInfo,
         options: &CallOptions,
     ) -> Result<Duplex<T>> {
+        self.start_sync();
         let call = self.prepare(self.streams(), method, false, options);
         let observed = telemetry::Rpc::begin(&call.method);
         let opening = self.attempts(&call, &Opening).instrument(observed.span().clone());
