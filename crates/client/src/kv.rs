@@ -17,7 +17,7 @@ use crate::error::{ErrorKind, Result};
 use crate::request::{Compact, Delete, Get, GetStream, Put, Txn};
 use crate::response::{DeleteResponse, GetResponse, HeaderResponse, PutResponse, TxnResponse};
 use crate::revision::Revision;
-use crate::service::{CallOptions, Service, Streaming, Timeout};
+use crate::service::{Service, Streaming};
 
 use pages::Pages;
 use put_once::{Attempts, Step};
@@ -165,6 +165,9 @@ impl<S: Service> Client<S> {
 
     /// Reads a range in pieces, for ranges too large to be held in memory at once.
     ///
+    /// A [`timeout`](crate::CallOptions::timeout) holds for all of the stream, whether the server streams it or is asked for
+    /// page after page.
+    ///
     /// ```
     /// use etcdkit::{Client, Get, Result};
     ///
@@ -286,7 +289,7 @@ impl<S: Service> Client<S> {
     /// # Errors
     ///
     /// [`ErrorKind::Conflict`] if the key is not, or no longer, as the write expects it. See
-    /// [`Service::call`] for all calls. A [`timeout`](CallOptions::timeout) holds for all of it together; without one,
+    /// [`Service::call`] for all calls. A [`timeout`](crate::CallOptions::timeout) holds for all of it together; without one,
     /// each attempt has the client's default, and the first that uses it up is the last.
     ///
     /// # Cancellation
@@ -295,7 +298,7 @@ impl<S: Service> Client<S> {
     pub fn put_once(&self, write: PutOnce) -> impl Future<Output = Result<Revision>> + Send {
         let mut attempts = Attempts::new(write);
         async move {
-            let deadline = deadline(self.options());
+            let deadline = self.options().deadline();
             let mut step = attempts.begin();
             loop {
                 step = match step {
@@ -378,14 +381,6 @@ impl<S: Service> Client<S> {
     {
         let put = Put::json(key, value);
         async move { self.call(put?).await }
-    }
-}
-
-/// When the caller's own time is up.
-fn deadline(options: &CallOptions) -> Option<clock::Instant> {
-    match options.timeout {
-        Some(Timeout::After(timeout)) => clock::now().checked_add(timeout),
-        Some(Timeout::Never) | None => None,
     }
 }
 
