@@ -133,7 +133,8 @@ impl<S: Service> Client<S> {
         self.call(Leader::of(name))
     }
 
-    /// Who leads an election, now and whenever that changes. It opens when there is a leader.
+    /// Who leads an election, now and whenever that changes. It opens when there is a leader, however long that takes; a
+    /// [`timeout`](CallOptions::timeout) bounds that and the whole stream together.
     ///
     /// ```
     /// async fn example(client: etcdkit::Client) -> etcdkit::Result<()> {
@@ -147,7 +148,8 @@ impl<S: Service> Client<S> {
     ///
     /// # Errors
     ///
-    /// Fails if the stream can't be opened. What goes wrong later is its last item.
+    /// Fails if the stream can't be opened, or no member can be asked for as long as a stream
+    /// [may be silent](crate::config::Timeouts::stream_idle). What goes wrong later is its last item.
     ///
     /// # Cancellation
     ///

@@ -17,7 +17,7 @@ use crate::error::{ErrorKind, Result};
 use crate::request::{Compact, Delete, Get, GetStream, Put, Txn};
 use crate::response::{DeleteResponse, GetResponse, HeaderResponse, PutResponse, TxnResponse};
 use crate::revision::Revision;
-use crate::service::{CallOptions, Service, Streaming, Timeout};
+use crate::service::{Service, Streaming};
 
 use pages::Pages;
 use put_once::{Attempts, Step};
@@ -165,6 +165,9 @@ impl<S: Service> Client<S> {
 
     /// Reads a range in pieces, for ranges too large to be held in memory at once.
     ///
+    /// A [`timeout`](crate::CallOptions::timeout) holds for all of the stream, whether the server streams it or is asked for
+    /// page after page.
+    ///
     /// ```
     /// use etcdkit::{Client, Get, Result};
     ///
@@ -253,8 +256,8 @@ impl<S: Service> Client<S> {
     /// * Success: the value was written at the returned revision, and only there.
     /// * An error of which [`maybe_applied`](crate::Error::maybe_applied) is false: it was not written, and will not be.
     /// * An error of which it is true: it was written once or not at all. That is left when time is up, when answers
-    ///   keep getting lost, and when another client has changed the key further, which hides whether our write came
-    ///   first.
+    ///   keep getting lost, when another client has changed the key further, which hides whether our write came
+    ///   first, and when the store was too full for a new key, which is not there.
     ///
     /// What it does not:
     ///
@@ -286,7 +289,7 @@ impl<S: Service> Client<S> {
     /// # Errors
     ///
     /// [`ErrorKind::Conflict`] if the key is not, or no longer, as the write expects it. See
-    /// [`Service::call`] for all calls. A [`timeout`](CallOptions::timeout) holds for all of it together; without one,
+    /// [`Service::call`] for all calls. A [`timeout`](crate::CallOptions::timeout) holds for all of it together; without one,
     /// each attempt has the client's default, and the first that uses it up is the last.
     ///
     /// # Cancellation
@@ -295,12 +298,12 @@ impl<S: Service> Client<S> {
     pub fn put_once(&self, write: PutOnce) -> impl Future<Output = Result<Revision>> + Send {
         let mut attempts = Attempts::new(write);
         async move {
-            let deadline = deadline(self.options());
+            let deadline = self.options().deadline();
             let mut step = attempts.begin();
             loop {
                 step = match step {
                     Step::Read(get) => match clock::until(deadline, self.call(get)).await {
-                        Some(answer) => attempts.read(answer?)?,
+                        Some(answer) => attempts.read(answer)?,
                         None => return Err(attempts.out_of_time(false)),
                     },
                     Step::Write(txn) => match clock::until(deadline, self.call(txn)).await {
@@ -378,14 +381,6 @@ impl<S: Service> Client<S> {
     {
         let put = Put::json(key, value);
         async move { self.call(put?).await }
-    }
-}
-
-/// When the caller's own time is up.
-fn deadline(options: &CallOptions) -> Option<clock::Instant> {
-    match options.timeout {
-        Some(Timeout::After(timeout)) => clock::now().checked_add(timeout),
-        Some(Timeout::Never) | None => None,
     }
 }
 

@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use etcdkit_proto::etcdserverpb::{RangeRequest, RangeResponse, RangeStreamResponse};
 use etcdkit_proto::method;
 
+use crate::clock::Instant;
 use crate::error::{Code, Error, ErrorKind, Result, ServerError};
 use crate::request::{Get, GetStream};
 use crate::response::GetResponse;
@@ -39,6 +40,7 @@ async fn begin<T: Transport>(
         let response = channel.unary(get, options).await?;
         return Ok(Reading::Whole(Some(response)));
     }
+    let deadline = options.deadline();
     let pool = channel.pool(options)?;
     let call =
         channel.prepare(&pool, method::kv::RANGE_STREAM.info(), Unary::serializable(&get), options);
@@ -51,7 +53,8 @@ async fn begin<T: Transport>(
             known,
         })),
         Err(error) if streams_nowhere(&error, wire.serializable) => {
-            let pages = Pages::begin(channel.clone(), wire.clone(), options.clone()).await?;
+            let pages =
+                Pages::begin(channel.clone(), wire.clone(), options.clone(), deadline).await?;
             Ok(Reading::Paged(pages))
         }
         Err(error) => Err(error),
@@ -120,6 +123,8 @@ impl<T: Transport> Pieces<T> {
 struct Pages<T: Transport> {
     channel: Channel<T>,
     options: CallOptions,
+    /// When all of it has to be over, if the caller said so.
+    deadline: Option<Instant>,
     request: RangeRequest,
     /// The page that was read while opening.
     ready: Option<RangeResponse>,
@@ -135,10 +140,19 @@ impl<T: Transport> Pages<T> {
         channel: Channel<T>,
         request: RangeRequest,
         options: CallOptions,
+        deadline: Option<Instant>,
     ) -> Result<Self> {
         let remaining = (request.limit > 0).then_some(request.limit);
-        let mut pages =
-            Self { channel, options, request, ready: None, remaining, count: 0, over: false };
+        let mut pages = Self {
+            channel,
+            options,
+            deadline,
+            request,
+            ready: None,
+            remaining,
+            count: 0,
+            over: false,
+        };
         let first = pages.read().await?;
         pages.count = first.count;
         pages.ready = Some(first);
@@ -161,9 +175,9 @@ impl<T: Transport> Pages<T> {
 
     async fn ask(&self) -> Result<RangeResponse> {
         let serializable = self.request.serializable;
-        let pool = self.channel.pool(&self.options)?;
-        let call =
-            self.channel.prepare(&pool, method::kv::RANGE.info(), serializable, &self.options);
+        let options = self.options.until(self.deadline);
+        let pool = self.channel.pool(&options)?;
+        let call = self.channel.prepare(&pool, method::kv::RANGE.info(), serializable, &options);
         self.channel.exchange(&call, &self.request, !serializable).await
     }
 

@@ -8,7 +8,7 @@ use etcdkit_proto::method;
 
 use crate::client::Client;
 use crate::clock;
-use crate::config::{Endpoints, MemberPolicy};
+use crate::config::Endpoints;
 use crate::error::{Error, ErrorKind, Result};
 use crate::service::CallOptions;
 use crate::transport::{Channel, Transport};
@@ -18,7 +18,8 @@ impl<T: Transport> Client<Channel<T>> {
     ///
     /// Learners and members that have not started are left out, and so is what this client could not or must not use:
     /// addresses that lead nowhere (`0.0.0.0`), addresses of this machine when the endpoints in use are elsewhere, and
-    /// plain text when the endpoints in use are TLS. If nothing is left, the endpoints stay as they are.
+    /// plain text to hosts that are used by TLS, or to any while nothing else goes over a network. If nothing is left, the
+    /// endpoints stay as they are.
     ///
     /// # Errors
     ///
@@ -36,13 +37,12 @@ impl<T: Transport> Channel<T> {
         let call = self.prepare(&pool, method.info(), false, options);
         let request = MemberListRequest { linearizable: true };
         let answer: MemberListResponse = self.exchange(&call, &request, false).await?;
-        let policy = MemberPolicy::new(&self.endpoints(), self.config().connect.tls_configured());
         let urls = answer
             .members
             .iter()
             .filter(|member| !member.name.is_empty() && !member.is_learner)
             .flat_map(|member| member.client_urls.iter().map(String::as_str));
-        let found = Endpoints::from_members(urls, policy);
+        let found = Endpoints::from_members(urls, &self.member_policy());
         for (url, reason) in &found.dropped {
             tracing::debug!(url, reason, "left out of the endpoints");
         }
@@ -57,7 +57,7 @@ impl<T: Transport> Channel<T> {
                 ),
             ));
         }
-        self.set_endpoints(Endpoints::new(found.kept)?).await
+        self.adopt_endpoints(Endpoints::new(found.kept)?).await
     }
 }
 

@@ -348,7 +348,6 @@ impl ServerError {
             Self::KeyNotFound
             | Self::Compacted
             | Self::FutureRevision
-            | Self::NoSpace
             | Self::LeaseNotFound
             | Self::LeaseExist
             | Self::MemberExist
@@ -401,6 +400,9 @@ impl ServerError {
             | Self::Canceled
             | Self::DeadlineExceeded
             | Self::WatchCanceled => Applied::Unknown,
+            // What takes the database over its quota is applied, and answered with this all the same. What comes later
+            // is refused before it is applied, by the same words.
+            Self::NoSpace => Applied::Unknown,
             // No state to rely on.
             Self::Corrupt => Applied::Unknown,
             // Answers of services that had written before they failed.

@@ -215,8 +215,9 @@ impl ClientBuilder {
     /// Asks the cluster for its members at this interval, and uses the client URLs that they advertise from then on.
     /// Default: off.
     ///
-    /// URLs that can't be reached from here (`0.0.0.0`, or `localhost` while the endpoints are elsewhere) and URLs
-    /// without TLS, where the endpoints in use all have it, are left out; if none remains, nothing changes.
+    /// URLs that can't be reached from here (`0.0.0.0`, or `localhost` while the endpoints are elsewhere) are left out, and so
+    /// are URLs without TLS whose host is used by TLS, and all of them while nothing else goes over a network. If none remains,
+    /// nothing changes.
     pub fn auto_sync(mut self, interval: Duration) -> Self {
         self.auto_sync = Some(interval);
         self

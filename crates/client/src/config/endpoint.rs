@@ -132,7 +132,7 @@ impl Endpoint {
     }
 
     /// An attempt came to nothing: the next begins with another of the addresses behind its name. One that only takes
-    /// connections and answers nothing would otherwise win every time.
+    /// connections, and closes them or answers nothing, would otherwise win every time.
     pub(crate) fn pass_over_address(&self) {
         self.0.turn.fetch_add(1, Ordering::Relaxed);
     }

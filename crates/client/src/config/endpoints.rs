@@ -39,7 +39,7 @@ impl Endpoints {
     /// What is usable of the client URLs that members advertise.
     pub(crate) fn from_members<'a>(
         urls: impl IntoIterator<Item = &'a str>,
-        policy: MemberPolicy,
+        policy: &MemberPolicy,
     ) -> FromMembers {
         let mut answer = FromMembers::default();
         for url in urls {
@@ -77,37 +77,50 @@ impl<'a> IntoIterator for &'a Endpoints {
     }
 }
 
-/// What a member list may bring in, judged by the endpoints in use.
+/// What a member list may bring in, judged by the endpoints that the user gave and those in use.
 ///
 /// Members advertise what their operator typed: `http://localhost:2379` is etcd's own default, and behind a TLS
 /// terminator they say `http` although the client has to say `https`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct MemberPolicy {
-    /// All endpoints in use are TLS: a plain one would send keys, values and tokens in the clear.
-    tls_only: bool,
+    /// What the user gave: what a member list leaves out is not in use any more the next time.
+    given: Endpoints,
+    current: Endpoints,
     tls_configured: bool,
-    /// An endpoint in use is on this machine, so others may be.
-    local: bool,
 }
 
 impl MemberPolicy {
-    pub(crate) fn new(current: &Endpoints, tls_configured: bool) -> Self {
-        Self {
-            tls_only: current.iter().all(|endpoint| endpoint.uses_tls(tls_configured)),
-            tls_configured,
-            local: current.iter().any(Endpoint::is_local),
-        }
+    pub(crate) fn new(given: Endpoints, current: Endpoints, tls_configured: bool) -> Self {
+        Self { given, current, tls_configured }
     }
 
-    fn accept(self, url: &str) -> Result<Endpoint, String> {
+    fn accept(&self, url: &str) -> Result<Endpoint, String> {
         let endpoint: Endpoint = url.parse().map_err(|error: Error| error.to_string())?;
-        if self.tls_only && !endpoint.uses_tls(self.tls_configured) {
-            return Err("plain text, while all endpoints in use are TLS".to_owned());
+        let known = [&self.given, &self.current];
+        if !self.is_tls(&endpoint) && !known.iter().any(|list| list.0.contains(&endpoint)) {
+            // It would send keys, values and tokens in the clear.
+            if known.iter().any(|list| self.is_tls_only(list)) {
+                return Err("plain text, while all endpoints in use are TLS".to_owned());
+            }
+            let mut by_tls = known.into_iter().flatten().filter(|known| self.is_tls(known));
+            if by_tls.any(|known| known.server_name() == endpoint.server_name()) {
+                return Err("plain text, while its host is used by TLS".to_owned());
+            }
         }
-        if endpoint.is_local() && !self.local {
+        if endpoint.is_local() && !self.current.iter().any(Endpoint::is_local) {
             return Err("this machine only, while the endpoints in use are on others".to_owned());
         }
         Ok(endpoint)
+    }
+
+    fn is_tls(&self, endpoint: &Endpoint) -> bool {
+        endpoint.uses_tls(self.tls_configured)
+    }
+
+    /// Whether nothing goes over a network but by TLS.
+    fn is_tls_only(&self, list: &Endpoints) -> bool {
+        list.iter().any(|endpoint| self.is_tls(endpoint))
+            && list.iter().all(|endpoint| self.is_tls(endpoint) || endpoint.is_local())
     }
 }
 
@@ -181,8 +194,8 @@ mod tests {
             ("http://a:1", false, "http://b:0", Err("port 0")),
             ("http://a:1", false, "", Err("the host is missing")),
         ] {
-            let policy = MemberPolicy::new(&Endpoints::parse([current]).unwrap(), configured);
-            let answer = Endpoints::from_members([url, url], policy);
+            let policy = policy(&[current], &[current], configured);
+            let answer = Endpoints::from_members([url, url], &policy);
             let scenario = format!("{current} {url}: {answer:?}");
             match verdict {
                 Ok(()) => {
@@ -199,11 +212,46 @@ mod tests {
 
     #[test]
     fn a_client_that_uses_both_may_learn_of_both() {
-        let current = Endpoints::parse(["https://a:1", "http://b:1"]).unwrap();
-        let answer = Endpoints::from_members(
-            ["http://c:1", "https://d:1"],
-            MemberPolicy::new(&current, false),
-        );
+        let both = ["https://a:1", "http://b:1"];
+        let policy = policy(&both, &both, false);
+        let answer = Endpoints::from_members(["http://c:1", "https://d:1"], &policy);
         assert_eq!(answer.kept.len(), 2);
+    }
+
+    fn policy(given: &[&str], current: &[&str], tls_configured: bool) -> MemberPolicy {
+        let [given, current] = [given, current].map(|list| Endpoints::parse(list).unwrap());
+        MemberPolicy::new(given, current, tls_configured)
+    }
+
+    /// Whatever else is in use beside it, and however often the list is read: its loss would be forgotten.
+    #[test]
+    fn a_host_that_was_used_by_tls_is_never_used_without() {
+        let dropped = "plain text";
+        for (given, current, url, reason) in [
+            (
+                &["https://a:1", "http://b:1"][..],
+                &["https://a:1", "http://b:1"][..],
+                "http://a:1",
+                dropped,
+            ),
+            (&["https://a:1", "http://b:1"], &["https://a:1", "http://b:1"], "http://A:2", dropped),
+            (&["https://a:1", "http://b:1"], &["http://b:1"], "http://a:1", dropped),
+            (&["http://a:1"], &["https://a:2", "http://b:1"], "http://a:2", dropped),
+            // What is beside it does not go over a network.
+            (&["https://a:1", "unix:///x"], &["https://a:1", "unix:///x"], "http://a:1", dropped),
+            (&["https://a:1", "unix:///x"], &["https://a:1", "unix:///x"], "http://b:1", dropped),
+            (&["https://a:1", "unix:///x"], &["unix:///x"], "http://b:1", dropped),
+            (&["https://a:1", "http://127.0.0.1:1"], &["https://a:1"], "http://b:1", dropped),
+            // What is in use stays.
+            (&["https://a:1", "unix:///x"], &["https://a:1", "unix:///x"], "unix:///x", ""),
+            (&["https://a:1", "http://a:2"], &["https://a:1", "http://a:2"], "http://a:2", ""),
+        ] {
+            let answer = Endpoints::from_members([url], &policy(given, current, false));
+            let scenario = format!("{given:?} {current:?} {url}: {answer:?}");
+            match reason {
+                "" => assert_eq!(answer.kept.len(), 1, "{scenario}"),
+                _ => assert!(answer.dropped[0].1.contains(reason), "{scenario}"),
+            }
+        }
     }
 }

@@ -102,7 +102,8 @@ impl Timeouts {
 
     /// How long a stream of data that the server is sending may be silent. Default 30 s.
     ///
-    /// The whole may take as long as it likes. Watches and lease keep-alives are not meant: they may rest for days.
+    /// The whole may take as long as it likes. Watches, lease keep-alives and [observers](crate::Client::observe) of elections
+    /// are not meant: they may rest for days. Only to be heard by a member, an observer has no more time than this.
     #[must_use]
     pub fn stream_idle(mut self, timeout: Duration) -> Self {
         self.stream_idle = timeout;

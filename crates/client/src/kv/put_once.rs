@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::byte_string::ByteString;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, ServerError};
 use crate::request::{Compare, Get, OpResponse, Put, Txn};
 use crate::response::{GetResponse, KeyValue, TxnResponse};
 use crate::revision::{LeaseId, Revision};
@@ -141,6 +141,8 @@ pub(super) struct Attempts {
     sends: u32,
     /// One of the present attempts is without an answer: it may have written, or may do so yet.
     unknown: bool,
+    /// The store had no space left for the last attempt. What it says of having been applied is about those before.
+    full: Option<Error>,
 }
 
 impl Attempts {
@@ -149,7 +151,7 @@ impl Attempts {
             Guard::State(state) => state,
             Guard::Any | Guard::Revision(_) => State::MISSING,
         };
-        Self { put: write.put, guard: write.guard, followed, sends: 0, unknown: false }
+        Self { put: write.put, guard: write.guard, followed, sends: 0, unknown: false, full: None }
     }
 
     /// How to begin.
@@ -160,9 +162,12 @@ impl Attempts {
         }
     }
 
-    /// The key was read.
-    pub(super) fn read(&mut self, answer: GetResponse) -> Result<Step> {
-        let now = answer.into_first();
+    /// The key was read, or could not be.
+    pub(super) fn read(&mut self, answer: Result<GetResponse>) -> Result<Step> {
+        if let Some(full) = self.full.take() {
+            return self.settle(full, answer);
+        }
+        let now = answer?.into_first();
         self.followed = State::of(now.as_ref());
         match self.guard {
             Guard::Revision(expected) if self.followed.modified != expected => {
@@ -194,6 +199,12 @@ impl Attempts {
 
     /// An attempt failed.
     pub(super) fn failed(&mut self, error: Error) -> Result<Step> {
+        if error.server_error() == Some(ServerError::NoSpace) {
+            // It was applied all the same if it was the one too many. Another attempt would not be.
+            self.full = Some(error.with_maybe_applied(self.unknown));
+            self.unknown = true;
+            return Ok(Step::Read(Get::new(self.put.key_bytes())));
+        }
         self.unknown |= error.maybe_applied();
         // Whoever lets an attempt take all the time there is wants no other after it.
         let in_time = error.kind() != ErrorKind::Timeout;
@@ -201,6 +212,19 @@ impl Attempts {
             return Ok(self.write());
         }
         Err(error.with_maybe_applied(self.unknown))
+    }
+
+    /// The key was read after the answer that the store is full, by which an attempt is over: it has written, or won't.
+    fn settle(&self, full: Error, answer: Result<GetResponse>) -> Result<Step> {
+        let Ok(answer) = answer else { return Err(full.with_maybe_applied(true)) };
+        let now = answer.into_first();
+        if now.is_some() && State::of(now.as_ref()) == self.followed {
+            return Err(full);
+        }
+        match self.judge(now.as_ref()) {
+            Verdict::Applied(revision) => Ok(Step::Done(revision)),
+            verdict => Err(full.with_maybe_applied(verdict == Verdict::Unknown)),
+        }
     }
 
     /// Time is up. `waiting` is whether an attempt is on its way.

@@ -2,7 +2,7 @@
 
 use etcdkit_proto::ServerError;
 
-use crate::config::{Endpoint, Endpoints, MemberPolicy};
+use crate::config::{Endpoint, Endpoints};
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::cluster::MemberList;
 use crate::request::maintenance::{MoveLeader, Status};
@@ -47,10 +47,11 @@ async fn leader<T: Transport>(
         return Ok(endpoint);
     }
     let members = channel.unary(MemberList::new(), &options()).await?;
-    let policy = MemberPolicy::new(&channel.endpoints(), channel.config().connect.tls_configured());
     let urls = members.member(leader).map(|member| member.client_urls.as_slice());
-    let found =
-        Endpoints::from_members(urls.unwrap_or_default().iter().map(String::as_str), policy);
+    let found = Endpoints::from_members(
+        urls.unwrap_or_default().iter().map(String::as_str),
+        &channel.member_policy(),
+    );
     found.kept.into_iter().next().ok_or_else(|| {
         let urls = urls.unwrap_or_default();
         Error::new(

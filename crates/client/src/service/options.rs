@@ -100,6 +100,22 @@ impl CallOptions {
         self
     }
 
+    /// When the caller's own time is up, counted from now.
+    pub(crate) fn deadline(&self) -> Option<clock::Instant> {
+        match self.timeout {
+            Some(Timeout::After(timeout)) => clock::now().checked_add(timeout),
+            Some(Timeout::Never) | None => None,
+        }
+    }
+
+    /// The same options with the time that is left until `deadline`; without one, with their own.
+    pub(crate) fn until(&self, deadline: Option<clock::Instant>) -> Self {
+        match deadline {
+            Some(at) => self.clone().timeout(at.saturating_duration_since(clock::now())),
+            None => self.clone(),
+        }
+    }
+
     /// The same options for each of several calls that share one deadline, counted from now; without a timeout, `default`
     /// is that of all of them.
     pub(crate) fn sharing(&self, default: Duration) -> impl Fn() -> Self + Sync {
@@ -110,9 +126,6 @@ impl CallOptions {
         };
         let deadline = total.and_then(|total| clock::now().checked_add(total));
         let options = self.clone();
-        move || match deadline {
-            Some(at) => options.clone().timeout(at.saturating_duration_since(clock::now())),
-            None => options.clone(),
-        }
+        move || options.until(deadline)
     }
 }

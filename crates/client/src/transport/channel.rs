@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use etcdkit_proto::method::{Class, Method, MethodInfo, Patience};
@@ -19,7 +19,7 @@ use super::retry::Budget;
 use super::token::Tokens;
 use super::traits::Transport;
 use crate::clock;
-use crate::config::{Balance, Config, Endpoint, Endpoints, RetryPolicy, Timeouts};
+use crate::config::{Balance, Config, Endpoint, Endpoints, MemberPolicy, RetryPolicy, Timeouts};
 use crate::error::{Attempt, Error, Result};
 use crate::lease::Keepers;
 use crate::request::{Request, StreamRequest};
@@ -95,9 +95,22 @@ pub(crate) struct Shared<T: Transport> {
     visited: Mutex<Vec<(Endpoint, Arc<Pool<T>>)>>,
     /// The synchronisation of endpoints, once started.
     sync: OnceLock<Option<Task>>,
-    endpoints: Mutex<Endpoints>,
+    endpoints: Mutex<KnownEndpoints>,
     /// The streams that watches share, and their tasks.
     watches: Watches,
+}
+
+#[derive(Debug)]
+struct KnownEndpoints {
+    /// Those that the user gave last.
+    given: Endpoints,
+    current: Endpoints,
+}
+
+impl KnownEndpoints {
+    fn new(given: Endpoints) -> Self {
+        Self { current: given.clone(), given }
+    }
 }
 
 /// How long the other members are waited for, once one is ready, to hear how old they are.
@@ -139,7 +152,7 @@ impl<T: Transport> Channel<T> {
                 leases: Keepers::default(),
                 visited: Mutex::new(Vec::new()),
                 sync: OnceLock::new(),
-                endpoints: Mutex::new(endpoints),
+                endpoints: Mutex::new(KnownEndpoints::new(endpoints)),
                 watches: Watches::default(),
             }),
         })
@@ -299,7 +312,7 @@ impl<T: Transport> Channel<T> {
     }
 
     /// Starts the synchronisation of endpoints, if that is asked for.
-    fn start_sync(&self) {
+    pub(super) fn start_sync(&self) {
         if let Some(interval) = self.config().auto_sync {
             self.shared.sync.get_or_init(|| {
                 let shared = Arc::downgrade(&self.shared);
@@ -350,6 +363,7 @@ impl<T: Transport> Channel<T> {
 
     /// Waits until a member is ready, for as long as it takes.
     pub(crate) async fn ready(&self) -> Result<()> {
+        self.start_sync();
         let want = Want { learner: true, avoid: &[] };
         self.shared.calls.wait_for_link(want).await.map(drop)
     }
@@ -376,19 +390,46 @@ impl<T: Transport> Channel<T> {
     }
 
     pub(crate) fn endpoints(&self) -> Endpoints {
-        self.shared.endpoints.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known_endpoints().current.clone()
     }
 
+    fn known_endpoints(&self) -> MutexGuard<'_, KnownEndpoints> {
+        self.shared.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What may be used of what members advertise.
+    pub(crate) fn member_policy(&self) -> MemberPolicy {
+        let known = self.known_endpoints();
+        let tls_configured = self.config().connect.tls_configured();
+        MemberPolicy::new(known.given.clone(), known.current.clone(), tls_configured)
+    }
+
+    /// Replaces the endpoints by others of the user's.
     pub(crate) async fn set_endpoints(&self, endpoints: Endpoints) -> Result<()> {
+        let given = endpoints.clone();
+        self.replace_endpoints(endpoints, |known| *known = KnownEndpoints::new(given)).await
+    }
+
+    /// Replaces the endpoints by those that members advertise.
+    pub(crate) async fn adopt_endpoints(&self, endpoints: Endpoints) -> Result<()> {
+        let current = endpoints.clone();
+        self.replace_endpoints(endpoints, |known| known.current = current).await
+    }
+
+    async fn replace_endpoints(
+        &self,
+        endpoints: Endpoints,
+        note: impl FnOnce(&mut KnownEndpoints) + Send,
+    ) -> Result<()> {
         self.config().check_endpoints(&endpoints)?;
         if self.is_closed() {
             return Err(Error::closed());
         }
-        let Shared { streams, calls, endpoints: current, .. } = &*self.shared;
+        let Shared { streams, calls, .. } = &*self.shared;
         let (of_streams, of_calls) = {
             // All at once, whoever else replaces them now, and whether or not anybody waits for the rest.
-            let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
-            *current = endpoints.clone();
+            let mut known = self.known_endpoints();
+            note(&mut known);
             let shuffled = endpoints.shuffled(&mut clock::rng());
             (streams.replace_endpoints(shuffled), calls.replace_endpoints(endpoints))
         };

@@ -16,7 +16,7 @@ use super::identity::Identity;
 use super::link::{self, Link};
 use super::token::Tokens;
 use super::traits::{Connection, Transport};
-use crate::clock;
+use crate::clock::{self, Instant};
 use crate::config::{Balance, Config, Endpoint, Endpoints};
 use crate::error::Cause;
 use crate::task::{self, Either, Task, race};
@@ -69,6 +69,8 @@ const INTRODUCTION: Duration = Duration::from_millis(500);
 /// How long a member that was frozen is given to find its way back to the others. It retries a read that got lost after
 /// half a second (etcd's readIndexRetryTime), and reaches the others within a few tenths.
 const RETURN: Duration = Duration::from_millis(1500);
+/// How often a learner is asked whether it has been promoted, while somebody waits for a member that votes.
+pub(super) const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Room for what happens at once; tasks that find it full wait.
 const EVENTS: usize = 64;
 
@@ -86,6 +88,8 @@ pub(super) struct Wanted {
 #[derive(Debug)]
 enum Event<C> {
     Ready(Arc<Link<C>>, About),
+    /// A learner has become a voter.
+    Promoted(Arc<Link<C>>),
     Failed(SlotId, Cause),
 }
 
@@ -115,6 +119,8 @@ pub(super) struct Driver<T: Transport> {
 #[derive(Debug)]
 struct Slot<C> {
     link: Option<Arc<Link<C>>>,
+    /// When the member was last asked whether it is still a learner, and by whom.
+    asked: Option<(Instant, Task)>,
     _task: Task,
 }
 
@@ -198,9 +204,24 @@ impl<T: Transport> Driver<T> {
                 }
             }
             self.balancer.wake(clock::now());
+            self.ask_learners(clock::now());
         }
         if changed {
             self.publish();
+        }
+    }
+
+    /// Asks members that are ready, but learners, whether they still are. One that was promoted gets no call by which it
+    /// would show.
+    fn ask_learners(&mut self, now: Instant) {
+        for slot in self.slots.values_mut() {
+            let Some(link) = slot.link.as_ref().filter(|link| link.is_learner()) else { continue };
+            if slot.asked.as_ref().is_some_and(|(asked, _)| now < *asked + ASK_AGAIN) {
+                continue;
+            }
+            let asking =
+                ask_learner(Arc::clone(&self.context), Arc::clone(link), self.sender.clone());
+            slot.asked = Some((now, task::spawn(asking)));
         }
     }
 
@@ -214,6 +235,12 @@ impl<T: Transport> Driver<T> {
                     if let Some(slot) = self.slots.get_mut(&link.slot) {
                         slot.link = Some(link);
                     }
+                    self.publish();
+                }
+            }
+            Event::Promoted(link) => {
+                link.mark_voter();
+                if self.balancer.note_learner(link.slot, false) {
                     self.publish();
                 }
             }
@@ -236,7 +263,7 @@ impl<T: Transport> Driver<T> {
                     self.balancer.was_frozen(id),
                     self.sender.clone(),
                 ));
-                self.slots.insert(id, Slot { link: None, _task: task });
+                self.slots.insert(id, Slot { link: None, asked: None, _task: task });
             }
             Action::Drop(id) => {
                 self.give_up(id);
@@ -301,20 +328,35 @@ async fn connect_and_watch<T: Transport>(
                 let _ = events.send(Event::Ready(Arc::clone(&link), about)).await;
                 let cause = link.supervise().await;
                 tracing::warn!(%endpoint, %cause, "lost");
-                cause
+                (cause, true)
             }
-            Err(cause) => cause,
+            Err(cause) => (cause, false),
         }
     };
     // A connector is the user's code. Its panic is one failed attempt, not the end of all attempts.
-    let cause = task::caught(life).await.unwrap_or_else(|| {
-        Cause::Connect("the attempt panicked: a bug in the connector, or in etcdkit".to_owned())
+    let (cause, was_ready) = task::caught(life).await.unwrap_or_else(|| {
+        let bug = "the attempt panicked: a bug in the connector, or in etcdkit";
+        (Cause::Connect(bug.to_owned()), false)
     });
-    if !matches!(cause, Cause::Disconnected(_)) {
+    // What was ready and was lost is looked for where it was: it restarts, say.
+    if !(was_ready && matches!(cause, Cause::Disconnected(_))) {
         endpoint.pass_over_address();
     }
     tracing::debug!(%endpoint, %cause, "not ready");
     let _ = events.send(Event::Failed(id, cause)).await;
+}
+
+/// Asks a learner whether it still is one.
+async fn ask_learner<T: Transport>(
+    context: Arc<Context<T>>,
+    link: Arc<Link<T::Connection>>,
+    events: mpsc::Sender<Event<T::Connection>>,
+) {
+    let token = context.tokens.current();
+    let asked = link::introduce(&link.connection, token.as_ref().map(|token| &token.value));
+    let answer = clock::until(Some(clock::now() + INTRODUCTION), asked).await;
+    let Some((About { version: Some(_), learner: false, .. }, _)) = answer else { return };
+    let _ = events.send(Event::Promoted(link)).await;
 }
 
 /// Opens a connection and has the member answer on it: only then is it ready.
@@ -344,3 +386,6 @@ async fn connect<T: Transport>(
     let link = Link::new(id, endpoint.clone(), connection, &about, settings);
     Ok((link, about))
 }
+
+#[cfg(test)]
+mod tests;

@@ -94,15 +94,23 @@ impl<C: Connection> Link<C> {
     }
 
     /// Watches over what is left on a connection which gets no new calls, until it is over: calls, and streams, even
-    /// those that nobody reads from at the moment.
+    /// those that nobody reads from at the moment. What nobody waits for any more, and is under way all the same, has some
+    /// more time.
     pub(super) async fn drain(self: Arc<Self>) {
+        let mut left = None;
         loop {
             if let Some(cause) = self.silence(WhenIdle::Leave).await {
                 self.connection.shut_down(cause);
                 return;
             }
-            if Arc::strong_count(&self) == 1 || self.connection.is_over() {
+            if self.connection.is_over() {
                 return;
+            }
+            if Arc::strong_count(&self) == 1 {
+                let now = clock::now();
+                if !self.connection.is_busy() || now >= *left.get_or_insert(now + NOBODY_WAITS) {
+                    return;
+                }
             }
             clock::until(Some(clock::now() + LAST_LOOK), self.liveness.wait_for_calls()).await;
         }
@@ -188,6 +196,9 @@ enum WhenIdle {
 
 /// How often a connection that is being drained is looked at whether it is over, or nobody holds it any more.
 const LAST_LOOK: Duration = Duration::from_secs(1);
+/// How long calls that nobody waits for may take until their connection is closed: a member gives them up by itself
+/// after 7 s, with etcd's defaults.
+const NOBODY_WAITS: Duration = Duration::from_secs(10);
 /// A timer that is later than this shows that this machine, not the member, is slow.
 const LATE: Duration = Duration::from_millis(50);
 /// How often a machine that is too busy asks again.

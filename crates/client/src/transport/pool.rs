@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::balancer::{
     Candidates, Demand, EndpointState, EndpointStates, EndpointStatus, Plan, SlotId, Spread, Want,
 };
-use super::driver::{Context, Driver, Handles, PickerOf, Wanted};
+use super::driver::{ASK_AGAIN, Context, Driver, Handles, PickerOf, Wanted};
 use super::link::Link;
 use super::traits::Transport;
 use crate::clock::{self, Instant};
@@ -116,27 +116,26 @@ impl<T: Transport> Pool<T> {
             if let Some(link) = self.pick(want, clock::now())? {
                 return Ok(link);
             }
-            if let Some(error) = self.hopeless() {
-                // The next call may find that it was mended.
-                self.wake()?;
-                return Err(error);
-            }
-            if let Some(woken) = woken
-                && self.demand == Demand::EachCall
-            {
-                let now = self.picker.borrow();
-                if now.wakes >= woken && now.all_failed && !now.connecting {
-                    let message = "the endpoint can't be connected to";
-                    return Err(Error::new(ErrorKind::Unavailable, message)
-                        .with_attempts(now.failures.clone()));
+            if let Some(error) = self.in_vain(woken) {
+                if self.demand == Demand::Lasting {
+                    // The next call may find that it was mended.
+                    self.wake()?;
                 }
+                return Err(error);
             }
             let wake = self.wake()?;
             woken.get_or_insert(wake);
-            if picker.changed().await.is_err() {
+            // A learner that is promoted does not say so by itself.
+            let again = self.has_learner().then(|| clock::now() + ASK_AGAIN);
+            if let Some(Err(_)) = clock::until(again, picker.changed()).await {
                 return Err(abandoned());
             }
         }
+    }
+
+    /// Whether a learner is ready.
+    fn has_learner(&self) -> bool {
+        self.picker.borrow().links.iter().any(|link| link.is_learner())
     }
 
     /// The ready connections to the member of `link`.
@@ -165,18 +164,24 @@ impl<T: Transport> Pool<T> {
         self.picker.borrow().links.clone()
     }
 
-    /// An error, if no amount of waiting will make a member ready: every endpoint fails for a reason that time does not
-    /// mend.
-    fn hopeless(&self) -> Option<Error> {
+    /// An error, if there is nothing to wait for: every endpoint fails for a reason that time does not mend, or, where
+    /// nobody tries between calls, has failed since this one `woke` the driver.
+    fn in_vain(&self, woke: Option<u64>) -> Option<Error> {
         let picker = self.picker.borrow();
-        if !picker.hopeless {
-            return None;
-        }
+        let tried = woke.is_some_and(|wake| picker.wakes >= wake)
+            && picker.all_failed
+            && !picker.connecting;
+        let message = match self.demand {
+            Demand::EachCall if !tried => return None,
+            _ if picker.hopeless => "no endpoint can be used",
+            Demand::EachCall => "the endpoint can't be connected to",
+            Demand::Lasting => return None,
+        };
         let kind = match picker.failures.first().map(Attempt::cause) {
             Some(Cause::OtherCluster(_)) => ErrorKind::ClusterChanged,
             _ => ErrorKind::Unavailable,
         };
-        Some(Error::new(kind, "no endpoint can be used").with_attempts(picker.failures.clone()))
+        Some(Error::new(kind, message).with_attempts(picker.failures.clone()))
     }
 
     /// Tells the driver, starting it if need be, that someone wants a connection. Returns how often that was said.

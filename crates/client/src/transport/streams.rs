@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -51,7 +52,11 @@ pub(crate) struct Messages<T: Transport, Res> {
 }
 
 /// Sends the one request and waits for the first answer.
-struct FirstAnswer(Bytes);
+struct FirstAnswer {
+    message: Bytes,
+    /// Whether a member has been asked, and has not answered yet.
+    is_asked: AtomicBool,
+}
 
 impl<T: Transport> Attempting<T> for FirstAnswer {
     type Output = (SourceOf<T>, Option<Bytes>);
@@ -63,11 +68,14 @@ impl<T: Transport> Attempting<T> for FirstAnswer {
     ) -> Result<Self::Output, Failure> {
         let (mut sink, mut source) = link.connection.open(head).await?;
         // A refusal shows in the answer, which says more than the failed send.
-        let sent = match sink.send(self.0.clone()).await {
+        let sent = match sink.send(self.message.clone()).await {
             Ok(()) => sink.finish(),
             Err(failure) => Err(failure),
         };
-        let first = source.next().await?;
+        self.is_asked.store(true, Ordering::Relaxed);
+        let first = source.next().await;
+        self.is_asked.store(false, Ordering::Relaxed);
+        let first = first?;
         sent?;
         Ok((source, first))
     }
@@ -84,16 +92,28 @@ impl<T: Transport> Channel<T> {
         let message = self.frame(request, call)?;
         let observed = telemetry::Rpc::begin(&call.method);
         observed.sent(1);
-        let first_answer = FirstAnswer(message);
+        let waiting = call.waiting();
+        let first_answer = FirstAnswer { message, is_asked: AtomicBool::new(false) };
         // Boxed: opening is rare, and the future large.
-        let opening =
+        let mut opening =
             Box::pin(self.attempts(call, &first_answer).instrument(observed.span().clone()));
-        let deadline = clock::now().checked_add(self.stream_idle());
-        let opened = clock::until(deadline, opening).await.unwrap_or_else(|| {
-            Err(Error::new(ErrorKind::Timeout, "the stream had no first answer in time")
-                .with_rpc(call.method.path)
-                .with_attempts(call.pool.failures()))
-        });
+        let opened = loop {
+            let deadline = clock::now().checked_add(self.stream_idle());
+            match clock::until(deadline, opening.as_mut()).await {
+                Some(opened) => break opened,
+                // The member has nothing to say before somebody else does something.
+                None if waiting == Waiting::ForOthers
+                    && first_answer.is_asked.load(Ordering::Relaxed) => {}
+                None => {
+                    break Err(Error::new(
+                        ErrorKind::Timeout,
+                        "the stream had no first answer in time",
+                    )
+                    .with_rpc(call.method.path)
+                    .with_attempts(call.pool.failures()));
+                }
+            }
+        };
         let ((source, first), link) = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -102,7 +122,6 @@ impl<T: Transport> Channel<T> {
             }
         };
         observed.served_by(&link.endpoint);
-        let waiting = call.waiting();
         Ok(Messages {
             observed: Some(observed),
             source,
@@ -308,6 +327,7 @@ impl<T: Transport> Channel<T> {
         method: MethodInfo,
         options: &CallOptions,
     ) -> Result<Duplex<T>> {
+        self.start_sync();
         let call = self.prepare(self.streams(), method, false, options);
         let observed = telemetry::Rpc::begin(&call.method);
         let opening = self.attempts(&call, &Opening).instrument(observed.span().clone());

@@ -109,6 +109,11 @@ pub trait Connection: Send + Sync + 'static {
         false
     }
 
+    /// Whether the peer has calls to answer, those included that nobody waits for any more.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
     /// Whether it has ended, and with it all that was under way.
     fn is_over(&self) -> bool {
         false

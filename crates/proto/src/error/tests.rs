@@ -106,7 +106,6 @@ fn unavailable_answers_prove_nothing() {
         }
     }
     for error in [
-        ServerError::NoSpace,
         ServerError::TooManyRequests,
         ServerError::InvalidAuthToken,
         ServerError::PermissionDenied,
@@ -116,7 +115,12 @@ fn unavailable_answers_prove_nothing() {
     ] {
         assert_eq!(error.applied(), Applied::Never, "{error:?}");
     }
-    for error in [ServerError::Corrupt, ServerError::Canceled, ServerError::MutexSessionExpired] {
+    for error in [
+        ServerError::NoSpace,
+        ServerError::Corrupt,
+        ServerError::Canceled,
+        ServerError::MutexSessionExpired,
+    ] {
         assert_eq!(error.applied(), Applied::Unknown, "{error:?}");
     }
 }

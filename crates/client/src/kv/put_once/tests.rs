@@ -73,6 +73,10 @@ enum Fate {
     LostRequest,
     LostAnswer,
     Late,
+    /// It takes the store over its quota: it is applied, and refused.
+    OverQuota,
+    /// The store was over its quota before.
+    Full,
 }
 
 /// What others do before an attempt.
@@ -87,6 +91,11 @@ enum Others {
 
 fn lost() -> Error {
     Error::new(ErrorKind::Unavailable, "lost").with_maybe_applied(true)
+}
+
+fn no_space() -> Error {
+    let full = ServerError::NoSpace;
+    Error::from_status(full.code(), full.message()).with_maybe_applied(true)
 }
 
 fn refused() -> Error {
@@ -111,10 +120,8 @@ fn run(store: &mut Store, write: PutOnce, script: &[(Others, Fate)]) -> Result<R
         }
         step = match (step, fate) {
             (Step::Done(revision), _) => return Ok(revision),
-            (Step::Read(_), Fate::Answered | Fate::LostAnswer | Fate::Late) => {
-                attempts.read(store.read())?
-            }
-            (Step::Read(_), _) => return Err(refused()),
+            (Step::Read(_), Fate::Refused | Fate::LostRequest) => attempts.read(Err(refused()))?,
+            (Step::Read(_), _) => attempts.read(Ok(store.read()))?,
             (Step::Write(txn), Fate::Answered) => attempts.answered(store.apply(&txn))?,
             (Step::Write(_), Fate::Refused) => attempts.failed(refused())?,
             (Step::Write(_), Fate::LostRequest) => attempts.failed(lost())?,
@@ -126,6 +133,11 @@ fn run(store: &mut Store, write: PutOnce, script: &[(Others, Fate)]) -> Result<R
                 store.late.push(txn);
                 attempts.failed(lost())?
             }
+            (Step::Write(txn), Fate::OverQuota) => {
+                store.apply(&txn);
+                attempts.failed(no_space())?
+            }
+            (Step::Write(_), Fate::Full) => attempts.failed(no_space())?,
         };
     }
 }
@@ -180,6 +192,36 @@ fn who_writes_first_keeps_it() {
         let error = run(&mut store, write.clone(), script).unwrap_err();
         let outcome = (error.kind(), error.maybe_applied(), store.ours.len());
         assert_eq!(outcome, (kind, maybe_applied, times), "{write:?} {script:?}");
+    }
+}
+
+#[test]
+fn a_write_that_a_full_store_refused_may_be_there() {
+    use {Fate as F, Others as O};
+    let replace = || PutOnce::replace(&store(&["a"]).key.unwrap(), OURS);
+    let create = || PutOnce::create(KEY, OURS);
+    for (history, write) in [(&["a"][..], replace()), (&[], create())] {
+        let mut store = store(history);
+        let written = run(&mut store, write, &[(O::Nothing, F::OverQuota)]).unwrap();
+        assert_eq!(store.ours, [written]);
+    }
+    /// What is there, the write, what happens, whether it may be applied, and how often it is.
+    type Row = (&'static [&'static str], PutOnce, &'static [(O, F)], bool, usize);
+    let table: [Row; 6] = [
+        (&["a"], replace(), &[(O::Nothing, F::Full)], false, 0),
+        (&["a"], replace(), &[(O::Nothing, F::Full), (O::Put, F::Answered)], false, 0),
+        (&["a"], replace(), &[(O::Nothing, F::LostRequest), (O::Nothing, F::Full)], true, 0),
+        (&["a"], replace(), &[(O::Nothing, F::OverQuota), (O::Delete, F::Answered)], true, 1),
+        (&["a"], replace(), &[(O::Nothing, F::OverQuota), (O::Nothing, F::Refused)], true, 1),
+        // Another may have deleted it since.
+        (&[], create(), &[(O::Nothing, F::Full)], true, 0),
+    ];
+    for (history, write, script, maybe_applied, times) in table {
+        let mut store = store(history);
+        let error = run(&mut store, write.clone(), script).unwrap_err();
+        assert_eq!(error.server_error(), Some(ServerError::NoSpace), "{write:?} {script:?}");
+        let outcome = (error.maybe_applied(), store.ours.len());
+        assert_eq!(outcome, (maybe_applied, times), "{write:?} {script:?}");
     }
 }
 
@@ -253,6 +295,8 @@ fn fate() -> impl Strategy<Value = Fate> {
         Just(Fate::LostRequest),
         Just(Fate::LostAnswer),
         Just(Fate::Late),
+        Just(Fate::OverQuota),
+        Just(Fate::Full),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! One HTTP/2 connection that carries calls, as callers hold it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::uri::Authority;
@@ -23,7 +23,6 @@ use crate::transport::traits::{Connection, Failure, Head};
 pub struct H2Connection {
     shared: Arc<Shared>,
     streams: OpenStreams,
-    calls: Calls,
     driver: Task,
 }
 
@@ -58,7 +57,7 @@ impl H2Connection {
             // Whichever ends first has decided why.
             let _ = race(driver.run_to_end(), pinging).await;
         });
-        Ok(Self { shared, streams, calls: Calls::default(), driver })
+        Ok(Self { shared, streams, driver })
     }
 
     /// Leaves a call to the connection's task.
@@ -72,36 +71,11 @@ impl H2Connection {
     }
 }
 
-/// Counts the calls that are under way.
-#[derive(Debug, Default)]
-struct Calls(AtomicUsize);
-
-impl Calls {
-    fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn begin(&self) -> UnderWay<'_> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        UnderWay(self)
-    }
-}
-
-/// One call.
-struct UnderWay<'a>(&'a Calls);
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl Connection for H2Connection {
     type Sink = H2Sink;
     type Source = H2Source;
 
     async fn unary(&self, head: Head<'_>, message: Bytes) -> Result<Bytes, Failure> {
-        let _under_way = self.calls.begin();
         let answer = Answer::new();
         self.leave(&head, Caller::Unary { message, answer: Arc::clone(&answer) })?;
         Left::new(&self.shared.queue, answer, &head).answered().await
@@ -120,8 +94,11 @@ impl Connection for H2Connection {
     }
 
     fn is_full(&self) -> bool {
-        self.shared.fate.borrow().is_some()
-            || self.calls.count() + self.streams.count() >= self.capacity()
+        self.shared.fate.borrow().is_some() || self.shared.open() >= self.capacity()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.shared.open() > 0 && !self.is_over()
     }
 
     fn is_over(&self) -> bool {

@@ -69,6 +69,8 @@ pub(super) struct Shared {
     pub(super) received: AtomicU64,
     /// Streams that may be open at once.
     pub(super) capacity: AtomicUsize,
+    /// Streams that are open, those included whose callers have left.
+    open: AtomicUsize,
 }
 
 /// What the task knows of a connection.
@@ -98,7 +100,12 @@ impl Shared {
             fate: watch::channel(None).0,
             received: AtomicU64::new(0),
             capacity: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
         })
+    }
+
+    pub(super) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Why the connection is over.
@@ -289,6 +296,7 @@ impl Driver {
             self.broken = self.write(cx).err();
         }
         let heard = self.read(cx)?;
+        self.shared.open.store(self.http2.open_streams(), Ordering::Relaxed);
         if !heard && self.http2.is_finished() && self.http2.output().is_empty() {
             return Err(self.refusal(Refused::GoingAway));
         }

@@ -159,7 +159,7 @@ mod tests {
             (status(ServerError::UserEmpty), Fail, Fail, Fail, false),
             (status(ServerError::PermissionDenied), Fail, Fail, Fail, false),
             (status(ServerError::Compacted), Fail, Fail, Fail, false),
-            (status(ServerError::NoSpace), Fail, Fail, Fail, false),
+            (status(ServerError::NoSpace), Fail, Fail, Fail, true),
             (status(ServerError::LeaseNotFound), Fail, Fail, Fail, false),
             (status(ServerError::EmptyKey), Fail, Fail, Fail, false),
             (status(ServerError::NotCapable), Fail, Fail, Fail, false),

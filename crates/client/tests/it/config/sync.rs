@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use etcdkit::config::Tls;
 use etcdkit::proto::etcdserverpb::{Member, MemberListRequest, MemberListResponse};
-use etcdkit::{Client, ErrorKind};
+use etcdkit::{Client, ErrorKind, Watch};
 use etcdkit_testkit::certs::{ClientAuth, TestCa};
 use etcdkit_testkit::cluster::Cluster;
 use etcdkit_testkit::etcd::Version;
@@ -104,6 +104,34 @@ async fn auto_sync() {
     .await;
     // It ends with the client.
     client.close().await;
+}
+
+/// Whatever the first use is.
+#[tokio::test]
+async fn auto_sync_of_a_client_that_only_watches_or_waits_until_it_is_ready() {
+    for watches in [true, false] {
+        let etcd = EtcdLike::start().await;
+        advertise(&etcd, vec![member("m0", &[&etcd.endpoint(), "http://127.0.0.1:1"])]);
+        let client = tolerant().endpoints([etcd.endpoint()]);
+        let client = client.auto_sync(Duration::from_millis(10)).build().unwrap();
+        let used = async {
+            if watches {
+                // Here it is never answered.
+                let mut watch = client.watch(Watch::new("k").from_revision(1)).await.unwrap();
+                watch.next().await;
+            } else {
+                client.wait_ready().await.unwrap();
+                std::future::pending().await
+            }
+        };
+        let synchronised = eventually("the new endpoints", DEADLINE, async || {
+            (client.endpoints().len() == 2).then_some(())
+        });
+        tokio::select! {
+            () = used => panic!("nothing is watched"),
+            () = synchronised => {}
+        }
+    }
 }
 
 #[tokio::test]

@@ -53,8 +53,10 @@ async fn pick_first_goes_on_to_the_next_where_the_first_is_a_learner() {
 /// It did not say so before it was called.
 #[tokio::test]
 async fn pick_first_leaves_a_member_that_turns_out_to_be_a_learner() {
-    let learner = support::etcd_that(|call| {
-        (call.path == PUT).then(|| Answer::status(9, "etcdserver: rpc not supported for learner"))
+    let learner = support::etcd_that(|call| match &*call.path {
+        STATUS => Some(Answer::status(7, "etcdserver: permission denied")),
+        PUT => Some(Answer::status(9, "etcdserver: rpc not supported for learner")),
+        _ => None,
     })
     .await;
     let voter = support::etcd().await;
@@ -94,6 +96,31 @@ async fn an_endpoint_that_was_called_by_name_is_not_tried_for_ever() {
         }
         assert_eq!(refusing.0.load(Ordering::SeqCst), before, "nobody called");
     }
+}
+
+/// Leads to the first address once, and to the second from then on.
+#[derive(Debug)]
+struct Mended(AtomicUsize, [SocketAddr; 2]);
+
+impl Connector for Mended {
+    fn connect<'a>(&'a self, _: &'a Address) -> ConnectFuture<'a> {
+        Box::pin(async {
+            let address = self.1[self.0.fetch_add(1, Ordering::SeqCst).min(1)];
+            Ok(Box::new(TcpStream::connect(address).await?) as Box<dyn Io>)
+        })
+    }
+}
+
+/// Nobody has tried in between, so the next call does.
+#[tokio::test]
+async fn an_endpoint_called_by_name_that_was_mended_serves_the_next_call() {
+    let (no_etcd, etcd) = (Peer::http1().await, support::etcd().await);
+    let connector = Mended(AtomicUsize::new(0), [no_etcd.addr(), etcd.addr()]);
+    let client = support::builder(["inprocess:a"]).connector(connector).build().unwrap();
+    let there = client.at("inprocess:b").unwrap();
+    let error = soon("a get", there.get("k")).await.unwrap_err();
+    assert!(error.to_string().contains("no endpoint can be used"), "{error}");
+    soon("a get", there.get("k")).await.unwrap();
 }
 
 /// Panics at the first attempt, and connects from then on.

@@ -1,9 +1,12 @@
 //! Learners: they answer from their own state, and nothing else.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use etcdkit::{Cause, Client, ErrorKind, Get, ServerError};
+use etcdkit::{CallOptions, Cause, Client, ErrorKind, Get, ServerError};
 use etcdkit_testkit::peer::{Answer, EtcdLike};
+use tokio::task::JoinSet;
 
 use super::support::{self, CLUSTER, PUT, RANGE, STATUS, assert_says, range_request, soon, status};
 
@@ -96,4 +99,55 @@ async fn a_learner_without_a_voter_gives_its_refusal() {
         assert!(matches!(error.attempts()[0].cause(), Cause::Status(..)));
         assert_eq!(one.calls(PUT), 1);
     }
+}
+
+/// It does not say so by itself, and gets no call by which it would show, as long as it is taken for a learner.
+#[tokio::test]
+async fn a_promoted_learner_is_used_while_another_endpoint_is_down() {
+    let promoted = Arc::new(AtomicBool::new(false));
+    let votes = Arc::clone(&promoted);
+    let member = support::etcd_that(move |call| {
+        let learner = !votes.load(Ordering::Relaxed);
+        match &*call.path {
+            STATUS => Some(Answer::Message(status(CLUSTER, "3.7.1", learner))),
+            PUT if learner => Some(Answer::status(9, REFUSAL)),
+            _ => None,
+        }
+    })
+    .await;
+    let voter = support::etcd().await;
+    let client = support::builder([member.endpoint(), voter.endpoint()]).build().unwrap();
+    soon("both members", support::all_ready(&client)).await;
+    soon("a put", client.put("k", "v")).await.unwrap();
+    assert_eq!((member.calls(PUT), voter.calls(PUT)), (0, 1));
+
+    drop(voter);
+    soon("the loss of the voter", support::until(&client, |states| !states[1].is_ready())).await;
+    promoted.store(true, Ordering::Relaxed);
+    soon("a put", client.put("k", "v")).await.unwrap();
+    assert_eq!(member.calls(PUT), 1);
+    assert!(!client.endpoint_states()[0].is_learner());
+}
+
+/// What nobody but a voter serves waits for one, and the learner is asked now and then whether it has become one.
+#[tokio::test]
+async fn a_learner_is_not_called_in_place_of_a_voter_that_is_down() {
+    let (one, voter) = (learner(true, 9).await, support::etcd().await);
+    let client = client_of(&[&one, &voter]).await;
+    drop(voter);
+    soon("the loss of the voter", support::until(&client, |states| !states[1].is_ready())).await;
+    let hurried = client.with_options(CallOptions::new().timeout(Duration::from_millis(1500)));
+    let before = one.calls(STATUS);
+    let mut puts = JoinSet::new();
+    for _ in 0..100 {
+        let client = hurried.clone();
+        puts.spawn(async move { client.put("k", "v").await });
+    }
+    for put in soon("the puts", puts.join_all()).await {
+        let error = put.unwrap_err();
+        assert_eq!((error.kind(), error.maybe_applied()), (ErrorKind::Unavailable, false));
+    }
+    assert_eq!(one.calls(PUT), 0);
+    let asked = one.calls(STATUS) - before;
+    assert!((1..=4).contains(&asked), "it was asked {asked} times");
 }

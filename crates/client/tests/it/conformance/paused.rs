@@ -20,6 +20,7 @@ use super::support::{RANGE_STREAM, healthy};
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     connections: AtomicUsize,
+    closed: AtomicUsize,
     /// When each came.
     pings: Mutex<Vec<Instant>>,
     unanswered: AtomicUsize,
@@ -28,6 +29,11 @@ pub(super) struct Seen {
 impl Seen {
     pub(super) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// The connections that the client has closed.
+    pub(super) fn closed(&self) -> usize {
+        self.closed.load(Ordering::SeqCst)
     }
 
     pub(super) fn pings(&self) -> usize {
@@ -73,7 +79,12 @@ impl Member {
         let mut connections = JoinSet::new();
         while let Some(stream) = listener.accept().await {
             seen.connections.fetch_add(1, Ordering::SeqCst);
-            connections.spawn(self.serve(Connection::new(stream), Arc::clone(&seen)));
+            let seen = Arc::clone(&seen);
+            connections.spawn(async move {
+                let ended = self.serve(Connection::new(stream), Arc::clone(&seen)).await;
+                seen.closed.fetch_add(1, Ordering::SeqCst);
+                ended
+            });
         }
     }
 

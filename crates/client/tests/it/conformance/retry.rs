@@ -13,9 +13,8 @@ use etcdkit_testkit::peer::{Answer, EtcdLike};
 use prost::Message;
 use tokio::task::JoinSet;
 
-use super::support::{self, PUT, RANGE, assert_says, healthy, soon};
+use super::support::{self, PUT, RANGE, TXN, assert_says, healthy, soon};
 
-const TXN: &str = "/etcdserverpb.KV/Txn";
 const DELETE: &str = "/etcdserverpb.KV/DeleteRange";
 
 /// Answers that say nothing of what became of the request.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcdkit::service::CallOptions;
-use etcdkit::{Cause, Client, ErrorKind, Get};
+use etcdkit::{Cause, Client, ErrorKind, Get, Txn};
 use etcdkit_testkit::peer::frame::setting::MAX_CONCURRENT_STREAMS;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::paused::{Member, Seen};
-use super::support::{PUT, assert_says};
+use super::paused::{Member, Seen, pass};
+use super::support::{PUT, TXN, assert_says};
 
 const LIMIT: u32 = 3;
 /// What etcd allows between two pings.
@@ -19,7 +19,7 @@ const ALLOWED: Duration = Duration::from_secs(5);
 /// A client, and its server, which runs as long as the set is held and answers all but puts.
 fn member(answers_pings: bool) -> (Client, Arc<Seen>, JoinSet<()>) {
     let settings = &[(MAX_CONCURRENT_STREAMS, LIMIT)];
-    Member { settings, answers_pings, unanswered: &[PUT] }.start(|builder| builder)
+    Member { settings, answers_pings, unanswered: &[PUT, TXN] }.start(|builder| builder)
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,6 +64,47 @@ async fn a_slow_member_with_all_streams_taken_is_waited_for_and_not_pinged_too_o
     assert!((5..=12).contains(&pings), "{pings} pings in {DEADLINE:?}");
     assert!(seen.between_pings() >= Some(ALLOWED), "{:?}", seen.between_pings());
     client.get("k").await.unwrap();
+}
+
+/// Nobody waits for them, and they are left to their end all the same: there is no stream for a probe.
+#[tokio::test(start_paused = true)]
+async fn a_slow_member_with_all_streams_taken_by_transactions_that_were_given_up_is_waited_for() {
+    let (client, seen, _server) = member(true);
+    client.wait_ready().await.unwrap();
+    give_up_transactions(&client, LIMIT).await;
+    assert_eq!(seen.unanswered(), LIMIT as usize);
+    let slow = client.with_options(CallOptions::new().timeout(Duration::from_secs(60)));
+    let error = slow.put("k", "v").await.unwrap_err();
+    assert_eq!((error.kind(), error.maybe_applied()), (ErrorKind::Timeout, false), "{error}");
+    assert_eq!(seen.connections(), 1);
+    assert!(seen.pings() > 0);
+}
+
+async fn give_up_transactions(client: &Client, count: u32) {
+    let hurried = client.with_options(CallOptions::new().timeout(Duration::from_millis(100)));
+    for _ in 0..count {
+        let error = hurried.txn(Txn::new().then([Get::new("k")])).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+    }
+}
+
+/// For as long as the member may take for it, and no longer.
+#[tokio::test(start_paused = true)]
+async fn a_transaction_that_was_given_up_is_left_to_its_end_on_an_endpoint_that_was_removed() {
+    let (client, seen, _server) = member(true);
+    client.wait_ready().await.unwrap();
+    give_up_transactions(&client, 1).await;
+    client.set_endpoints(["inprocess:other"]).await.unwrap();
+    client.get("k").await.unwrap();
+    pass(Duration::from_secs(8)).await;
+    assert_eq!((seen.connections(), seen.closed()), (2, 0));
+    pass(Duration::from_secs(4)).await;
+    assert_eq!((seen.connections(), seen.closed()), (2, 1));
+    // One without is closed sooner.
+    client.set_endpoints(["inprocess:etcd"]).await.unwrap();
+    client.get("k").await.unwrap();
+    pass(Duration::from_secs(3)).await;
+    assert_eq!((seen.connections(), seen.closed()), (3, 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use etcdkit::ErrorKind::{self, Unavailable};
 use etcdkit::proto::etcdserverpb::{RangeRequest, RangeResponse, RangeStreamResponse};
-use etcdkit::{Get, GetResponse, Revision, Streaming};
+use etcdkit::{CallOptions, Get, GetResponse, Revision, Streaming};
 use etcdkit_testkit::peer::frame::code::{CANCEL, INTERNAL_ERROR};
-use etcdkit_testkit::peer::{Answer, Connection, Frame, Peer, Request, grpc_message};
+use etcdkit_testkit::peer::{Answer, Connection, EtcdLike, Frame, Peer, Request, grpc_message};
 use prost::Message;
 use tokio::sync::Notify;
 
 use super::case::{Doing, Then};
+use super::paused::pass;
 use super::subject::{Failed, Reference, Rpc, Subject};
 use super::support::{
     self, CLUSTER, RANGE, RANGE_STREAM, assert_says, header, healthy, key_value, range_request,
@@ -210,6 +211,21 @@ async fn a_stream_that_rests_too_long_ends_with_an_error() {
     assert_says(&error.to_string(), "silent for too long");
 }
 
+/// A stream of data, and one that waits for others once a member has heard of it.
+#[tokio::test]
+async fn a_stream_that_no_member_can_be_asked_for_ends_with_an_error() {
+    let timeouts = etcdkit::config::Timeouts::new().stream_idle(Duration::from_millis(200));
+    let gone = Peer::bind().await.endpoint();
+    let client = support::builder([&*gone]).timeouts(timeouts).build().unwrap();
+    let pieces = soon("opening", client.get_stream(Get::all())).await.map(drop);
+    let leaders = soon("opening", client.observe("e")).await.map(drop);
+    for outcome in [pieces, leaders] {
+        let error = outcome.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+        assert_eq!(error.endpoint(), Some(&*gone), "{error}");
+    }
+}
+
 /// The server has to know that nobody reads on.
 #[tokio::test]
 async fn a_stream_that_is_dropped_is_reset() {
@@ -268,7 +284,49 @@ async fn opening_is_repeated() {
 /// Members before 3.7 have no RangeStream. All pages are read at the revision of the first, though writes go on.
 #[tokio::test]
 async fn an_older_server_is_read_page_by_page_at_one_revision() {
-    let etcd = support::etcd_that(|call| {
+    let etcd = paged().await;
+    let client = support::builder([etcd.endpoint()]).build().unwrap();
+    let pieces = soon("opening", client.get_stream(Get::prefix("a"))).await.unwrap();
+    let (keys, error) = read(pieces).await;
+    assert_eq!(keys, ["a1", "a2", "a3"]);
+    assert!(error.is_none(), "{error:?}");
+    let revisions: Vec<_> =
+        etcd.requests(RANGE).iter().map(|call| range_request(call).revision).collect();
+    assert_eq!(revisions, [0, 50, 50]);
+    assert_eq!(etcd.calls(RANGE_STREAM), 1);
+
+    let client = support::builder([etcd.endpoint()]).build().unwrap();
+    let old = Get::prefix("a").at_revision(Revision::new(9));
+    let pieces = soon("opening", client.get_stream(old)).await.unwrap();
+    assert!(read(pieces).await.1.is_none());
+    let pinned = etcd.requests(RANGE)[3..].iter().all(|call| range_request(call).revision == 9);
+    assert!(pinned, "a revision that was asked for is kept");
+}
+
+/// As of the stream that newer members send.
+#[tokio::test]
+async fn a_timeout_holds_for_all_pages_of_an_older_server_together() {
+    const TOTAL: Duration = Duration::from_secs(60);
+    const PAUSE: Duration = Duration::from_millis(50);
+    let etcd = paged().await;
+    let client = support::builder([etcd.endpoint()]).build().unwrap();
+    let client = client.with_options(CallOptions::new().timeout(TOTAL));
+    let mut pieces = soon("opening", client.get_stream(Get::prefix("a"))).await.unwrap();
+    for number in 1..=3u32 {
+        soon("a page", pieces.next()).await.unwrap().unwrap();
+        let asked = etcd.requests(RANGE).pop().unwrap();
+        let left = asked.header("grpc-timeout").unwrap();
+        let left = Duration::from_millis(left.strip_suffix('m').unwrap().parse().unwrap());
+        // Rounded up.
+        let at_most = TOTAL - PAUSE * (number - 1) + Duration::from_millis(1);
+        assert!(left <= at_most, "{left:?} for page {number}");
+        pass(PAUSE).await;
+    }
+}
+
+/// A member before 3.7 with three keys, of which each page has one.
+async fn paged() -> EtcdLike {
+    support::etcd_that(|call| {
         if call.path == RANGE_STREAM {
             return Some(Answer::status(
                 12,
@@ -296,23 +354,7 @@ async fn an_older_server_is_read_page_by_page_at_one_revision() {
         };
         Some(Answer::message(answer.encode_to_vec()))
     })
-    .await;
-    let client = support::builder([etcd.endpoint()]).build().unwrap();
-    let pieces = soon("opening", client.get_stream(Get::prefix("a"))).await.unwrap();
-    let (keys, error) = read(pieces).await;
-    assert_eq!(keys, ["a1", "a2", "a3"]);
-    assert!(error.is_none(), "{error:?}");
-    let revisions: Vec<_> =
-        etcd.requests(RANGE).iter().map(|call| range_request(call).revision).collect();
-    assert_eq!(revisions, [0, 50, 50]);
-    assert_eq!(etcd.calls(RANGE_STREAM), 1);
-
-    let client = support::builder([etcd.endpoint()]).build().unwrap();
-    let old = Get::prefix("a").at_revision(Revision::new(9));
-    let pieces = soon("opening", client.get_stream(old)).await.unwrap();
-    assert!(read(pieces).await.1.is_none());
-    let pinned = etcd.requests(RANGE)[3..].iter().all(|call| range_request(call).revision == 9);
-    assert!(pinned, "a revision that was asked for is kept");
+    .await
 }
 
 /// libraries.md §10.1: h2 charges every unread DATA frame below 256 bytes to a budget of the connection's, and ends the

@@ -19,6 +19,7 @@ use prost::Message;
 use tokio::time::timeout;
 
 pub(super) const PUT: &str = "/etcdserverpb.KV/Put";
+pub(super) const TXN: &str = "/etcdserverpb.KV/Txn";
 pub(super) const RANGE: &str = "/etcdserverpb.KV/Range";
 pub(super) const RANGE_STREAM: &str = "/etcdserverpb.KV/RangeStream";
 pub(super) const STATUS: &str = "/etcdserverpb.Maintenance/Status";

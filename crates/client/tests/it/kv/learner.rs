@@ -55,14 +55,22 @@ async fn kv_for_learner_and_balancer_support_learner() {
             client.put("foo", "baz").await.unwrap();
         }
         assert_eq!(value(&voter, "foo").await.as_deref(), Some("baz"));
+        let mut watch = client.watch("foo").await.unwrap();
         promoted(&cluster, learner, &client).await;
+        let event = in_time("the event", watch.next()).await.unwrap().unwrap();
+        assert_eq!(event.events()[0].kv().value(), b"promoted");
     }
 }
 
-/// A learner that was promoted serves everything, without a new client.
+/// A learner that was promoted serves everything, without a new client, also when it is the only one left.
 async fn promoted(cluster: &Cluster, learner: usize, client: &Client) {
+    let first = cluster.member_id(0).await;
     cluster.promote(learner).await;
-    client.set_endpoints([cluster[learner].client_url()]).await.unwrap();
+    eventually("the voter to be removed", DEADLINE, async || {
+        client.member_remove(first).await.ok()
+    })
+    .await;
+    cluster[0].kill().await;
     // The leader knows it first, and the promoted member a moment later: until then it refuses.
     eventually("the member to know of its promotion", DEADLINE, async || {
         client.put("foo", "promoted").await.ok()

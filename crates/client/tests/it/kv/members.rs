@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use etcdkit::config::{Liveness, Timeouts};
 use etcdkit::proto::etcdserverpb::LeaseGrantRequest;
-use etcdkit::proto::method;
+use etcdkit::proto::{Applied, method};
 use etcdkit::service::Service;
 use etcdkit::{
     CallOptions, Client, ClientBuilder, ErrorKind, GetResponse, LeaseId, Result, Revision,
@@ -98,7 +98,8 @@ pub(crate) fn refused<T: Debug>(outcome: Result<T>, expected: ServerError) {
     match outcome {
         Err(error) => {
             assert_eq!(error.server_error(), Some(expected), "{error}");
-            assert!(!error.maybe_applied(), "{error}");
+            let unknown = expected.applied() == Applied::Unknown;
+            assert_eq!(error.maybe_applied(), unknown, "{error}");
         }
         Ok(answer) => panic!("expected {expected:?}, got {answer:?}"),
     }

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use etcdkit::proto::etcdserverpb::PutRequest;
 use etcdkit::proto::method;
-use etcdkit::{ErrorKind, LeaseId, Put, Revision, ServerError, Txn};
+use etcdkit::{ErrorKind, LeaseId, Put, PutOnce, Revision, ServerError, Txn};
 use etcdkit_testkit::wait::eventually;
+use tokio::task::JoinSet;
 
 use super::members::*;
 
@@ -83,6 +84,49 @@ async fn kv_put_error() {
             assert_eq!(client.get("foo1").await.unwrap().count(), 1);
             let error = client.put("foo3", "x").await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ResourceExhausted, "{error}");
+        },
+    )
+    .await;
+}
+
+/// Of the writes under way when the quota is exceeded, some are applied and refused: nothing that is there was said to be
+/// certainly not applied. What `put_once` says to have written is there, at that revision.
+#[tokio::test]
+async fn what_a_full_store_refused_may_be_in_it() {
+    on_own_member_with(
+        |etcd| etcd.quota_backend_bytes(4 << 20),
+        async |client, _| {
+            let mut writers = JoinSet::new();
+            for writer in 0..32 {
+                let client = client.clone();
+                writers.spawn(async move {
+                    let mut full = 0;
+                    for number in 0..40 {
+                        let key = format!("{writer}/{number}");
+                        let value = vec![b'x'; 30_000];
+                        let outcome = if writer % 2 == 0 {
+                            client.put(key.clone(), value).await.map(|answer| answer.revision())
+                        } else {
+                            client.put_once(PutOnce::create(key.clone(), value)).await
+                        };
+                        let there = client.get(key).await.unwrap().into_first();
+                        match outcome {
+                            Ok(revision) => assert_eq!(there.unwrap().mod_revision(), revision),
+                            Err(error) => {
+                                assert_eq!(error.server_error(), Some(ServerError::NoSpace));
+                                assert!(there.is_none() || error.maybe_applied(), "{error}");
+                                full += 1;
+                            }
+                        }
+                        if full == 3 {
+                            break;
+                        }
+                    }
+                    full
+                });
+            }
+            let full: u32 = writers.join_all().await.into_iter().sum();
+            assert!(full > 32, "the store refused {full} writes");
         },
     )
     .await;

@@ -1,6 +1,9 @@
 //! Elections.
 
+use std::time::Duration;
+
 use etcdkit::ServerError;
+use etcdkit::config::Timeouts;
 
 use crate::kv::members::*;
 
@@ -48,6 +51,28 @@ async fn v3_election_campaign_and_observe() {
         client.resign(first).await.unwrap();
         assert_eq!(client.leader(name).await.unwrap().kv().unwrap().key(), second.key());
         client.resign(second).await.unwrap();
+    })
+    .await;
+}
+
+/// Nothing comes of the server before, not even headers.
+#[tokio::test]
+async fn an_observer_waits_for_the_first_leader_for_longer_than_a_stream_may_rest() {
+    on_every_version(async |client, etcd| {
+        let name = "an_observer_waits";
+        let lease = grant(&client).await;
+        let short = Timeouts::new().stream_idle(Duration::from_millis(50));
+        let observing =
+            tolerant().timeouts(short).endpoints([etcd.client_url()]).connect().await.unwrap();
+        let mut observer = Box::pin(observing.observe(name));
+        let early = tokio::time::timeout(Duration::from_millis(300), &mut observer);
+        if let Ok(outcome) = early.await {
+            panic!("there is no leader yet: {outcome:?}");
+        }
+        client.campaign(name, lease, "abc").await.unwrap();
+        let mut observer = in_time("a leader", observer).await.unwrap();
+        let seen = observer.next().await.unwrap().unwrap();
+        assert_eq!(seen.kv().unwrap().value(), b"abc");
     })
     .await;
 }
