@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::plan::{Batch, MAX_OPS, Merge, Translation, batches};
+use super::plan::{Batch, Limits, Merge, Translation, batches};
 use super::syncer::Syncer;
 use crate::byte_string::ByteString;
 use crate::client::Client;
@@ -50,7 +50,7 @@ pub struct Mirror<S = Channel, D = Channel> {
     from: Option<Revision>,
     checkpoint: Option<Bytes>,
     keys_per_second: Option<u64>,
-    keys_at_once: usize,
+    limits: Limits,
 }
 
 /// How far a [`Mirror`] has come.
@@ -86,7 +86,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
             from: None,
             checkpoint: None,
             keys_per_second: None,
-            keys_at_once: MAX_OPS,
+            limits: Limits::default(),
         }
     }
 
@@ -116,7 +116,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     /// another `--max-txn-ops` wants one less than that. 0 counts as 1.
     #[must_use]
     pub fn keys_at_once(mut self, keys: usize) -> Self {
-        self.keys_at_once = keys.max(1);
+        self.limits.ops = keys.max(1);
         self
     }
 
@@ -185,8 +185,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         let revision = syncer.revision().unwrap_or_default();
         let there = Get::prefix(&self.translation.to);
         let mut there = Keys::new(self.destination.get_stream(there).await?);
-        let mut merge =
-            Merge::new(self.translation.clone(), self.keys_at_once, self.checkpoint.clone());
+        let mut merge = Merge::new(self.translation.clone(), self.limits, self.checkpoint.clone());
         let mut writes = FuturesUnordered::new();
         let mut compared = 0;
         loop {
@@ -228,7 +227,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         let syncer = Syncer::new(&self.source, &self.translation.from).at_revision(revision);
         let mut updates = syncer.updates().await?;
         while let Some(response) = updates.next().await {
-            for batch in batches(response?.events(), &self.translation, self.keys_at_once) {
+            for batch in batches(response?.events(), &self.translation, self.limits) {
                 let complete = batch.complete;
                 self.pace(&batch).await;
                 let written = self.write(batch).await?;

@@ -160,6 +160,20 @@ async fn a_copy_follows_and_resumes() {
     .await;
 }
 
+/// Many small keys and then a large one went into one transaction, which was more than etcd takes in a request.
+#[tokio::test]
+async fn a_large_value_after_many_small_ones_is_copied() {
+    on_own_member(async |client, _| {
+        for number in 0..110 {
+            client.put(format!("from/{number:03}"), vec![b'v'; 6600]).await.unwrap();
+        }
+        client.put("from/large", vec![b'v'; 1_000_000]).await.unwrap();
+        let mirror = Mirror::new(&client, "from/", &client, "to/");
+        until(&mirror, async |_| equal(&client, "from/", &client, "to/").await).await;
+    })
+    .await;
+}
+
 /// What was deleted in a gap of the history is deleted in the copy.
 #[tokio::test]
 async fn a_copy_survives_a_compaction() {
