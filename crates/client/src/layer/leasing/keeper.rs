@@ -105,10 +105,8 @@ fn answer<S: Service + Clone>(
     };
     let gone = |owner: &[u8], at: Revision| {
         // The holding that ended, and not one that began after it.
-        let Some(key) = key(owner) else { return };
-        let since = shared.table().owned(|owned| owned == key);
-        if since.first().is_some_and(|(_, since)| *since <= at) {
-            shared.table().drop_key(&key);
+        if let Some(key) = key(owner) {
+            shared.table().gone(&key, at);
         }
     };
     match change {

@@ -181,7 +181,11 @@ impl<S: Service + Clone> Leasing<S> {
         let same = Compare::create_revision(owner.key_bytes()).eq(owner.create_revision());
         let ours = self.shared.session().is_some_and(|it| Some(it.lease()) == owner.lease());
         if ours {
-            // Made by a read of ours that nobody waits for any more, or given up just now.
+            // Made by a read of ours that is not answered yet, or given up just now. Nobody reads from memory by a key that
+            // goes, even if this goes no further.
+            if let Some(key) = self.prefix.key_out(&owner.key_bytes()) {
+                self.shared.table().gone(&key, owner.create_revision());
+            }
             let delete = Txn::new().when([same]).then([Delete::new(owner.key_bytes())]);
             return self.client.call(delete).await.map(drop);
         }
