@@ -13,8 +13,9 @@ use super::syncer::Syncer;
 use crate::byte_string::ByteString;
 use crate::client::Client;
 use crate::clock;
+use crate::config::RetryPolicy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::request::{Get, Put};
+use crate::request::{Get, Put, Request};
 use crate::response::{GetResponse, KeyValue};
 use crate::revision::Revision;
 use crate::service::{Service, Streaming};
@@ -124,8 +125,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     ///
     /// # Errors
     ///
-    /// Whatever reading or writing fails with. It can be run again, and goes on where it was if it has a
-    /// [checkpoint](Self::checkpoint).
+    /// Whatever reading or writing fails with; writes are repeated for a few seconds if time may mend it. It can be run
+    /// again, and goes on where it was if it has a [checkpoint](Self::checkpoint).
     ///
     /// # Cancellation
     ///
@@ -214,7 +215,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
             tell(revision, written?, compared);
         }
         if let Some(key) = &self.checkpoint {
-            self.destination.call(Put::new(key, revision.to_string())).await?;
+            self.persist(Put::new(key, revision.to_string())).await?;
         }
         Ok(revision)
     }
@@ -239,11 +240,26 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         Err(Error::internal("a watch ended without a reason"))
     }
 
-    /// Writes are repeatable: each says what a key is, not how it changes.
     async fn write(&self, batch: Batch) -> Result<u64> {
         let count = batch.len();
-        self.destination.call(batch.into_txn(self.checkpoint.as_ref())).await?;
+        self.persist(batch.into_txn(self.checkpoint.as_ref())).await?;
         Ok(count)
+    }
+
+    /// Writes, again and again while time may mend what it fails with: each write says what a key is, not how it changes, so
+    /// that it can be repeated even if it may have been done.
+    async fn persist<R: Request>(&self, write: R) -> Result<R::Response> {
+        let policy = RetryPolicy::new();
+        let mut failures = 0;
+        loop {
+            match self.destination.call(write.clone()).await {
+                Err(error) if error.is_retryable() && failures + 1 < policy.max_attempts => {
+                    clock::sleep(policy.pause(failures, clock::rng().f64())).await;
+                    failures += 1;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     async fn pace(&self, batch: &Batch) {

@@ -11,6 +11,7 @@ use etcdkit_testkit::proxy::Proxy;
 use etcdkit_testkit::wait::eventually;
 
 use crate::auth::users::{login, quick};
+use crate::concurrency::outage::silent;
 use crate::kv::members::*;
 
 #[tokio::test]
@@ -85,12 +86,13 @@ async fn mirror_sync_authenticated() {
 }
 
 /// Runs a mirror until `done`, which sees what it told, and returns that.
-async fn until<S>(
-    mirror: &Mirror<S>,
+async fn until<S, D>(
+    mirror: &Mirror<S, D>,
     done: impl AsyncFn(&[MirrorProgress]) -> bool,
 ) -> Vec<MirrorProgress>
 where
     S: etcdkit::Service + Clone,
+    D: etcdkit::Service + Clone,
 {
     let told = Arc::new(Mutex::new(Vec::new()));
     let written = Arc::clone(&told);
@@ -200,6 +202,25 @@ async fn a_copy_keeps_to_its_rate() {
         assert!(begun.is_err());
         let written = client.get(Get::prefix("to/").count_only()).await.unwrap().count();
         assert!(written <= 254, "{written} keys in 0.4 s");
+    })
+    .await;
+}
+
+/// A change of the leader, or whatever else passes by itself, ended a mirror.
+#[tokio::test]
+async fn a_copy_survives_writes_that_fail_for_a_while() {
+    on_own_member(async |client, _| {
+        fill(&client, "from/", 10).await;
+        let (through, calls) = silent(&client);
+        let mirror = Mirror::new(&client, "from/", &through, "to/");
+        calls.answer_and_fail(0, 3);
+        until(&mirror, async |told| told.last().is_some_and(|told| told.complete)).await;
+        assert!(equal(&client, "from/", &client, "to/").await);
+        let mirror = mirror.from_revision(revision(&client).await);
+        client.put("from/new", "1").await.unwrap();
+        calls.answer_and_fail(0, 3);
+        until(&mirror, async |_| equal(&client, "from/", &client, "to/").await).await;
+        calls.left(0).await;
     })
     .await;
 }
