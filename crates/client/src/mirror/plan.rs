@@ -6,7 +6,7 @@ use std::{mem, slice};
 use bytes::Bytes;
 
 use crate::request::{Delete, Op, Put, Txn};
-use crate::response::{Event, KeyValue};
+use crate::response::{Event, KeyValue, ResponseHeader};
 use crate::revision::Revision;
 
 /// What is written at once.
@@ -22,6 +22,37 @@ impl Default for Limits {
     /// takes in one request.
     fn default() -> Self {
         Self { ops: 127, bytes: 768 << 10 }
+    }
+}
+
+/// Where it is written down how far a copy has come, and of which cluster it is one.
+#[derive(Debug)]
+pub(super) struct Mark {
+    pub(super) key: Bytes,
+    cluster: u64,
+}
+
+impl Mark {
+    pub(super) fn new(key: Bytes, source: ResponseHeader) -> Self {
+        Self { key, cluster: source.cluster_id }
+    }
+
+    /// Writes it down; [`Revision::NONE`] is that the copy is to be made anew.
+    pub(super) fn put(&self, revision: Revision) -> Put {
+        Put::new(&self.key, format!("{revision} {:x}", self.cluster))
+    }
+
+    /// The revision that was written down, if the copy can go on there: [`Revision::NONE`] if not, because the source is
+    /// another cluster, or has come less far, as `source` says it has. `None` if it says nothing of the kind.
+    pub(super) fn read(kv: &KeyValue, source: ResponseHeader) -> Option<Revision> {
+        let text = kv.value_str().ok()?;
+        // The cluster is not told by everyone who wrote one.
+        let (revision, cluster) = text.split_once(' ').unwrap_or((text, "0"));
+        let revision = Revision::new(revision.parse().ok()?);
+        let cluster = u64::from_str_radix(cluster, 16).ok()?;
+        let same = cluster == 0 || cluster == source.cluster_id;
+        let goes_on = same && revision > Revision::NONE && revision <= source.revision;
+        Some(if goes_on { revision } else { Revision::NONE })
     }
 }
 
@@ -99,10 +130,10 @@ impl Batch {
     }
 
     /// The transaction, with the revision that is complete by it written down.
-    pub(super) fn into_txn(self, checkpoint: Option<&Bytes>) -> Txn {
+    pub(super) fn into_txn(self, mark: Option<&Mark>) -> Txn {
         let txn = Txn::new().then(self.ops.into_values());
-        match (checkpoint, self.complete) {
-            (Some(key), Some(revision)) => txn.then([Put::new(key, revision.to_string())]),
+        match (mark, self.complete) {
+            (Some(mark), Some(revision)) => txn.then([mark.put(revision)]),
             _ => txn,
         }
     }

@@ -8,14 +8,14 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::plan::{Batch, Limits, Merge, Translation, batches};
+use super::plan::{Batch, Limits, Mark, Merge, Translation, batches};
 use super::syncer::Syncer;
 use crate::byte_string::ByteString;
 use crate::client::Client;
 use crate::clock;
 use crate::config::RetryPolicy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::request::{Get, Put, Request};
+use crate::request::{Get, Request};
 use crate::response::{GetResponse, KeyValue};
 use crate::revision::Revision;
 use crate::service::{Service, Streaming};
@@ -99,7 +99,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     }
 
     /// Writes down in this key of the destination, in the same transactions as the copy, how far it has come; and begins
-    /// there if the key exists.
+    /// there if the key exists. If the source is another cluster by then, or has come less far because a backup was restored,
+    /// everything is copied anew.
     #[must_use]
     pub fn checkpoint(mut self, key: impl Into<ByteString>) -> Self {
         self.checkpoint = Some(key.into().into_bytes());
@@ -134,10 +135,14 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     /// way to one.
     pub async fn run(&self, mut tell: impl FnMut(MirrorProgress)) -> Result<Infallible> {
         let (mut written, mut compared) = (0, 0);
-        let mut from = match &self.checkpoint {
-            Some(key) => self.read_checkpoint(key).await?.or(self.from),
-            None => self.from,
+        let (mark, mut from) = match &self.checkpoint {
+            Some(key) => {
+                let (mark, from) = self.resume(key).await?;
+                (Some(mark), from)
+            }
+            None => (None, self.from),
         };
+        let mark = mark.as_ref();
         loop {
             let revision = match from.take() {
                 Some(revision) => revision,
@@ -147,7 +152,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
                         compared = so_far;
                         tell(MirrorProgress { revision, complete: false, written, compared });
                     };
-                    match self.copy(&mut counted).await {
+                    match self.copy(mark, &mut counted).await {
                         Err(error) if error.kind() == ErrorKind::Compacted => continue,
                         copied => copied?,
                     }
@@ -159,7 +164,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
                 tell(MirrorProgress { revision, complete: true, written, compared });
             };
             // What it needs is compacted: begin anew.
-            match self.follow(revision, &mut counted).await {
+            match self.follow(revision, mark, &mut counted).await {
                 Err(error) if error.kind() == ErrorKind::Compacted => {}
                 Err(error) => return Err(error),
                 Ok(never) => match never {},
@@ -167,12 +172,20 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         }
     }
 
-    async fn read_checkpoint(&self, key: &Bytes) -> Result<Option<Revision>> {
+    /// Where to go on, by the checkpoint; `None` if everything is to be copied.
+    async fn resume(&self, key: &Bytes) -> Result<(Mark, Option<Revision>)> {
+        let now = Get::prefix(&self.translation.from).count_only();
+        let now = self.source.call(now).await?.header();
+        let mark = Mark::new(key.clone(), now);
         let answer = self.destination.call(Get::new(key)).await?;
-        let Some(kv) = answer.first() else { return Ok(None) };
-        let revision = kv.value_str().ok().and_then(|text| text.parse().ok());
-        match revision {
-            Some(revision) => Ok(Some(Revision::new(revision))),
+        let Some(kv) = answer.first() else { return Ok((mark, self.from)) };
+        match Mark::read(kv, now) {
+            Some(Revision::NONE) => {
+                // Or a copy that is broken off would go on there as soon as the source has come as far again.
+                self.persist(mark.put(Revision::NONE)).await?;
+                Ok((mark, None))
+            }
+            Some(revision) => Ok((mark, Some(revision))),
             None => Err(Error::invalid(format!(
                 "the key {key:?} holds no checkpoint: delete it to copy everything anew"
             ))),
@@ -180,7 +193,11 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     }
 
     /// Makes the destination equal to the source at one revision.
-    async fn copy(&self, tell: &mut impl FnMut(Revision, u64, u64)) -> Result<Revision> {
+    async fn copy(
+        &self,
+        mark: Option<&Mark>,
+        tell: &mut impl FnMut(Revision, u64, u64),
+    ) -> Result<Revision> {
         let mut syncer = Syncer::new(&self.source, &self.translation.from);
         let mut source = Keys::new(syncer.base().await?);
         let revision = syncer.revision().unwrap_or_default();
@@ -205,7 +222,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
                     tell(revision, written?, compared);
                 }
                 self.pace(&batch).await;
-                writes.push(Box::pin(self.write(batch)));
+                writes.push(Box::pin(self.write(batch, mark)));
             }
             if over {
                 break;
@@ -214,8 +231,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         while let Some(written) = writes.next().await {
             tell(revision, written?, compared);
         }
-        if let Some(key) = &self.checkpoint {
-            self.persist(Put::new(key, revision.to_string())).await?;
+        if let Some(mark) = mark {
+            self.persist(mark.put(revision)).await?;
         }
         Ok(revision)
     }
@@ -223,6 +240,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     async fn follow(
         &self,
         revision: Revision,
+        mark: Option<&Mark>,
         tell: &mut impl FnMut(Revision, u64),
     ) -> Result<Infallible> {
         let syncer = Syncer::new(&self.source, &self.translation.from).at_revision(revision);
@@ -231,7 +249,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
             for batch in batches(response?.events(), &self.translation, self.limits) {
                 let complete = batch.complete;
                 self.pace(&batch).await;
-                let written = self.write(batch).await?;
+                let written = self.write(batch, mark).await?;
                 if let Some(revision) = complete {
                     tell(revision, written);
                 }
@@ -240,9 +258,9 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         Err(Error::internal("a watch ended without a reason"))
     }
 
-    async fn write(&self, batch: Batch) -> Result<u64> {
+    async fn write(&self, batch: Batch, mark: Option<&Mark>) -> Result<u64> {
         let count = batch.len();
-        self.persist(batch.into_txn(self.checkpoint.as_ref())).await?;
+        self.persist(batch.into_txn(mark)).await?;
         Ok(count)
     }
 

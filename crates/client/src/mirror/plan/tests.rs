@@ -40,10 +40,39 @@ fn a_batch_ends_with_a_revision() {
 #[test]
 fn the_checkpoint_goes_with_the_last_of_a_revision() {
     let batch = || batches(&[put("x", "1", 5)], &translation(), Limits::default()).remove(0);
-    let key = Bytes::from("mark");
-    let txn = batch().into_txn(Some(&key));
-    assert_eq!(txn.success().last(), Some(Put::new("mark", "5").into()));
+    let mark = Mark::new("mark".into(), source(0xaf, 9));
+    let txn = batch().into_txn(Some(&mark));
+    assert_eq!(txn.success().last(), Some(Put::new("mark", "5 af").into()));
     assert_eq!(batch().into_txn(None).success().count(), 1);
+}
+
+fn source(cluster: u64, revision: i64) -> ResponseHeader {
+    let mut header = ResponseHeader::at(revision);
+    header.cluster_id = cluster;
+    header
+}
+
+#[test]
+fn a_checkpoint_counts_for_the_history_that_it_is_of() {
+    let table = [
+        ("5 af", Some(5)),
+        ("9 af", Some(9)),
+        // The source was restored, or is another one.
+        ("10 af", Some(0)),
+        ("5 ae", Some(0)),
+        // As it was written before.
+        ("5", Some(5)),
+        ("10", Some(0)),
+        ("0 af", Some(0)),
+        ("-5", Some(0)),
+        ("af", None),
+        ("", None),
+        ("5 ", None),
+    ];
+    for (text, expected) in table {
+        let read = Mark::read(&KeyValue::new("mark", text), source(0xaf, 9));
+        assert_eq!(read.map(Revision::get), expected, "{text:?}");
+    }
 }
 
 #[test]

@@ -7,11 +7,13 @@ use std::time::Duration;
 use etcdkit::auth::{Permission, UserAdd};
 use etcdkit::mirror::{Mirror, MirrorProgress, Syncer};
 use etcdkit::{Client, Compact, Delete, ErrorKind, Get, KeyRange, Put, Txn};
+use etcdkit_testkit::etcd::Etcd;
 use etcdkit_testkit::proxy::Proxy;
 use etcdkit_testkit::wait::eventually;
 
 use crate::auth::users::{login, quick};
 use crate::concurrency::outage::silent;
+use crate::kv::backup::Backup;
 use crate::kv::members::*;
 
 #[tokio::test]
@@ -202,6 +204,51 @@ async fn a_copy_keeps_to_its_rate() {
         assert!(begun.is_err());
         let written = client.get(Get::prefix("to/").count_only()).await.unwrap().count();
         assert!(written <= 254, "{written} keys in 0.4 s");
+    })
+    .await;
+}
+
+/// What the source lost when it was restored stayed in the copy, and what it was given then did not come.
+#[tokio::test]
+async fn a_source_that_was_restored_is_copied_anew() {
+    on_own_member(async |client, etcd| {
+        let destination = Etcd::start_newest().await;
+        let copy = connect(&destination).await;
+        fill(&client, "from/", 10).await;
+        let backup = Backup::of(&etcd).await;
+        let client = connect(&etcd).await;
+        for number in 0..20 {
+            client.put(format!("from/lost/{number}"), "1").await.unwrap();
+        }
+        let mirror = Mirror::new(&client, "from/", &copy, "to/").checkpoint("mark");
+        until(&mirror, async |_| equal(&client, "from/", &copy, "to/").await).await;
+        assert!(value(&copy, "mark").await.is_some());
+
+        backup.restore().await;
+        let client = connect(&etcd).await;
+        client.put("from/new", "1").await.unwrap();
+        let mirror = Mirror::new(&client, "from/", &copy, "to/").checkpoint("mark");
+        let told = until(&mirror, async |_| equal(&client, "from/", &copy, "to/").await).await;
+        assert!(!told[0].complete, "{told:?}");
+    })
+    .await;
+}
+
+/// A checkpoint of one cluster was taken for one of another.
+#[tokio::test]
+async fn another_source_is_copied_anew() {
+    on_own_member(async |client, _| {
+        let other = Etcd::start_newest().await;
+        let other = connect(&other).await;
+        fill(&client, "from/", 10).await;
+        let mirror = Mirror::new(&client, "from/", &client, "to/").checkpoint("mark");
+        until(&mirror, async |_| equal(&client, "from/", &client, "to/").await).await;
+        // It has come further.
+        for number in 0..30 {
+            other.put("from/other", number.to_string()).await.unwrap();
+        }
+        let mirror = Mirror::new(&other, "from/", &client, "to/").checkpoint("mark");
+        until(&mirror, async |_| equal(&other, "from/", &client, "to/").await).await;
     })
     .await;
 }
