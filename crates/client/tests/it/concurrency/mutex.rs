@@ -174,6 +174,25 @@ async fn mutex_unlock() {
     .await;
 }
 
+/// Of two guards of one session the first had lost its key, and its end left that of the second for as long as the session.
+#[tokio::test]
+async fn no_key_is_left_of_a_lock_that_was_lost_and_taken_again() {
+    each_way("lost_and_taken_again", async |client, _, name, mutex| {
+        let session = session(&client).await;
+        let first = mutex(&session, name).lock().await.unwrap();
+        client.delete(first.key()).await.unwrap();
+        let second = mutex(&session, name).lock().await.unwrap();
+        assert!(second.fencing_token() > first.fencing_token());
+        second.unlock().await.unwrap();
+        fails(first.unlock().await, ErrorKind::NotFound);
+        counted(&client, name, 0).await;
+        // And whoever comes next waits until it is gone.
+        in_time("the lock", mutex(&session, name).lock()).await.unwrap().unlock().await.unwrap();
+        assert_eq!(count(&client, name).await, 0);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_holder_learns_that_its_session_is_lost() {
     on_every_version(async |client, _| {
