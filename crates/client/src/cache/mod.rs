@@ -86,7 +86,8 @@ impl CacheOptions {
 
     /// Has keys be found by something else than their names: by each of the terms that `terms` gives for a key, with
     /// [`Cache::indexed`]. It must give the same for the same key and value whenever it is asked, and be quick: it is called
-    /// for every change, while nobody can read.
+    /// for every change, while nobody can read. If it panics, the cache ends with
+    /// [`Internal`](crate::ErrorKind::Internal).
     ///
     /// ```
     /// use etcdkit::cache::CacheOptions;
