@@ -343,6 +343,22 @@ async fn wait_till_revision() {
     .await;
 }
 
+/// A revision that was made outside of the range was waited for without end of members whose notifications can't be relied
+/// on.
+#[tokio::test]
+async fn a_revision_of_elsewhere_is_waited_for_on_every_version() {
+    on_every_version(async |client, _| {
+        client.put("cache_foreign/a", "1").await.unwrap();
+        let cache = cache(&client, "cache_foreign/").await;
+        let elsewhere = client.put("cache_foreign_elsewhere", "1").await.unwrap().revision();
+        in_time("a revision of elsewhere", cache.wait_for(elsewhere)).await.unwrap();
+        let inside = client.put("cache_foreign/a", "2").await.unwrap().revision();
+        in_time("the write", cache.wait_for(inside)).await.unwrap();
+        assert_eq!(cache.get("cache_foreign/a").unwrap().unwrap().value(), b"2");
+    })
+    .await;
+}
+
 /// The task behind it was gone, and nobody was told: whoever waited did so for ever.
 #[tokio::test]
 async fn a_cache_whose_index_panics_ends() {
