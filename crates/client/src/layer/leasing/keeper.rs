@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Shared;
 use super::write::REVOKE;
+use super::{Prefix, Shared};
 use crate::client::Client;
 use crate::clock;
 use crate::concurrency::{Session, SessionOptions};
@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) fn start<S: Service + Clone>(
     client: Client<S>,
-    prefix: Bytes,
+    prefix: Prefix,
     session: Session<S>,
     options: SessionOptions,
     shared: Arc<Shared<S>>,
@@ -33,12 +33,12 @@ pub(super) fn start<S: Service + Clone>(
 
 async fn run<S: Service + Clone>(
     client: Client<S>,
-    prefix: Bytes,
+    prefix: Prefix,
     mut session: Session<S>,
     options: SessionOptions,
     shared: Arc<Shared<S>>,
 ) {
-    let mut asked = client.watch_resync(Watch::new(KeyRange::prefix(&prefix)));
+    let mut asked = client.watch_resync(Watch::new(KeyRange::prefix(prefix.as_bytes())));
     loop {
         let serving = Box::pin(serve(&client, &prefix, &session, &mut asked, &shared));
         if let Either::Second(()) = race(session.lost(), serving).await {
@@ -67,14 +67,20 @@ async fn run<S: Service + Clone>(
 /// Gives back what is asked for, until the watch can't go on.
 async fn serve<S: Service + Clone>(
     client: &Client<S>,
-    prefix: &Bytes,
+    prefix: &Prefix,
     session: &Session<S>,
     asked: &mut ResyncWatch<S>,
     shared: &Shared<S>,
 ) {
     loop {
         let owners = match race(asked.next(), shared.work.notified()).await {
-            Either::First(Some(Ok(change))) => answer(prefix, session, shared, change),
+            Either::First(Some(Ok(change))) => {
+                // What happened in a gap is not known of each key, and the history may have gone back in it.
+                if matches!(change, Resync::State { .. }) && asked.resyncs() > 1 {
+                    shared.give_all_up(prefix);
+                }
+                answer(prefix, session, shared, change)
+            }
             Either::First(Some(Err(_)) | None) => return,
             Either::Second(()) => Vec::new(),
         };
@@ -89,13 +95,13 @@ async fn serve<S: Service + Clone>(
 
 /// Forgets what others ask for, before they are told: the owners' keys to be deleted.
 fn answer<S: Service + Clone>(
-    prefix: &Bytes,
+    prefix: &Prefix,
     session: &Session<S>,
     shared: &Shared<S>,
     change: Resync,
 ) -> Vec<(Bytes, Revision)> {
     let mut owners = Vec::new();
-    let key = |owner: &[u8]| owner.strip_prefix(&prefix[..]).map(Bytes::copy_from_slice);
+    let key = |owner: &[u8]| owner.strip_prefix(&prefix.as_bytes()[..]).map(Bytes::copy_from_slice);
     let mut put = |kv: &KeyValue| {
         let Some(key) = key(kv.key()).filter(|_| kv.value() == REVOKE) else { return };
         shared.table().refuse(&key, clock::now());

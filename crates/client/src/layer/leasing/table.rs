@@ -175,6 +175,13 @@ impl Table {
         self.entries.iter().filter_map(owned).collect()
     }
 
+    /// Gives everything up: what was owned, with the proof of each.
+    pub(super) fn clear(&mut self) -> Vec<(Bytes, Revision)> {
+        let owned = self.owned(|_| true);
+        self.entries.clear();
+        owned
+    }
+
     /// Gives everything up: without a session, nothing is owned.
     pub(super) fn close(&mut self) {
         self.entries.clear();

@@ -281,7 +281,7 @@ impl World {
 }
 
 /// Whatever is read from memory is what the server would answer: whoever reads, writes and asks for the key, in which order
-/// ever requests are served and answers arrive, and whenever the session ends.
+/// ever requests are served and answers arrive, and whenever the session ends or the history has a gap.
 #[test]
 fn what_is_read_is_what_is_there_in_any_order() {
     let mut reads = 0;
@@ -291,7 +291,7 @@ fn what_is_read_is_what_is_there_in_any_order() {
         let mut now = clock::now();
         // In each world some things happen often and others never.
         let mut schedule = vec!["take", "serve", "answer", "serve", "answer"];
-        for what in ["take", "put", "delete", "delete range", "ask", "hear", "end"] {
+        for what in ["take", "put", "delete", "delete range", "ask", "hear", "gap", "end"] {
             schedule.extend(std::iter::repeat_n(what, [0, 0, 1, 3][random.usize(..4)]));
         }
         for _ in 0..120 {
@@ -316,6 +316,12 @@ fn what_is_read_is_what_is_there_in_any_order() {
                     now += RESPITE;
                 }
                 "hear" => {}
+                "gap" => {
+                    world.gone.clear();
+                    for (_, since) in table.clear() {
+                        world.give_up(since.get());
+                    }
+                }
                 // The session ends: here first, and then on the server.
                 _ => {
                     table.close();

@@ -1,4 +1,4 @@
-//! Answers that come late.
+//! Answers that come late, and histories that went back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,8 @@ use etcdkit::{AnyRequest, CallOptions, Channel, Client, Delete, Request, Result,
 use etcdkit_testkit::wait::eventually;
 use tokio::sync::Notify;
 
-use super::{TTL, read};
+use super::{TTL, leasing, read};
+use crate::kv::backup::Backup;
 use crate::kv::members::*;
 
 /// Keeps the answers of some transactions back.
@@ -97,6 +98,31 @@ async fn a_write_that_is_given_up_while_its_key_is_taken_leaves_nothing_old_in_m
         for _ in 0..2 {
             assert_eq!(read(&owner, "a/k").await.as_deref(), Some("2"));
         }
+    })
+    .await;
+}
+
+/// What was owned before a backup was restored was read from memory for ever, if the backup has the session.
+#[tokio::test]
+async fn what_a_backup_took_back_is_not_read_from_memory() {
+    on_own_member(async |client, etcd| {
+        let (owner, _) = leasing(&client, "l/").await;
+        owner.put("k", "old").await.unwrap();
+        assert_eq!(read(&owner, "k").await.as_deref(), Some("old"));
+        let backup = Backup::of(&etcd).await;
+        in_time("a write", owner.put("k", "new")).await.unwrap();
+        assert_eq!(read(&owner, "k").await.as_deref(), Some("new"));
+        assert_eq!(owner.service().owned(), 1);
+
+        backup.restore().await;
+        eventually("what is there", DEADLINE, async || {
+            (read(&owner, "k").await.as_deref() == Some("old")).then_some(())
+        })
+        .await;
+        let direct = connect(&etcd).await;
+        let (other, _) = leasing(&direct, "l/").await;
+        in_time("a write", other.put("k", "newest")).await.unwrap();
+        assert_eq!(read(&owner, "k").await.as_deref(), Some("newest"));
     })
     .await;
 }
