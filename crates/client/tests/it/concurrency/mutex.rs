@@ -11,6 +11,7 @@ use etcdkit_testkit::wait::eventually;
 use tokio::task::JoinSet;
 
 use super::{blocked, count, counted, session, spawn};
+use crate::kv::backup::Backup;
 use crate::kv::members::*;
 
 /// The lock of a name, for a session.
@@ -189,6 +190,21 @@ async fn no_key_is_left_of_a_lock_that_was_lost_and_taken_again() {
         // And whoever comes next waits until it is gone.
         in_time("the lock", mutex(&session, name).lock()).await.unwrap().unlock().await.unwrap();
         assert_eq!(count(&client, name).await, 0);
+    })
+    .await;
+}
+
+/// A lock whose key went when a backup was restored was held for ever, if its session was in the backup.
+#[tokio::test]
+async fn a_holder_learns_that_a_backup_took_its_lock_away() {
+    on_own_member(async |client, etcd| {
+        let session = session(&client).await;
+        let backup = Backup::of(&etcd).await;
+        let guard = in_time("the lock", Mutex::new(&session, "l").lock()).await.unwrap();
+        let mut lost = Box::pin(guard.lost());
+        blocked("the holder", &mut lost).await;
+        backup.restore().await;
+        assert_eq!(in_time("the loss", lost).await, Loss::Deleted);
     })
     .await;
 }
