@@ -126,8 +126,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     ///
     /// # Errors
     ///
-    /// Whatever reading or writing fails with; writes are repeated for a few seconds if time may mend it. It can be run
-    /// again, and goes on where it was if it has a [checkpoint](Self::checkpoint).
+    /// Whatever reading or writing fails with. A write whose answer is lost, with its connection or with the leader, is done
+    /// again, a few times. It can be run again, and goes on where it was if it has a [checkpoint](Self::checkpoint).
     ///
     /// # Cancellation
     ///
@@ -264,19 +264,22 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         Ok(count)
     }
 
-    /// Writes, again and again while time may mend what it fails with: each write says what a key is, not how it changes, so
-    /// that it can be repeated even if it may have been done.
+    /// Writes, and does it again if nobody knows whether it was done: each write says what a key is, not how it changes. What
+    /// certainly was not done has been repeated by the call itself.
     async fn persist<R: Request>(&self, write: R) -> Result<R::Response> {
         let policy = RetryPolicy::new();
         let mut failures = 0;
         loop {
-            match self.destination.call(write.clone()).await {
-                Err(error) if error.is_retryable() && failures + 1 < policy.max_attempts => {
-                    clock::sleep(policy.pause(failures, clock::rng().f64())).await;
-                    failures += 1;
-                }
+            let error = match self.destination.call(write.clone()).await {
+                Err(error) if error.maybe_applied() && error.is_retryable() => error,
                 outcome => return outcome,
+            };
+            failures += 1;
+            // A call that took all the time there is wants no other after it.
+            if error.kind() == ErrorKind::Timeout || failures >= policy.max_attempts {
+                return Err(error);
             }
+            clock::sleep(policy.pause(failures - 1, clock::rng().f64())).await;
         }
     }
 
