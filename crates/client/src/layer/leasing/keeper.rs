@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 
 use super::write::REVOKE;
 use super::{Prefix, Shared};
 use crate::client::Client;
 use crate::clock;
 use crate::concurrency::{Session, SessionOptions};
-use crate::error::Result;
 use crate::request::{Compare, Delete, KeyRange, Txn, Watch};
 use crate::response::KeyValue;
 use crate::revision::Revision;
@@ -20,6 +20,8 @@ use crate::watch::{Resync, ResyncWatch};
 
 /// Between two attempts to begin a session, or to give a key back.
 const PAUSE: Duration = Duration::from_millis(500);
+/// So many keys are given back at a time: after a gap it is all of them.
+const AT_ONCE: usize = 32;
 
 pub(super) fn start<S: Service + Clone>(
     client: Client<S>,
@@ -84,12 +86,9 @@ async fn serve<S: Service + Clone>(
             Either::First(Some(Err(_)) | None) => return,
             Either::Second(()) => Vec::new(),
         };
-        for (owner, since) in owners.into_iter().chain(shared.take_given_up()) {
-            while give_back(client, &owner, since).await.is_err() {
-                // With the session, the key goes as well.
-                clock::sleep(PAUSE).await;
-            }
-        }
+        let given_up = owners.into_iter().chain(shared.take_given_up());
+        let deletions = given_up.map(|(owner, since)| give_back(client, owner, since));
+        stream::iter(deletions).buffer_unordered(AT_ONCE).for_each(async |()| {}).await;
     }
 }
 
@@ -133,7 +132,11 @@ fn answer<S: Service + Clone>(
     owners
 }
 
-async fn give_back<S: Service>(client: &Client<S>, owner: &Bytes, since: Revision) -> Result<()> {
-    let ours = Compare::create_revision(owner).eq(since);
-    client.call(Txn::new().when([ours]).then([Delete::new(owner)])).await.map(drop)
+async fn give_back<S: Service>(client: &Client<S>, owner: Bytes, since: Revision) {
+    let ours = Compare::create_revision(&owner).eq(since);
+    let delete = Txn::new().when([ours]).then([Delete::new(owner)]);
+    while client.call(delete.clone()).await.is_err() {
+        // With the session, the key goes as well.
+        clock::sleep(PAUSE).await;
+    }
 }
