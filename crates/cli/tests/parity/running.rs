@@ -96,6 +96,22 @@ async fn locks() {
 }
 
 #[tokio::test]
+async fn locks_and_leaders_whose_session_ends() {
+    compare(async |side| {
+        for (words, name) in [("lock l", "l/"), ("elect e one", "e/")] {
+            let mut live = side.start(words);
+            let key = live.line().await;
+            let lease = key.strip_prefix(name).expect("it is the key").to_owned();
+            let revoke = Transcript::line(&format!("lease revoke {lease}"));
+            assert_eq!(side.side.run(&revoke).await.code, Some(0));
+            let ran = live.ended().await;
+            side.seen.push(format!("{ran:?}"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn elections() {
     compare(async |side| {
         let mut first = side.start("elect e one");
@@ -140,6 +156,17 @@ async fn watches() {
         let mut live = side.start("watch a --rev 2 -w json");
         side.read(&mut live, 1).await;
         side.interrupt(live).await;
+
+        // A watch that is canceled ends none of the others.
+        side.run("compaction 3").await;
+        let mut live = side.start("watch -i");
+        live.feed("watch a --rev 1\nwatch b --rev 4\n").await;
+        side.run("put b 5").await;
+        side.read(&mut live, 3).await;
+        side.run("put b 6").await;
+        side.read(&mut live, 3).await;
+        let ran = live.ended().await;
+        side.seen.push(format!("{:?}: {:?}", ran.code, super::sides::without_logs(&ran.err)));
     })
     .await;
 }
