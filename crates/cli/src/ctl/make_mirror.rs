@@ -104,7 +104,7 @@ fn make_mirror(call: &mut Call<'_>) -> Result<()> {
     let total = if bar.is_seen() { count(&session, &from)? } else { 0 };
     session.block_on(async {
         let mut mirror =
-            Mirror::new(&session.client, from, &destination, to).keys_at_once(keys_at_once);
+            Mirror::new(&session.patient(), from, &destination, to).keys_at_once(keys_at_once);
         if revision > 1 {
             // What was before the revision is in the copy already.
             mirror = mirror.from_revision(revision - 1);
