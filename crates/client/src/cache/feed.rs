@@ -20,7 +20,7 @@ use crate::request::{Get, KeyRange, Watch, WhenFull};
 use crate::response::{Event, KeyValue, WatchResponse};
 use crate::revision::Revision;
 use crate::service::{Service, Streaming};
-use crate::task::{Either, Task, race, spawn};
+use crate::task::{Either, Task, caught, race, spawn};
 use crate::watch::WatchControl;
 
 /// Between two attempts to read the range.
@@ -213,6 +213,7 @@ impl Shared {
     }
 
     fn end(&self, error: Error) {
+        self.unwatched();
         drop(self.revision.send_replace(Err(error)));
         self.log().wake_all();
     }
@@ -234,8 +235,10 @@ pub(super) fn start<S: Service + Clone>(
     shared: Arc<Shared>,
 ) -> Task {
     spawn(async move {
-        let error = run(&client, &range, &shared).await;
-        shared.end(error);
+        let ended = caught(run(&client, &range, &shared)).await;
+        shared.end(ended.unwrap_or_else(|| {
+            Error::internal("the task behind the cache panicked: perhaps the rule of an index did")
+        }));
     })
 }
 

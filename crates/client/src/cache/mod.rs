@@ -23,7 +23,7 @@ use crate::byte_string::ByteString;
 use crate::client::Client;
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::request::{Get, KeyRange};
+use crate::request::{Get, KeyRange, SortOrder, SortTarget};
 use crate::response::KeyValue;
 use crate::revision::Revision;
 use crate::service::Service;
@@ -86,7 +86,8 @@ impl CacheOptions {
 
     /// Has keys be found by something else than their names: by each of the terms that `terms` gives for a key, with
     /// [`Cache::indexed`]. It must give the same for the same key and value whenever it is asked, and be quick: it is called
-    /// for every change, while nobody can read.
+    /// for every change, while nobody can read. If it panics, the cache ends with
+    /// [`Internal`](crate::ErrorKind::Internal).
     ///
     /// ```
     /// use etcdkit::cache::CacheOptions;
@@ -269,19 +270,6 @@ impl<S> Cache<S> {
         Ok(self.0.shared.read(|store| store.count(&range)))
     }
 
-    /// Waits until everything up to `revision` is in it: that of a write, for instance, which is read then.
-    ///
-    /// # Errors
-    ///
-    /// What the watch behind it has ended with.
-    ///
-    /// # Cancellation
-    ///
-    /// Nothing is lost by dropping the future.
-    pub async fn wait_for(&self, revision: Revision) -> Result<()> {
-        self.0.shared.reached(|reached| reached >= revision).await.map(drop)
-    }
-
     fn check(&self, range: KeyRange) -> Result<KeyRange> {
         let held = &self.0.range;
         let starts = held.contains(range.start());
@@ -315,27 +303,53 @@ impl<S: Service + Clone> Cache<S> {
     ///
     /// Nothing is lost by dropping the future.
     pub async fn catch_up(&self) -> Result<Revision> {
-        let client = &self.0.client;
         let count = Get::new(self.0.range.clone()).count_only();
-        let now = client.call(count).await?.revision();
-        let shared = &self.0.shared;
+        let now = self.0.client.call(count).await?.revision();
         loop {
-            let deadline = clock::now() + PROGRESS;
-            let reached = shared.reached(|revision| revision >= now);
-            if let Some(reached) = clock::until(Some(deadline), reached).await {
-                return reached;
-            }
-            // If the cluster has as many keys as are here, and none that was changed later, it has the same ones.
-            let last = Get::new(self.0.range.clone());
-            let last =
-                last.sort(crate::SortTarget::ModRevision, crate::SortOrder::Descend).limit(1);
-            let answer = client.call(last.keys_only()).await?;
-            let latest = answer.first().map(KeyValue::mod_revision).unwrap_or_default();
-            if shared.read(|store| store.len() as u64 == answer.count() && store.latest() == latest)
-            {
-                return Ok(answer.revision());
+            if let Some(reached) = self.reached(now).await? {
+                return Ok(reached);
             }
         }
+    }
+
+    /// Waits until everything up to `revision` is in it: that of a write, for instance, which is read then. A revision that
+    /// was made outside of its range is known by a progress notification, or [as there](Self::catch_up) by a comparison of
+    /// the state.
+    ///
+    /// # Errors
+    ///
+    /// What the watch behind it has ended with; what comparing the state fails with, unless time mends it.
+    ///
+    /// # Cancellation
+    ///
+    /// Nothing is lost by dropping the future.
+    pub async fn wait_for(&self, revision: Revision) -> Result<()> {
+        loop {
+            match self.reached(revision).await {
+                Ok(Some(_)) => return Ok(()),
+                Ok(None) => {}
+                Err(error) if error.is_retryable() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits for a revision, for as long as a progress notification may take; then the state is compared. `None` if that
+    /// doesn't tell.
+    async fn reached(&self, revision: Revision) -> Result<Option<Revision>> {
+        let Inner { client, range, shared, .. } = &*self.0;
+        let deadline = clock::now() + PROGRESS;
+        let reached = shared.reached(|reached| reached >= revision);
+        if let Some(reached) = clock::until(Some(deadline), reached).await {
+            return reached.map(Some);
+        }
+        // If the cluster has as many keys as are here, and none that was changed later, it has the same ones.
+        let last = Get::new(range.clone()).sort(SortTarget::ModRevision, SortOrder::Descend);
+        let answer = client.call(last.limit(1).keys_only()).await?;
+        let latest = answer.first().map(KeyValue::mod_revision).unwrap_or_default();
+        let same =
+            shared.read(|store| store.len() as u64 == answer.count() && store.latest() == latest);
+        Ok((same && answer.revision() >= revision).then(|| answer.revision()))
     }
 
     /// What happens to keys, beginning with what they are. Any number of subscriptions share the one watch behind the

@@ -8,7 +8,8 @@ use super::places::Place;
 use super::session::Session;
 use super::turn::gone;
 use super::waiting;
-use crate::error::{Error, Result};
+use crate::clock;
+use crate::error::{Error, ErrorKind, Result};
 use crate::lease::LossReason;
 use crate::request::{Compare, Delete, Get, Op, Txn, Watch};
 use crate::response::TxnResponse;
@@ -141,8 +142,15 @@ impl<S: Service + Clone> Guard<S> {
 
     /// Waits until the key is gone, over all trouble that time may mend. Of other trouble the session tells.
     async fn deleted(&self) {
-        if waiting::patiently(|| self.outlasted()).await.is_err() {
-            std::future::pending().await
+        loop {
+            match waiting::patiently(|| self.outlasted()).await {
+                Ok(()) => return,
+                // If the history went back, the key may have gone with it.
+                Err(error) if error.kind() == ErrorKind::ClusterChanged => {
+                    clock::sleep(waiting::PAUSE).await;
+                }
+                Err(_) => std::future::pending().await,
+            }
         }
     }
 

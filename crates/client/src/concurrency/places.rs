@@ -187,15 +187,18 @@ impl<S: Service + Clone> Place<S> {
         answer
     }
 
-    /// Deletes the key by `txn`, unless it has other users. After an error, or if the future is dropped, the cleaner does.
+    /// Deletes the key by `txn`, unless it has other users. After an error, if the future is dropped, or if it is not the key
+    /// that `txn` is about, the cleaner does.
     pub(super) async fn leave(mut self, txn: Txn) -> Result<Option<TxnResponse>> {
         if !self.session.places().begin_leave(&self.key) {
             self.left = true;
             return Ok(None);
         }
         let answer = self.run(txn).await?;
-        self.session.places().free(&self.key);
-        self.left = true;
+        if answer.succeeded() {
+            self.session.places().free(&self.key);
+            self.left = true;
+        }
         Ok(Some(answer))
     }
 }

@@ -18,6 +18,8 @@ use crate::transport::Channel;
 
 /// How many of the first items are looked at: if others are faster with one, the next is tried.
 const LOOK: u64 = 8;
+/// How many digits the number of an item has at least in a queue with priorities.
+const DIGITS: usize = 16;
 
 /// A queue: first in, first out. That of etcd's Go client (`recipe.Queue`).
 ///
@@ -143,23 +145,36 @@ impl<S: Service + Clone> PriorityQueue<S> {
         let level = join(&self.directory, format!("{priority:05}").as_bytes());
         // Written with every item of this priority, so that two can't draw the same number.
         let guard = join(b"__", &level);
+        let level = directory(level);
         loop {
-            let last = self.client.call(Get::last_key(join(&level, b"/"))).await?;
-            let seen = last.revision();
-            let next = match last.first().and_then(|kv| number(kv.key())) {
-                Some(number) => number.checked_add(1).ok_or_else(|| {
-                    Error::new(ErrorKind::ResourceExhausted, "the queue's numbers are used up")
-                })?,
-                None => 0,
-            };
-            let key = join(&level, format!("/{next:016}").as_bytes());
+            let (next, seen) = self.next_number(&level).await?;
+            let key = join(&level, format!("{next:0DIGITS$}").as_bytes());
             let txn = Txn::new()
-                .when([Compare::mod_revision(&guard).lt(seen.next())])
-                .then([Put::new(&guard, ""), Put::new(key, &value)]);
+                .when([Compare::mod_revision(&guard).lt(seen.next()), Compare::missing(&key)])
+                .then([Put::new(&guard, ""), Put::new(&key, &value)]);
             if self.client.call(txn).await?.succeeded() {
                 return Ok(());
             }
         }
+    }
+
+    /// The number after those of all items in a directory, and the revision of which that is so.
+    async fn next_number(&self, level: &Bytes) -> Result<(u64, Revision)> {
+        let line = Line::Numbers(level.clone(), &[""]);
+        let mut items = self.client.call(Get::last_key(level).keys_only()).await?;
+        // The last key has the highest number, if it is one of an item and of as many digits as all others.
+        let is_usual = |kv: &KeyValue| line.holds(kv) && kv.key().len() == level.len() + DIGITS;
+        if items.first().is_some_and(|kv| !is_usual(kv)) {
+            items = self.client.call(Get::prefix(level).keys_only()).await?;
+        }
+        let in_line = items.kvs().iter().filter(|kv| line.holds(kv));
+        let next = match in_line.filter_map(|kv| number(kv.key())).max() {
+            Some(number) => number.checked_add(1).ok_or_else(|| {
+                Error::new(ErrorKind::ResourceExhausted, "the queue's numbers are used up")
+            })?,
+            None => 0,
+        };
+        Ok((next, items.revision()))
     }
 
     /// Takes the first item, and waits for one if there is none, for as long as it takes.

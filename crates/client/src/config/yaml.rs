@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_saphyr::NonFiniteFloatPolicy;
 
 use super::ClientBuilder;
 use super::settings::Settings;
@@ -26,7 +27,8 @@ impl ClientBuilder {
     /// | `insecure-skip-tls-verify` | trusts any server |
     /// | `trusted-ca-file`, `cert-file`, `key-file` | files for TLS; a certificate counts only with its key |
     ///
-    /// The case of names does not matter. What has no counterpart here (`permit-without-stream`, `backoff-wait-between`,
+    /// The case of names does not matter. A number where a text is wanted is that number as Go writes it: `007` is the
+    /// password `7`, and with quotes it is `007`. What has no counterpart here (`permit-without-stream`, `backoff-wait-between`,
     /// `backoff-jitter-fraction`, `ca-file`) is ignored, and so is what nobody knows.
     ///
     /// ```
@@ -66,11 +68,46 @@ impl ClientBuilder {
 enum Value {
     Flag(bool),
     Number(i64),
-    Fraction(#[expect(dead_code, reason = "only that it is one")] f64),
+    Large(u64),
+    Fraction(f64),
     Text(String),
     List(Vec<Self>),
     Map(#[expect(dead_code, reason = "only that it is one")] HashMap<String, Self>),
     Nothing(()),
+}
+
+impl Value {
+    /// As a text, where one is wanted: Go's reader knows that from the field, and writes a number as it understood it, not as
+    /// it stands there. `None` if it is neither text, number nor flag.
+    fn text(&self) -> Option<String> {
+        match self {
+            Self::Flag(flag) => Some(flag.to_string()),
+            Self::Number(number) => Some(number.to_string()),
+            Self::Large(number) => Some(number.to_string()),
+            Self::Fraction(number) => Some(short(*number)),
+            Self::Text(text) => Some(text.clone()),
+            Self::Nothing(()) => Some(String::new()),
+            Self::List(_) | Self::Map(_) => None,
+        }
+    }
+}
+
+/// A fraction as `strconv.FormatFloat(number, 'g', -1, 32)` writes it.
+fn short(number: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "as Go does")]
+    let number = number as f32;
+    if number.is_nan() {
+        return "NaN".into();
+    }
+    if number.is_infinite() {
+        return if number > 0.0 { "+Inf" } else { "-Inf" }.into();
+    }
+    let scientific = format!("{number:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    match exponent.parse() {
+        Ok(-4..6) | Err(_) => number.to_string(),
+        Ok(exponent) => format!("{digits}e{exponent:+03}"),
+    }
 }
 
 /// The settings of a file, by name in lower case.
@@ -82,10 +119,10 @@ impl File {
     }
 
     fn text(&self, name: &str) -> Result<Option<String>> {
-        match self.0.get(name) {
-            None | Some(Value::Nothing(())) => Ok(None),
-            Some(Value::Text(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
-            Some(_) => Self::wrong(name, "a text"),
+        match self.0.get(name).map(Value::text) {
+            None => Ok(None),
+            Some(Some(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
+            Some(None) => Self::wrong(name, "a text"),
         }
     }
 
@@ -99,13 +136,17 @@ impl File {
 
     /// A number; 0 is as if there were none.
     fn number(&self, name: &str, wanted: &str) -> Result<Option<u64>> {
-        match self.0.get(name) {
-            None | Some(Value::Nothing(())) => Ok(None),
-            Some(Value::Number(number)) => match u64::try_from(*number) {
-                Ok(number) => Ok(Some(number).filter(|number| *number > 0)),
-                Err(_) => Self::wrong(name, wanted),
-            },
-            Some(_) => Self::wrong(name, wanted),
+        let number = match self.0.get(name) {
+            None | Some(Value::Nothing(())) => return Ok(None),
+            Some(Value::Number(number)) => u64::try_from(*number).ok(),
+            Some(Value::Large(number)) => Some(*number),
+            // `5e9` is whole as well.
+            Some(Value::Fraction(number)) => number.to_string().parse().ok(),
+            Some(_) => None,
+        };
+        match number {
+            Some(number) => Ok(Some(number).filter(|number| *number > 0)),
+            None => Self::wrong(name, wanted),
         }
     }
 
@@ -124,10 +165,7 @@ impl File {
             None | Some(Value::Nothing(())) => Ok(Vec::new()),
             Some(Value::List(list)) => list
                 .iter()
-                .map(|value| match value {
-                    Value::Text(text) => Ok(text.clone()),
-                    _ => Self::wrong(name, wanted),
-                })
+                .map(|value| value.text().map_or_else(|| Self::wrong(name, wanted), Ok))
                 .collect(),
             Some(_) => Self::wrong(name, wanted),
         }
@@ -135,9 +173,15 @@ impl File {
 }
 
 fn read(text: &str) -> Result<Settings> {
-    let parsed: Option<HashMap<String, Value>> = serde_saphyr::from_str(text).map_err(|error| {
-        Error::invalid(format!("the configuration is no YAML of names and values: {error}"))
-    })?;
+    // Numbers are those of YAML 1.1, as in Go.
+    let options = serde_saphyr::options! {
+        legacy_octal_numbers: true,
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+    };
+    let parsed: Option<HashMap<String, Value>> = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| {
+            Error::invalid(format!("the configuration is no YAML of names and values: {error}"))
+        })?;
     let parsed = parsed.unwrap_or_default();
     let file = File(parsed.into_iter().map(|(name, value)| (name.to_lowercase(), value)).collect());
     Ok(Settings {
@@ -184,6 +228,69 @@ mod tests {
         assert!(!read.tls && read.ca_file.is_none() && read.token.is_none());
     }
 
+    /// A password of digits alone was refused. What Go's reader (sigs.k8s.io/yaml 1.6.0) makes of each was asked of it.
+    #[test]
+    fn a_password_may_look_like_a_number() {
+        let table = [
+            ("123456", "123456"),
+            ("0x10", "16"),
+            ("-0x10", "-16"),
+            ("0o17", "15"),
+            ("0b11", "3"),
+            ("007", "7"),
+            ("010", "8"),
+            ("0777", "511"),
+            ("08", "8"),
+            ("00", "0"),
+            ("-007", "-7"),
+            ("+12", "12"),
+            ("-5", "-5"),
+            ("1_000", "1000"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("-9223372036854775809", "-9.223372e+18"),
+            ("1e3", "1000"),
+            ("1E3", "1000"),
+            ("21e6", "2.1e+07"),
+            ("1e21", "1e+21"),
+            ("1e-7", "1e-07"),
+            ("0.0001", "0.0001"),
+            ("0.00001", "1e-05"),
+            ("100000.5", "100000.5"),
+            ("1234567.0", "1.234567e+06"),
+            ("123456789.123456789", "1.2345679e+08"),
+            ("1.0", "1"),
+            ("1.5", "1.5"),
+            ("-.5", "-0.5"),
+            (".inf", "+Inf"),
+            ("-.inf", "-Inf"),
+            (".nan", "NaN"),
+            ("true", "true"),
+            ("True", "true"),
+            ("yes", "true"),
+            ("off", "false"),
+            ("12:30", "12:30"),
+            ("2001-01-01", "2001-01-01"),
+            ("0x", "0x"),
+            ("'0x10'", "0x10"),
+            ("\"true\"", "true"),
+            ("!!str 5", "5"),
+        ];
+        for (text, expected) in table {
+            let read = read(&format!("password: {text}\ntoken: {text}\nendpoints: [{text}]\n"));
+            let read = read.unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(read.password.as_deref(), Some(expected), "{text}");
+            assert_eq!(read.token.as_deref(), Some(expected), "{text}");
+            assert_eq!(read.endpoints, [expected], "{text}");
+        }
+        for nothing in ["~", "null", "''", ""] {
+            let read = read(&format!("password: {nothing}\n")).unwrap();
+            assert_eq!(read.password, None, "{nothing}");
+        }
+        let read = read("dial-timeout: 5e9\nauto-sync-interval: 0x10\n").unwrap();
+        assert_eq!(read.connect_timeout, Some(Duration::from_secs(5)));
+        assert_eq!(read.auto_sync, Some(Duration::from_nanos(16)));
+    }
+
     /// Upstream's TestConfigFromFile, with the files in the tests of TLS.
     #[test]
     fn config_from_file() {
@@ -214,6 +321,7 @@ mod tests {
         let table = [
             ("dial-timeout: 5s", "dial-timeout"),
             ("dial-timeout: -1", "dial-timeout"),
+            ("dial-timeout: 1.5", "dial-timeout"),
             ("endpoints: a:1", "endpoints"),
             ("insecure-transport: 1", "insecure-transport"),
             ("username: [a]", "username"),

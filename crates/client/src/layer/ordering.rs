@@ -27,7 +27,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// then with growing pauses, each time at the next member of the balancer. So a read also sees what was written through
 /// the same layer before.
 ///
-/// All clones share what they have seen. A read is held against what had been seen when it began.
+/// All clones share what they have seen. A read is held against what had been seen when it began. A history that went back,
+/// which is told by [`ClusterChanged`](crate::ErrorKind::ClusterChanged), begins it anew.
 ///
 /// ```
 /// use etcdkit::layer::Ordering;
@@ -73,6 +74,21 @@ impl Seen {
     fn note(&self, revision: Revision) {
         self.0.fetch_max(revision.get(), Memory::AcqRel);
     }
+
+    /// What was seen of a history that went back is not to be seen again.
+    fn heed(&self, error: &Error) {
+        if error.kind() == ErrorKind::ClusterChanged {
+            self.0.store(0, Memory::Release);
+        }
+    }
+
+    /// Takes in what an answer tells, by `revision`, or that it is an error.
+    fn learn<T>(&self, answer: &Result<T>, revision: impl FnOnce(&T) -> Revision) {
+        match answer {
+            Ok(answer) => self.note(revision(answer)),
+            Err(error) => self.heed(error),
+        }
+    }
 }
 
 impl<S: Service> Ordering<S> {
@@ -89,24 +105,63 @@ impl<S: Service> Ordering<S> {
         self
     }
 
-    /// The highest revision that any answer has told.
+    /// The highest revision that any answer has told, since the history last went back.
     #[must_use]
     pub fn seen(&self) -> Revision {
         self.seen.get()
+    }
+
+    async fn ask(&self, request: AnyRequest, options: &CallOptions) -> Result<AnyResponse> {
+        let answer = request.call_on(&self.inner, options).await;
+        self.seen.learn(&answer, revision);
+        answer
     }
 
     /// Makes a read until its answer is not older than what had been seen when it began.
     async fn read(&self, request: AnyRequest, options: &CallOptions) -> Result<AnyResponse> {
         let mut patience = Patience::new(self.seen.get(), self.attempts, options);
         loop {
-            let answer = request.clone().call_on(&self.inner, options).await?;
-            let revision = revision(&answer).unwrap_or_default();
-            self.seen.note(revision);
+            let answer = self.ask(request.clone(), options).await?;
+            let revision = revision(&answer);
             if revision >= patience.least {
                 return Ok(answer);
             }
             patience.stale(revision).await?;
         }
+    }
+
+    async fn open_any(
+        &self,
+        request: AnyStreamRequest,
+        options: &CallOptions,
+    ) -> Result<AnyStream> {
+        let seen = self.seen.clone();
+        Ok(match request {
+            AnyStreamRequest::GetStream(request) => {
+                let stream = self.stream(request, options).await?;
+                AnyStream::GetStream(stream.map(move |piece| {
+                    seen.learn(&piece, GetResponse::revision);
+                    piece
+                }))
+            }
+            AnyStreamRequest::Watch(request) => {
+                let stream = self.inner.open(request, options).await?;
+                AnyStream::Watch(stream.map(move |response| {
+                    seen.learn(&response, last);
+                    response
+                }))
+            }
+            AnyStreamRequest::Observe(request) => {
+                let stream = self.inner.open(request, options).await?;
+                AnyStream::Observe(stream.map(move |leader| {
+                    seen.learn(&leader, |leader| leader.header().revision);
+                    leader
+                }))
+            }
+            request @ (AnyStreamRequest::KeepAlive(_) | AnyStreamRequest::Snapshot(_)) => {
+                request.open_on(&self.inner, options).await?
+            }
+        })
     }
 
     /// Opens a streamed read. Of a serializable one nobody knows how old it is before it ends: so it is read at a
@@ -124,7 +179,7 @@ impl<S: Service> Ordering<S> {
         loop {
             let now = Get::new(get.key_range()).count_only().serializable();
             let answer = self.read(AnyRequest::Get(now), options).await?;
-            let revision = revision(&answer).unwrap_or_default();
+            let revision = revision(&answer);
             let pinned = get.clone().at_revision(revision).streamed();
             match self.inner.open(pinned, options).await {
                 // The members do not agree yet, or a compaction came between.
@@ -180,9 +235,7 @@ impl<S: Service> Service for Ordering<S> {
         let answer = if is_read(&request) {
             self.read(request, options).await?
         } else {
-            let answer = request.call_on(&self.inner, options).await?;
-            self.seen.note(revision(&answer).unwrap_or_default());
-            answer
+            self.ask(request, options).await?
         };
         R::response(answer).ok_or_else(mismatch::<R>)
     }
@@ -192,31 +245,8 @@ impl<S: Service> Service for Ordering<S> {
         request: R,
         options: &CallOptions,
     ) -> Result<Streaming<R::Item, R::Control>> {
-        let seen = self.seen.clone();
-        let stream =
-            match request.into_any() {
-                AnyStreamRequest::GetStream(request) => {
-                    let stream = self.stream(request, options).await?;
-                    AnyStream::GetStream(
-                        stream.map(move |piece| piece.inspect(|piece| seen.note(piece.revision()))),
-                    )
-                }
-                AnyStreamRequest::Watch(request) => {
-                    let stream = self.inner.open(request, options).await?;
-                    AnyStream::Watch(stream.map(move |response| {
-                        response.inspect(|response| seen.note(last(response)))
-                    }))
-                }
-                AnyStreamRequest::Observe(request) => {
-                    let stream = self.inner.open(request, options).await?;
-                    AnyStream::Observe(stream.map(move |leader| {
-                        leader.inspect(|leader| seen.note(leader.header().revision))
-                    }))
-                }
-                request @ (AnyStreamRequest::KeepAlive(_) | AnyStreamRequest::Snapshot(_)) => {
-                    request.open_on(&self.inner, options).await?
-                }
-            };
+        let opened = self.open_any(request.into_any(), options).await;
+        let stream = opened.inspect_err(|error| self.seen.heed(error))?;
         R::stream(stream).ok_or_else(mismatch::<R>)
     }
 }
@@ -238,10 +268,10 @@ fn last(response: &WatchResponse) -> Revision {
     }
 }
 
-/// The revision of the key-value store that an answer tells, if it tells one.
-fn revision(answer: &AnyResponse) -> Option<Revision> {
+/// The revision of the key-value store that an answer tells; [`Revision::NONE`] if it tells none.
+fn revision(answer: &AnyResponse) -> Revision {
     use AnyResponse as R;
-    Some(match answer {
+    match answer {
         R::Get(answer) => answer.revision(),
         R::Put(answer) => answer.revision(),
         R::Delete(answer) => answer.revision(),
@@ -289,8 +319,8 @@ fn revision(answer: &AnyResponse) -> Option<Revision> {
         | R::HashKv(_)
         | R::MoveLeader(_)
         | R::Downgrade(_)
-        | R::Health(_) => return None,
-    })
+        | R::Health(_) => Revision::NONE,
+    }
 }
 
 #[cfg(test)]

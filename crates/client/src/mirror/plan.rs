@@ -1,18 +1,60 @@
 //! What has to be written. Without I/O.
 
 use std::collections::{BTreeMap, HashSet};
-use std::mem;
+use std::{mem, slice};
 
 use bytes::Bytes;
 
 use crate::request::{Delete, Op, Put, Txn};
-use crate::response::{Event, KeyValue};
+use crate::response::{Event, KeyValue, ResponseHeader};
 use crate::revision::Revision;
 
-/// What etcd takes in one transaction, unless it is set up otherwise; one is left for the checkpoint.
-pub(super) const MAX_OPS: usize = 127;
-/// Half of what etcd takes in one request, unless it is set up otherwise.
-const MAX_BYTES: usize = 768 << 10;
+/// What is written at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) ops: usize,
+    /// Of keys and values. One write alone may be more.
+    bytes: usize,
+}
+
+impl Default for Limits {
+    /// What etcd takes in one transaction, unless it is set up otherwise, with one left for the checkpoint; and half of what it
+    /// takes in one request.
+    fn default() -> Self {
+        Self { ops: 127, bytes: 768 << 10 }
+    }
+}
+
+/// Where it is written down how far a copy has come, and of which cluster it is one.
+#[derive(Debug)]
+pub(super) struct Mark {
+    pub(super) key: Bytes,
+    cluster: u64,
+}
+
+impl Mark {
+    pub(super) fn new(key: Bytes, source: ResponseHeader) -> Self {
+        Self { key, cluster: source.cluster_id }
+    }
+
+    /// Writes it down; [`Revision::NONE`] is that the copy is to be made anew.
+    pub(super) fn put(&self, revision: Revision) -> Put {
+        Put::new(&self.key, format!("{revision} {:x}", self.cluster))
+    }
+
+    /// The revision that was written down, if the copy can go on there: [`Revision::NONE`] if not, because the source is
+    /// another cluster, or has come less far, as `source` says it has. `None` if it says nothing of the kind.
+    pub(super) fn read(kv: &KeyValue, source: ResponseHeader) -> Option<Revision> {
+        let text = kv.value_str().ok()?;
+        // The cluster is not told by everyone who wrote one.
+        let (revision, cluster) = text.split_once(' ').unwrap_or((text, "0"));
+        let revision = Revision::new(revision.parse().ok()?);
+        let cluster = u64::from_str_radix(cluster, 16).ok()?;
+        let same = cluster == 0 || cluster == source.cluster_id;
+        let goes_on = same && revision > Revision::NONE && revision <= source.revision;
+        Some(if goes_on { revision } else { Revision::NONE })
+    }
+}
 
 /// Where keys lie on the other side.
 #[derive(Clone, Debug)]
@@ -27,6 +69,32 @@ impl Translation {
         let rest = key.strip_prefix(&self.from[..])?;
         Some(Bytes::from([&self.to, rest].concat()))
     }
+
+    fn write(&self, event: &Event) -> Option<Write> {
+        let value = (!event.is_delete()).then(|| event.kv().value_bytes());
+        Some(Write { key: self.key(event.key())?, value })
+    }
+}
+
+/// What one key becomes.
+#[derive(Debug)]
+struct Write {
+    key: Bytes,
+    /// `None` for a key that is deleted.
+    value: Option<Bytes>,
+}
+
+impl Write {
+    fn bytes(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
+    }
+
+    fn into_op(self) -> Op {
+        match self.value {
+            Some(value) => Put::new(self.key, value).into(),
+            None => Delete::new(self.key).into(),
+        }
+    }
 }
 
 /// Writes that are done at once.
@@ -40,18 +108,17 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    fn put(&mut self, key: Bytes, value: Bytes) {
-        self.bytes += key.len() + value.len();
-        self.ops.insert(key.clone(), Op::Put(Put::new(key, value)));
+    /// What was in it, if it has no room for `writes` as well.
+    fn make_room(&mut self, limits: Limits, writes: &[Write]) -> Option<Self> {
+        let bytes = writes.iter().map(Write::bytes).sum::<usize>();
+        let fits =
+            self.ops.len() + writes.len() <= limits.ops && self.bytes + bytes <= limits.bytes;
+        (!fits && !self.is_empty()).then(|| mem::take(self))
     }
 
-    fn delete(&mut self, key: Bytes) {
-        self.bytes += key.len();
-        self.ops.insert(key.clone(), Op::Delete(Delete::new(key)));
-    }
-
-    pub(super) fn is_full(&self, max_ops: usize) -> bool {
-        self.ops.len() >= max_ops || self.bytes >= MAX_BYTES
+    fn add(&mut self, write: Write) {
+        self.bytes += write.bytes();
+        self.ops.insert(write.key.clone(), write.into_op());
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -63,38 +130,28 @@ impl Batch {
     }
 
     /// The transaction, with the revision that is complete by it written down.
-    pub(super) fn into_txn(self, checkpoint: Option<&Bytes>) -> Txn {
+    pub(super) fn into_txn(self, mark: Option<&Mark>) -> Txn {
         let txn = Txn::new().then(self.ops.into_values());
-        match (checkpoint, self.complete) {
-            (Some(key), Some(revision)) => txn.then([Put::new(key, revision.to_string())]),
+        match (mark, self.complete) {
+            (Some(mark), Some(revision)) => txn.then([mark.put(revision)]),
             _ => txn,
         }
     }
 }
 
 /// Makes batches of events. A batch ends with a revision, unless one revision alone is more than a batch.
-pub(super) fn batches(events: &[Event], translation: &Translation, max_ops: usize) -> Vec<Batch> {
+pub(super) fn batches(events: &[Event], translation: &Translation, limits: Limits) -> Vec<Batch> {
     let mut batches = Vec::new();
     let mut batch = Batch::default();
     let revisions = events.chunk_by(|one, other| one.revision() == other.revision());
     for revision in revisions {
-        let (count, bytes) = (revision.len(), revision.iter().map(size).sum::<usize>());
-        let fits = batch.ops.len() + count <= max_ops && batch.bytes + bytes <= MAX_BYTES;
-        if !fits && !batch.is_empty() {
-            batches.push(mem::take(&mut batch));
-        }
-        for event in revision {
+        let writes: Vec<Write> =
+            revision.iter().filter_map(|event| translation.write(event)).collect();
+        batches.extend(batch.make_room(limits, &writes));
+        for write in writes {
             // Of one revision that is more than a batch, what comes before the last is not complete.
-            if batch.is_full(max_ops) {
-                batch.complete = None;
-                batches.push(mem::take(&mut batch));
-            }
-            let Some(key) = translation.key(event.key()) else { continue };
-            if event.is_delete() {
-                batch.delete(key);
-            } else {
-                batch.put(key, event.kv().value_bytes());
-            }
+            batches.extend(batch.make_room(limits, slice::from_ref(&write)));
+            batch.add(write);
         }
         batch.complete = revision.first().map(Event::revision);
     }
@@ -104,16 +161,14 @@ pub(super) fn batches(events: &[Event], translation: &Translation, max_ops: usiz
     batches
 }
 
-fn size(event: &Event) -> usize {
-    event.key().len() + event.kv().value().len()
-}
-
 /// Walks the source and the destination, both by key, and finds what differs.
 #[derive(Debug)]
 pub(super) struct Merge {
-    max_ops: usize,
+    limits: Limits,
     translation: Translation,
     batch: Batch,
+    /// What was in the batch before the last write, if it had no room for that.
+    full: Option<Batch>,
     /// Keys of the destination that are not to be touched.
     spared: HashSet<Bytes>,
 }
@@ -121,15 +176,15 @@ pub(super) struct Merge {
 impl Merge {
     pub(super) fn new(
         translation: Translation,
-        max_ops: usize,
+        limits: Limits,
         spared: impl IntoIterator<Item = Bytes>,
     ) -> Self {
         let spared = spared.into_iter().collect();
-        Self { max_ops, translation, batch: Batch::default(), spared }
+        Self { limits, translation, batch: Batch::default(), full: None, spared }
     }
 
     /// A key of the source and one of the destination, the next of each, as far as there are any. Returns of which of the
-    /// two the next one is wanted.
+    /// two the next one is wanted. After each step comes a [`take`](Self::take).
     pub(super) fn step(
         &mut self,
         source: Option<&KeyValue>,
@@ -144,18 +199,18 @@ impl Merge {
         match (source, destination) {
             (None, None) => (false, false),
             (Some((key, kv)), there) if there.is_none_or(|there| key < there.key()) => {
-                self.batch.put(key, kv.value_bytes());
+                self.add(Write { key, value: Some(kv.value_bytes()) });
                 (true, false)
             }
             (Some((key, kv)), Some(there)) if key == there.key() => {
                 if kv.value() != there.value() {
-                    self.batch.put(key, kv.value_bytes());
+                    self.add(Write { key, value: Some(kv.value_bytes()) });
                 }
                 (true, true)
             }
             (_, Some(there)) => {
                 if !self.spared.contains(there.key()) {
-                    self.batch.delete(there.key_bytes());
+                    self.add(Write { key: there.key_bytes(), value: None });
                 }
                 (false, true)
             }
@@ -163,10 +218,15 @@ impl Merge {
         }
     }
 
+    fn add(&mut self, write: Write) {
+        self.full = self.batch.make_room(self.limits, slice::from_ref(&write));
+        self.batch.add(write);
+    }
+
     /// What is to be written now: what is full, or whatever there is.
     pub(super) fn take(&mut self, everything: bool) -> Option<Batch> {
-        (self.batch.is_full(self.max_ops) || (everything && !self.batch.is_empty()))
-            .then(|| mem::take(&mut self.batch))
+        let full = self.full.take();
+        full.or_else(|| (everything && !self.batch.is_empty()).then(|| mem::take(&mut self.batch)))
     }
 }
 

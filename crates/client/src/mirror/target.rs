@@ -8,13 +8,14 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::plan::{Batch, MAX_OPS, Merge, Translation, batches};
+use super::plan::{Batch, Limits, Mark, Merge, Translation, batches};
 use super::syncer::Syncer;
 use crate::byte_string::ByteString;
 use crate::client::Client;
 use crate::clock;
+use crate::config::RetryPolicy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::request::{Get, Put};
+use crate::request::{Get, Request};
 use crate::response::{GetResponse, KeyValue};
 use crate::revision::Revision;
 use crate::service::{Service, Streaming};
@@ -50,7 +51,7 @@ pub struct Mirror<S = Channel, D = Channel> {
     from: Option<Revision>,
     checkpoint: Option<Bytes>,
     keys_per_second: Option<u64>,
-    keys_at_once: usize,
+    limits: Limits,
 }
 
 /// How far a [`Mirror`] has come.
@@ -86,7 +87,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
             from: None,
             checkpoint: None,
             keys_per_second: None,
-            keys_at_once: MAX_OPS,
+            limits: Limits::default(),
         }
     }
 
@@ -98,7 +99,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     }
 
     /// Writes down in this key of the destination, in the same transactions as the copy, how far it has come; and begins
-    /// there if the key exists.
+    /// there if the key exists. If the source is another cluster by then, or has come less far because a backup was restored,
+    /// everything is copied anew.
     #[must_use]
     pub fn checkpoint(mut self, key: impl Into<ByteString>) -> Self {
         self.checkpoint = Some(key.into().into_bytes());
@@ -116,7 +118,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     /// another `--max-txn-ops` wants one less than that. 0 counts as 1.
     #[must_use]
     pub fn keys_at_once(mut self, keys: usize) -> Self {
-        self.keys_at_once = keys.max(1);
+        self.limits.ops = keys.max(1);
         self
     }
 
@@ -124,8 +126,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     ///
     /// # Errors
     ///
-    /// Whatever reading or writing fails with. It can be run again, and goes on where it was if it has a
-    /// [checkpoint](Self::checkpoint).
+    /// Whatever reading or writing fails with. A write whose answer is lost, with its connection or with the leader, is done
+    /// again, a few times. It can be run again, and goes on where it was if it has a [checkpoint](Self::checkpoint).
     ///
     /// # Cancellation
     ///
@@ -133,10 +135,14 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     /// way to one.
     pub async fn run(&self, mut tell: impl FnMut(MirrorProgress)) -> Result<Infallible> {
         let (mut written, mut compared) = (0, 0);
-        let mut from = match &self.checkpoint {
-            Some(key) => self.read_checkpoint(key).await?.or(self.from),
-            None => self.from,
+        let (mark, mut from) = match &self.checkpoint {
+            Some(key) => {
+                let (mark, from) = self.resume(key).await?;
+                (Some(mark), from)
+            }
+            None => (None, self.from),
         };
+        let mark = mark.as_ref();
         loop {
             let revision = match from.take() {
                 Some(revision) => revision,
@@ -146,7 +152,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
                         compared = so_far;
                         tell(MirrorProgress { revision, complete: false, written, compared });
                     };
-                    match self.copy(&mut counted).await {
+                    match self.copy(mark, &mut counted).await {
                         Err(error) if error.kind() == ErrorKind::Compacted => continue,
                         copied => copied?,
                     }
@@ -158,7 +164,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
                 tell(MirrorProgress { revision, complete: true, written, compared });
             };
             // What it needs is compacted: begin anew.
-            match self.follow(revision, &mut counted).await {
+            match self.follow(revision, mark, &mut counted).await {
                 Err(error) if error.kind() == ErrorKind::Compacted => {}
                 Err(error) => return Err(error),
                 Ok(never) => match never {},
@@ -166,12 +172,20 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         }
     }
 
-    async fn read_checkpoint(&self, key: &Bytes) -> Result<Option<Revision>> {
+    /// Where to go on, by the checkpoint; `None` if everything is to be copied.
+    async fn resume(&self, key: &Bytes) -> Result<(Mark, Option<Revision>)> {
+        let now = Get::prefix(&self.translation.from).count_only();
+        let now = self.source.call(now).await?.header();
+        let mark = Mark::new(key.clone(), now);
         let answer = self.destination.call(Get::new(key)).await?;
-        let Some(kv) = answer.first() else { return Ok(None) };
-        let revision = kv.value_str().ok().and_then(|text| text.parse().ok());
-        match revision {
-            Some(revision) => Ok(Some(Revision::new(revision))),
+        let Some(kv) = answer.first() else { return Ok((mark, self.from)) };
+        match Mark::read(kv, now) {
+            Some(Revision::NONE) => {
+                // Or a copy that is broken off would go on there as soon as the source has come as far again.
+                self.persist(mark.put(Revision::NONE)).await?;
+                Ok((mark, None))
+            }
+            Some(revision) => Ok((mark, Some(revision))),
             None => Err(Error::invalid(format!(
                 "the key {key:?} holds no checkpoint: delete it to copy everything anew"
             ))),
@@ -179,14 +193,17 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     }
 
     /// Makes the destination equal to the source at one revision.
-    async fn copy(&self, tell: &mut impl FnMut(Revision, u64, u64)) -> Result<Revision> {
+    async fn copy(
+        &self,
+        mark: Option<&Mark>,
+        tell: &mut impl FnMut(Revision, u64, u64),
+    ) -> Result<Revision> {
         let mut syncer = Syncer::new(&self.source, &self.translation.from);
         let mut source = Keys::new(syncer.base().await?);
         let revision = syncer.revision().unwrap_or_default();
         let there = Get::prefix(&self.translation.to);
         let mut there = Keys::new(self.destination.get_stream(there).await?);
-        let mut merge =
-            Merge::new(self.translation.clone(), self.keys_at_once, self.checkpoint.clone());
+        let mut merge = Merge::new(self.translation.clone(), self.limits, self.checkpoint.clone());
         let mut writes = FuturesUnordered::new();
         let mut compared = 0;
         loop {
@@ -205,7 +222,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
                     tell(revision, written?, compared);
                 }
                 self.pace(&batch).await;
-                writes.push(Box::pin(self.write(batch)));
+                writes.push(Box::pin(self.write(batch, mark)));
             }
             if over {
                 break;
@@ -214,8 +231,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         while let Some(written) = writes.next().await {
             tell(revision, written?, compared);
         }
-        if let Some(key) = &self.checkpoint {
-            self.destination.call(Put::new(key, revision.to_string())).await?;
+        if let Some(mark) = mark {
+            self.persist(mark.put(revision)).await?;
         }
         Ok(revision)
     }
@@ -223,15 +240,16 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     async fn follow(
         &self,
         revision: Revision,
+        mark: Option<&Mark>,
         tell: &mut impl FnMut(Revision, u64),
     ) -> Result<Infallible> {
         let syncer = Syncer::new(&self.source, &self.translation.from).at_revision(revision);
         let mut updates = syncer.updates().await?;
         while let Some(response) = updates.next().await {
-            for batch in batches(response?.events(), &self.translation, self.keys_at_once) {
+            for batch in batches(response?.events(), &self.translation, self.limits) {
                 let complete = batch.complete;
                 self.pace(&batch).await;
-                let written = self.write(batch).await?;
+                let written = self.write(batch, mark).await?;
                 if let Some(revision) = complete {
                     tell(revision, written);
                 }
@@ -240,11 +258,29 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         Err(Error::internal("a watch ended without a reason"))
     }
 
-    /// Writes are repeatable: each says what a key is, not how it changes.
-    async fn write(&self, batch: Batch) -> Result<u64> {
+    async fn write(&self, batch: Batch, mark: Option<&Mark>) -> Result<u64> {
         let count = batch.len();
-        self.destination.call(batch.into_txn(self.checkpoint.as_ref())).await?;
+        self.persist(batch.into_txn(mark)).await?;
         Ok(count)
+    }
+
+    /// Writes, and does it again if nobody knows whether it was done: each write says what a key is, not how it changes. What
+    /// certainly was not done has been repeated by the call itself.
+    async fn persist<R: Request>(&self, write: R) -> Result<R::Response> {
+        let policy = RetryPolicy::new();
+        let mut failures = 0;
+        loop {
+            let error = match self.destination.call(write.clone()).await {
+                Err(error) if error.maybe_applied() && error.is_retryable() => error,
+                outcome => return outcome,
+            };
+            failures += 1;
+            // A call that took all the time there is wants no other after it.
+            if error.kind() == ErrorKind::Timeout || failures >= policy.max_attempts {
+                return Err(error);
+            }
+            clock::sleep(policy.pause(failures - 1, clock::rng().f64())).await;
+        }
     }
 
     async fn pace(&self, batch: &Batch) {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 
-use super::Shared;
 use super::write::REVOKE;
+use super::{Prefix, Shared};
 use crate::client::Client;
 use crate::clock;
 use crate::concurrency::{Session, SessionOptions};
-use crate::error::Result;
 use crate::request::{Compare, Delete, KeyRange, Txn, Watch};
 use crate::response::KeyValue;
 use crate::revision::Revision;
@@ -20,10 +20,12 @@ use crate::watch::{Resync, ResyncWatch};
 
 /// Between two attempts to begin a session, or to give a key back.
 const PAUSE: Duration = Duration::from_millis(500);
+/// So many keys are given back at a time: after a gap it is all of them.
+const AT_ONCE: usize = 32;
 
 pub(super) fn start<S: Service + Clone>(
     client: Client<S>,
-    prefix: Bytes,
+    prefix: Prefix,
     session: Session<S>,
     options: SessionOptions,
     shared: Arc<Shared<S>>,
@@ -33,12 +35,12 @@ pub(super) fn start<S: Service + Clone>(
 
 async fn run<S: Service + Clone>(
     client: Client<S>,
-    prefix: Bytes,
+    prefix: Prefix,
     mut session: Session<S>,
     options: SessionOptions,
     shared: Arc<Shared<S>>,
 ) {
-    let mut asked = client.watch_resync(Watch::new(KeyRange::prefix(&prefix)));
+    let mut asked = client.watch_resync(Watch::new(KeyRange::prefix(prefix.as_bytes())));
     loop {
         let serving = Box::pin(serve(&client, &prefix, &session, &mut asked, &shared));
         if let Either::Second(()) = race(session.lost(), serving).await {
@@ -67,35 +69,38 @@ async fn run<S: Service + Clone>(
 /// Gives back what is asked for, until the watch can't go on.
 async fn serve<S: Service + Clone>(
     client: &Client<S>,
-    prefix: &Bytes,
+    prefix: &Prefix,
     session: &Session<S>,
     asked: &mut ResyncWatch<S>,
     shared: &Shared<S>,
 ) {
     loop {
         let owners = match race(asked.next(), shared.work.notified()).await {
-            Either::First(Some(Ok(change))) => answer(prefix, session, shared, change),
+            Either::First(Some(Ok(change))) => {
+                // What happened in a gap is not known of each key, and the history may have gone back in it.
+                if matches!(change, Resync::State { .. }) && asked.resyncs() > 1 {
+                    shared.give_all_up(prefix);
+                }
+                answer(prefix, session, shared, change)
+            }
             Either::First(Some(Err(_)) | None) => return,
             Either::Second(()) => Vec::new(),
         };
-        for (owner, since) in owners.into_iter().chain(shared.take_given_up()) {
-            while give_back(client, &owner, since).await.is_err() {
-                // With the session, the key goes as well.
-                clock::sleep(PAUSE).await;
-            }
-        }
+        let given_up = owners.into_iter().chain(shared.take_given_up());
+        let deletions = given_up.map(|(owner, since)| give_back(client, owner, since));
+        stream::iter(deletions).buffer_unordered(AT_ONCE).for_each(async |()| {}).await;
     }
 }
 
 /// Forgets what others ask for, before they are told: the owners' keys to be deleted.
 fn answer<S: Service + Clone>(
-    prefix: &Bytes,
+    prefix: &Prefix,
     session: &Session<S>,
     shared: &Shared<S>,
     change: Resync,
 ) -> Vec<(Bytes, Revision)> {
     let mut owners = Vec::new();
-    let key = |owner: &[u8]| owner.strip_prefix(&prefix[..]).map(Bytes::copy_from_slice);
+    let key = |owner: &[u8]| owner.strip_prefix(&prefix.as_bytes()[..]).map(Bytes::copy_from_slice);
     let mut put = |kv: &KeyValue| {
         let Some(key) = key(kv.key()).filter(|_| kv.value() == REVOKE) else { return };
         shared.table().refuse(&key, clock::now());
@@ -105,10 +110,8 @@ fn answer<S: Service + Clone>(
     };
     let gone = |owner: &[u8], at: Revision| {
         // The holding that ended, and not one that began after it.
-        let Some(key) = key(owner) else { return };
-        let since = shared.table().owned(|owned| owned == key);
-        if since.first().is_some_and(|(_, since)| *since <= at) {
-            shared.table().drop_key(&key);
+        if let Some(key) = key(owner) {
+            shared.table().gone(&key, at);
         }
     };
     match change {
@@ -129,7 +132,11 @@ fn answer<S: Service + Clone>(
     owners
 }
 
-async fn give_back<S: Service>(client: &Client<S>, owner: &Bytes, since: Revision) -> Result<()> {
-    let ours = Compare::create_revision(owner).eq(since);
-    client.call(Txn::new().when([ours]).then([Delete::new(owner)])).await.map(drop)
+async fn give_back<S: Service>(client: &Client<S>, owner: Bytes, since: Revision) {
+    let ours = Compare::create_revision(&owner).eq(since);
+    let delete = Txn::new().when([ours]).then([Delete::new(owner)]);
+    while client.call(delete.clone()).await.is_err() {
+        // With the session, the key goes as well.
+        clock::sleep(PAUSE).await;
+    }
 }

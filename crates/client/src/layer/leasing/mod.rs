@@ -49,6 +49,7 @@ const CAPACITY: usize = 10_000;
 ///
 /// What it does not read from memory it asks the cluster for: ranges, the past, keys that are attached to a lease, keys
 /// that others asked for within the last two seconds, and anything while there is no session. It owns 10 000 keys at most.
+/// After a gap in what it could watch, and when the history went back, it owns nothing of what it did before.
 /// A transaction that, with a look at each key that it writes, would be too large for etcd, has everything given back that
 /// lies between the first and the last of them; the largest that it takes has one operation less than etcd's largest.
 ///
@@ -121,13 +122,8 @@ impl<S: Service + Clone> Client<S> {
             work: Notify::new(),
             seen: Mutex::default(),
         });
-        let keeper = keeper::start(
-            self.clone(),
-            prefix.as_bytes().clone(),
-            session,
-            options,
-            Arc::clone(&shared),
-        );
+        let keeper =
+            keeper::start(self.clone(), prefix.clone(), session, options, Arc::clone(&shared));
         let layer = Leasing { client: self.clone(), prefix, shared, _keeper: Arc::new(keeper) };
         Ok(self.layer(|_| layer))
     }
@@ -186,6 +182,20 @@ impl<S> Shared<S> {
     fn give_up(&self, owner: Bytes, since: Revision) {
         self.given_up.lock().unwrap_or_else(PoisonError::into_inner).push((owner, since));
         self.work.notify_one();
+    }
+
+    /// Nobody knows what became of the owners' keys: nothing is owned any more.
+    fn give_all_up(&self, prefix: &Prefix) {
+        let owned = self.table().clear();
+        owned.iter().for_each(|(key, since)| self.give_up(prefix.join(key), *since));
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = ResponseHeader::default();
+    }
+
+    /// Where the history went back, what was read and owned before is void.
+    fn heed(&self, error: &Error, prefix: &Prefix) {
+        if error.kind() == ErrorKind::ClusterChanged {
+            self.give_all_up(prefix);
+        }
     }
 
     fn take_given_up(&self) -> Vec<(Bytes, Revision)> {
@@ -352,8 +362,27 @@ fn with_header(answer: GetResponse, header: ResponseHeader) -> GetResponse {
 
 impl<S: Service + Clone> Service for Leasing<S> {
     async fn call<R: Request>(&self, request: R, options: &CallOptions) -> Result<R::Response> {
+        let answer = self.answer(request.into_any(), options).await;
+        let answer = answer.inspect_err(|error| self.shared.heed(error, &self.prefix))?;
+        R::response(answer).ok_or_else(mismatch::<R>)
+    }
+
+    async fn open<R: StreamRequest>(
+        &self,
+        request: R,
+        options: &CallOptions,
+    ) -> Result<Streaming<R::Item, R::Control>> {
+        let opened = self.client.service().open(request, options).await;
+        let stream = opened.inspect_err(|error| self.shared.heed(error, &self.prefix))?;
+        let (shared, prefix) = (Arc::clone(&self.shared), self.prefix.clone());
+        Ok(stream.map(move |item| item.inspect_err(|error| shared.heed(error, &prefix))))
+    }
+}
+
+impl<S: Service + Clone> Leasing<S> {
+    async fn answer(&self, request: AnyRequest, options: &CallOptions) -> Result<AnyResponse> {
         use AnyRequest as Q;
-        let answer = match request.into_any() {
+        Ok(match request {
             Q::Get(get) => AnyResponse::Get(self.get(get, options).await?),
             Q::Op(Op::Get(get)) => AnyResponse::Op(OpResponse::Get(self.get(get, options).await?)),
             Q::Put(put) => match self.change(put.into(), options).await? {
@@ -370,16 +399,7 @@ impl<S: Service + Clone> Service for Leasing<S> {
             // What writes no keys that could be owned: the keys of a lease are never taken, and
             // those of locks and elections are attached to one.
             request => Box::pin(request.call_on(self.client.service(), options)).await?,
-        };
-        R::response(answer).ok_or_else(mismatch::<R>)
-    }
-
-    fn open<R: StreamRequest>(
-        &self,
-        request: R,
-        options: &CallOptions,
-    ) -> impl Future<Output = Result<Streaming<R::Item, R::Control>>> + Send {
-        self.client.service().open(request, options)
+        })
     }
 }
 

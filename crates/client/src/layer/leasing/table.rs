@@ -37,8 +37,10 @@ struct Entry {
 
 #[derive(Debug)]
 enum State {
-    /// A transaction that would make it ours is under way.
-    Taking,
+    /// A transaction that would make it ours is under way. An owner's key that was made until then is gone already.
+    Taking {
+        gone: Revision,
+    },
     Owned(Owned),
 }
 
@@ -75,12 +77,12 @@ impl Table {
             return None;
         }
         self.next += 1;
-        let entry = Entry { id: self.next, state: State::Taking, busy: 0 };
+        let entry = Entry { id: self.next, state: State::Taking { gone: Revision::NONE }, busy: 0 };
         self.entries.insert(key.clone(), entry);
         Some(self.next)
     }
 
-    /// The key is owned, if nobody has asked for it since `take`; `false` if somebody has.
+    /// The key is owned, if nobody has asked for it since `take`, and the proof is still there; `false` if not.
     pub(super) fn taken(
         &mut self,
         key: &[u8],
@@ -90,8 +92,22 @@ impl Table {
     ) -> bool {
         let entry = self.entries.get_mut(key).filter(|entry| entry.id == id);
         let Some(entry) = entry else { return false };
+        if matches!(entry.state, State::Taking { gone } if gone >= since) {
+            self.entries.remove(key);
+            return false;
+        }
         entry.state = State::Owned(Owned { since, kv, at: since });
         true
+    }
+
+    /// The owner's key of a key, made `at` a revision or before, is gone or about to go: what it proves does not count, and
+    /// what one proves that is made later does.
+    pub(super) fn gone(&mut self, key: &[u8], at: Revision) {
+        match self.entries.get_mut(key).map(|entry| &mut entry.state) {
+            Some(State::Taking { gone }) => *gone = at.max(*gone),
+            Some(State::Owned(owned)) if owned.since <= at => self.drop_key(key),
+            _ => {}
+        }
     }
 
     /// A key is not ours any more, or will not be: whatever is on its way does not count.
@@ -126,7 +142,7 @@ impl Table {
                 entry.busy += 1;
                 Some(begun)
             }
-            State::Taking => {
+            State::Taking { .. } => {
                 self.entries.remove(key);
                 None
             }
@@ -157,6 +173,13 @@ impl Table {
             _ => None,
         };
         self.entries.iter().filter_map(owned).collect()
+    }
+
+    /// Gives everything up: what was owned, with the proof of each.
+    pub(super) fn clear(&mut self) -> Vec<(Bytes, Revision)> {
+        let owned = self.owned(|_| true);
+        self.entries.clear();
+        owned
     }
 
     /// Gives everything up: without a session, nothing is owned.

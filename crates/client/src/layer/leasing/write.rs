@@ -181,7 +181,11 @@ impl<S: Service + Clone> Leasing<S> {
         let same = Compare::create_revision(owner.key_bytes()).eq(owner.create_revision());
         let ours = self.shared.session().is_some_and(|it| Some(it.lease()) == owner.lease());
         if ours {
-            // Made by a read of ours that nobody waits for any more, or given up just now.
+            // Made by a read of ours that is not answered yet, or given up just now. Nobody reads from memory by a key that
+            // goes, even if this goes no further.
+            if let Some(key) = self.prefix.key_out(&owner.key_bytes()) {
+                self.shared.table().gone(&key, owner.create_revision());
+            }
             let delete = Txn::new().when([same]).then([Delete::new(owner.key_bytes())]);
             return self.client.call(delete).await.map(drop);
         }
@@ -293,6 +297,23 @@ mod tests {
         }
     }
 
+    /// A layer without a session and a task.
+    fn leasing<S: Service + Clone>(service: S) -> Leasing<S> {
+        let shared = Shared {
+            table: Mutex::new(Table::new(1)),
+            session: Mutex::new(Held::Closed),
+            given_up: Mutex::default(),
+            work: Notify::new(),
+            seen: Mutex::default(),
+        };
+        Leasing {
+            client: Client::from_service(service),
+            prefix: Prefix::new(Bytes::from_static(b"l/")),
+            shared: Arc::new(shared),
+            _keeper: Arc::new(crate::task::spawn(async {})),
+        }
+    }
+
     #[test]
     fn many_ranges_are_one_from_the_first_key_to_the_last() {
         let key = KeyRange::key;
@@ -308,22 +329,25 @@ mod tests {
         }
     }
 
+    /// Whoever asks first after a backup was restored is told, and the task may never hear of it.
+    #[tokio::test]
+    async fn nothing_is_owned_after_a_call_told_that_the_history_went_back() {
+        let leasing = leasing(crate::service::service_fn(async |_| {
+            Err(Error::new(ErrorKind::ClusterChanged, "the history went back"))
+        }));
+        let (key, since) = (Bytes::from_static(b"key"), Revision::new(5));
+        let id = leasing.shared.table().take(&key, clock::now()).unwrap();
+        assert!(leasing.shared.table().taken(&key, id, since, None));
+        let told = leasing.call(Get::prefix("elsewhere/"), &CallOptions::new()).await;
+        assert_eq!(told.unwrap_err().kind(), ErrorKind::ClusterChanged);
+        assert_eq!(leasing.owned(), 0);
+        assert_eq!(leasing.shared.take_given_up(), [(Bytes::from_static(b"l/key"), since)]);
+    }
+
     /// A write waited for ever for an owner that keeps its session and does not answer.
     #[tokio::test(start_paused = true)]
     async fn an_owner_that_never_answers_is_not_waited_for_without_end() {
-        let shared = Shared {
-            table: Mutex::new(Table::new(1)),
-            session: Mutex::new(Held::Closed),
-            given_up: Mutex::default(),
-            work: Notify::new(),
-            seen: Mutex::default(),
-        };
-        let leasing = Leasing {
-            client: Client::from_service(Stubborn),
-            prefix: Prefix::new(Bytes::from_static(b"l/")),
-            shared: Arc::new(shared),
-            _keeper: Arc::new(crate::task::spawn(async {})),
-        };
+        let leasing = leasing(Stubborn);
         let hurried = CallOptions::new().timeout(Duration::from_secs(3));
         for (options, patience) in
             [(CallOptions::new(), PATIENCE), (hurried, Duration::from_secs(3))]

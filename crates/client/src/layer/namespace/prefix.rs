@@ -67,7 +67,7 @@ impl Prefix {
 
     /// A key of the cluster as the namespace knows it; `None` if it lies outside. No key is empty, so that of the prefix
     /// itself lies outside too.
-    pub(super) fn key_out(&self, key: &Bytes) -> Option<Bytes> {
+    pub(in crate::layer) fn key_out(&self, key: &Bytes) -> Option<Bytes> {
         self.name_out(key).filter(|key| !key.is_empty())
     }
 

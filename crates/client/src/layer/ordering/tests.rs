@@ -19,6 +19,9 @@ fn cluster(revisions: &[i64]) -> (Client<impl Service + Clone>, Arc<Mutex<u32>>)
         let next = if queue.len() > 1 { queue.pop_front() } else { queue.front().copied() };
         let at = ResponseHeader::at(next.unwrap());
         async move {
+            if at.revision == Revision::NONE {
+                return Err(Error::new(ErrorKind::ClusterChanged, "the history went back"));
+            }
             Ok(match request {
                 AnyRequest::Get(_) => AnyResponse::Get(GetResponse::new(at, [])),
                 AnyRequest::Txn(_) => AnyResponse::Txn(TxnResponse::success(at, [])),
@@ -101,6 +104,22 @@ async fn a_deadline_ends_the_attempts() {
     assert!(client.get(get()).await.is_err());
     // At once, and after 5 ms; the next would be after 10 ms more.
     assert_eq!(*calls.lock().unwrap(), 1 + 3);
+}
+
+/// After a backup was restored no read was new enough any more.
+#[tokio::test(start_paused = true)]
+async fn a_history_that_went_back_is_read_on() {
+    // What the cluster says at each call; 0 is that the history went back.
+    let (client, calls) = cluster(&[100, 0, 40, 39, 41]);
+    let client = client.ordered();
+    client.get(get()).await.unwrap();
+    let error = client.put("a", "1").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ClusterChanged);
+    for expected in [40, 41] {
+        assert_eq!(client.get(get()).await.unwrap().revision().get(), expected);
+        assert_eq!(client.service().seen().get(), expected);
+    }
+    assert_eq!(*calls.lock().unwrap(), 5);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ fn ops(batch: Batch) -> Vec<Op> {
 fn revisions_share_a_batch_and_the_last_write_counts() {
     let gone = Event::delete(KeyValue::new("a/y", "").with_revisions(0, 7));
     let events = [put("x", "1", 5), put("y", "1", 5), put("x", "2", 6), gone];
-    let mut made = batches(&events, &translation(), MAX_OPS);
+    let mut made = batches(&events, &translation(), Limits::default());
     assert_eq!(made.len(), 1);
     let batch = made.remove(0);
     assert_eq!(batch.complete, Some(Revision::new(7)));
@@ -30,7 +30,7 @@ fn a_batch_ends_with_a_revision() {
     // 100 and 100 do not fit into one; 200 of one revision do not fit at all.
     let many = |count: i64, at| (0..count).map(move |key| put(&format!("{at}/{key:03}"), "", at));
     let events: Vec<Event> = many(100, 5).chain(many(100, 6)).chain(many(200, 7)).collect();
-    let made: Vec<_> = batches(&events, &translation(), MAX_OPS)
+    let made: Vec<_> = batches(&events, &translation(), Limits::default())
         .into_iter()
         .map(|batch| (batch.len(), batch.complete.map(Revision::get)))
         .collect();
@@ -39,11 +39,40 @@ fn a_batch_ends_with_a_revision() {
 
 #[test]
 fn the_checkpoint_goes_with_the_last_of_a_revision() {
-    let batch = || batches(&[put("x", "1", 5)], &translation(), MAX_OPS).remove(0);
-    let key = Bytes::from("mark");
-    let txn = batch().into_txn(Some(&key));
-    assert_eq!(txn.success().last(), Some(Put::new("mark", "5").into()));
+    let batch = || batches(&[put("x", "1", 5)], &translation(), Limits::default()).remove(0);
+    let mark = Mark::new("mark".into(), source(0xaf, 9));
+    let txn = batch().into_txn(Some(&mark));
+    assert_eq!(txn.success().last(), Some(Put::new("mark", "5 af").into()));
     assert_eq!(batch().into_txn(None).success().count(), 1);
+}
+
+fn source(cluster: u64, revision: i64) -> ResponseHeader {
+    let mut header = ResponseHeader::at(revision);
+    header.cluster_id = cluster;
+    header
+}
+
+#[test]
+fn a_checkpoint_counts_for_the_history_that_it_is_of() {
+    let table = [
+        ("5 af", Some(5)),
+        ("9 af", Some(9)),
+        // The source was restored, or is another one.
+        ("10 af", Some(0)),
+        ("5 ae", Some(0)),
+        // As it was written before.
+        ("5", Some(5)),
+        ("10", Some(0)),
+        ("0 af", Some(0)),
+        ("-5", Some(0)),
+        ("af", None),
+        ("", None),
+        ("5 ", None),
+    ];
+    for (text, expected) in table {
+        let read = Mark::read(&KeyValue::new("mark", text), source(0xaf, 9));
+        assert_eq!(read.map(Revision::get), expected, "{text:?}");
+    }
 }
 
 #[test]
@@ -54,7 +83,7 @@ fn what_differs_is_written_and_what_is_too_much_deleted() {
         list.iter().map(|(key, value)| KeyValue::new(*key, *value)).collect()
     };
     let (source, there) = (kvs(&source), kvs(&there));
-    let mut merge = Merge::new(translation(), MAX_OPS, [Bytes::from("b/mark")]);
+    let mut merge = Merge::new(translation(), Limits::default(), [Bytes::from("b/mark")]);
     let (mut left, mut right) = (0, 0);
     loop {
         let (next_left, next_right) = merge.step(source.get(left), there.get(right));
@@ -96,6 +125,19 @@ fn there(key: &str) -> String {
     key.replacen("a/", "b/", 1)
 }
 
+/// One of few, short or longer than a batch may be.
+fn value(random: &mut fastrand::Rng) -> String {
+    random.u8(..3).to_string().repeat(*random.choice(&[1, 1, 1, 20, 50]).unwrap())
+}
+
+fn size(op: &Op) -> usize {
+    match op {
+        Op::Put(put) => put.key().len() + put.value().len(),
+        Op::Delete(delete) => delete.key_range().start().len(),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// Whatever both sides hold, and whatever happens then: the copy is the source as it was at each revision that is said
 /// to be complete.
 #[test]
@@ -104,14 +146,16 @@ fn any_source_is_copied_and_followed() {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut some = |side: &str| -> Copy {
             let key = |random: &mut fastrand::Rng| format!("{side}{}", random.u32(..12));
-            (0..random.usize(..10))
-                .map(|_| (key(&mut random), random.u8(..3).to_string()))
-                .collect()
+            (0..random.usize(..10)).map(|_| (key(&mut random), value(&mut random))).collect()
         };
         let (mut source, mut copy) = (some("a/"), some("b/"));
-        let max_ops = random.usize(1..6);
+        let limits = Limits { ops: random.usize(1..6), bytes: random.usize(10..60) };
+        let within = |batch: &Batch| {
+            let bytes: usize = batch.ops.values().map(size).sum();
+            batch.ops.len() <= limits.ops && (bytes <= limits.bytes || batch.ops.len() == 1)
+        };
 
-        let mut merge = Merge::new(translation(), max_ops, None);
+        let mut merge = Merge::new(translation(), limits, None);
         let (from, to) = (kvs(&source), kvs(&copy));
         let (mut left, mut right) = (0, 0);
         loop {
@@ -120,7 +164,7 @@ fn any_source_is_copied_and_followed() {
             right += usize::from(next_right);
             let over = !next_left && !next_right;
             if let Some(batch) = merge.take(over) {
-                assert!(batch.ops.len() <= max_ops, "seed {seed}");
+                assert!(within(&batch), "seed {seed}: {batch:?} of {limits:?}");
                 apply(&mut copy, batch);
             }
             if over {
@@ -141,7 +185,7 @@ fn any_source_is_copied_and_followed() {
             for number in keys.into_iter().take(random.usize(1..8)) {
                 let key = number.to_string();
                 if random.bool() {
-                    let value = random.u8(..3).to_string();
+                    let value = value(&mut random);
                     events.push(put(&key, &value, revision));
                     source.insert(format!("a/{key}"), value);
                 } else {
@@ -152,8 +196,8 @@ fn any_source_is_copied_and_followed() {
             }
             history.insert(revision, expected(&source));
         }
-        for batch in batches(&events, &translation(), max_ops) {
-            assert!(batch.ops.len() <= max_ops, "seed {seed}");
+        for batch in batches(&events, &translation(), limits) {
+            assert!(within(&batch), "seed {seed}: {batch:?} of {limits:?}");
             let complete = batch.complete;
             apply(&mut copy, batch);
             if let Some(revision) = complete {

@@ -7,7 +7,9 @@ mod past;
 use std::time::Duration;
 
 use etcdkit::cache::{Cache, CacheChange, CacheOptions, Subscription};
-use etcdkit::{Client, Compact, ErrorKind, Event, KeyRange, Op, Put, Revision, Txn, Watch};
+use etcdkit::{
+    Client, Compact, ErrorKind, Event, KeyRange, KeyValue, Op, Put, Revision, Txn, Watch,
+};
 use etcdkit_testkit::proxy::Proxy;
 use etcdkit_testkit::wait::eventually;
 
@@ -337,6 +339,46 @@ async fn wait_till_revision() {
         assert_eq!(cache.get("cache_wait/a").unwrap().unwrap().value(), b"1");
         calls.answer_and_fail(0, 0);
         in_time("to catch up", cache.catch_up()).await.unwrap();
+    })
+    .await;
+}
+
+/// A revision that was made outside of the range was waited for without end of members whose notifications can't be relied
+/// on.
+#[tokio::test]
+async fn a_revision_of_elsewhere_is_waited_for_on_every_version() {
+    on_every_version(async |client, _| {
+        client.put("cache_foreign/a", "1").await.unwrap();
+        let cache = cache(&client, "cache_foreign/").await;
+        let elsewhere = client.put("cache_foreign_elsewhere", "1").await.unwrap().revision();
+        in_time("a revision of elsewhere", cache.wait_for(elsewhere)).await.unwrap();
+        let inside = client.put("cache_foreign/a", "2").await.unwrap().revision();
+        in_time("the write", cache.wait_for(inside)).await.unwrap();
+        assert_eq!(cache.get("cache_foreign/a").unwrap().unwrap().value(), b"2");
+    })
+    .await;
+}
+
+/// The task behind it was gone, and nobody was told: whoever waited did so for ever.
+#[tokio::test]
+async fn a_cache_whose_index_panics_ends() {
+    on_every_version(async |client, _| {
+        let panics = || {
+            let terms = |kv: &KeyValue| {
+                assert_ne!(kv.value(), b"boom", "a panic that is part of the test");
+                [kv.value().to_vec()]
+            };
+            CacheOptions::new(KeyRange::prefix("cache_panic/")).index("value", terms)
+        };
+        let cache = in_time("the cache", client.cache(panics())).await.unwrap();
+        let mut changes = cache.subscribe(KeyRange::prefix("cache_panic/")).unwrap();
+        assert!(state(&mut changes).await.is_empty());
+        let written = client.put("cache_panic/a", "boom").await.unwrap().revision();
+        fails(in_time("the end", cache.wait_for(written)).await, ErrorKind::Internal);
+        let end = in_time("the end", changes.next()).await.unwrap();
+        assert_eq!(end.unwrap_err().kind(), ErrorKind::Internal);
+        fails(in_time("no cache", client.cache(panics())).await.map(drop), ErrorKind::Internal);
+        client.delete("cache_panic/a").await.unwrap();
     })
     .await;
 }

@@ -11,6 +11,7 @@ use etcdkit_testkit::wait::eventually;
 use tokio::task::JoinSet;
 
 use super::{blocked, count, counted, session, spawn};
+use crate::kv::backup::Backup;
 use crate::kv::members::*;
 
 /// The lock of a name, for a session.
@@ -170,6 +171,40 @@ async fn mutex_unlock() {
         );
         fails(guard.unlock().await, ErrorKind::NotFound);
         assert_eq!(value(&client, "mutex_unlock_done").await, None);
+    })
+    .await;
+}
+
+/// Of two guards of one session the first had lost its key, and its end left that of the second for as long as the session.
+#[tokio::test]
+async fn no_key_is_left_of_a_lock_that_was_lost_and_taken_again() {
+    each_way("lost_and_taken_again", async |client, _, name, mutex| {
+        let session = session(&client).await;
+        let first = mutex(&session, name).lock().await.unwrap();
+        client.delete(first.key()).await.unwrap();
+        let second = mutex(&session, name).lock().await.unwrap();
+        assert!(second.fencing_token() > first.fencing_token());
+        second.unlock().await.unwrap();
+        fails(first.unlock().await, ErrorKind::NotFound);
+        counted(&client, name, 0).await;
+        // And whoever comes next waits until it is gone.
+        in_time("the lock", mutex(&session, name).lock()).await.unwrap().unlock().await.unwrap();
+        assert_eq!(count(&client, name).await, 0);
+    })
+    .await;
+}
+
+/// A lock whose key went when a backup was restored was held for ever, if its session was in the backup.
+#[tokio::test]
+async fn a_holder_learns_that_a_backup_took_its_lock_away() {
+    on_own_member(async |client, etcd| {
+        let session = session(&client).await;
+        let backup = Backup::of(&etcd).await;
+        let guard = in_time("the lock", Mutex::new(&session, "l").lock()).await.unwrap();
+        let mut lost = Box::pin(guard.lost());
+        blocked("the holder", &mut lost).await;
+        backup.restore().await;
+        assert_eq!(in_time("the loss", lost).await, Loss::Deleted);
     })
     .await;
 }

@@ -295,3 +295,26 @@ async fn pr_queue_one_reader_one_writer() {
     })
     .await;
 }
+
+/// A queue named like one of the priorities had the next item draw a number that was taken, and the item there was lost.
+#[tokio::test]
+async fn no_item_is_lost_to_a_queue_beside() {
+    on_every_version(async |client, _| {
+        let name = "pr_queue_beside";
+        let queue = PriorityQueue::new(&client, name);
+        for value in ["1", "2", "3"] {
+            queue.enqueue(value, 7).await.unwrap();
+        }
+        let beside = PriorityQueue::new(&client, format!("{name}/00007"));
+        beside.enqueue("beside", 3).await.unwrap();
+        queue.enqueue("4", 7).await.unwrap();
+        // Shorter than those of the recipe, and after them.
+        client.put(format!("{name}/00007/5"), "short").await.unwrap();
+        queue.enqueue("5", 7).await.unwrap();
+        for expected in ["1", "2", "3", "4", "5", "short"] {
+            assert_eq!(queue.try_dequeue().await.unwrap(), Some(Bytes::from(expected)));
+        }
+        assert_eq!(beside.try_dequeue().await.unwrap(), Some(Bytes::from("beside")));
+    })
+    .await;
+}

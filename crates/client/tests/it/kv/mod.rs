@@ -6,6 +6,7 @@
 //! another.
 #![cfg(test)]
 
+pub(crate) mod backup;
 mod compact;
 mod delete;
 mod get;

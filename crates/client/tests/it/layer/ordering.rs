@@ -7,6 +7,7 @@ use etcdkit::{Client, ErrorKind, Get, Txn};
 use etcdkit_testkit::cluster::Cluster;
 use etcdkit_testkit::etcd::Version;
 
+use crate::kv::backup::Backup;
 use crate::kv::members::*;
 
 /// A cluster of which one follower has not seen the newest value of `foo`, and a client of the two others that has.
@@ -72,4 +73,24 @@ async fn detect_kv_and_txn_order_violation() {
             assert_eq!(answer.first().unwrap().value(), b"new");
         }
     }
+}
+
+/// After a backup was restored no read was new enough any more.
+#[tokio::test]
+async fn reads_go_on_after_a_watch_told_that_a_backup_was_restored() {
+    on_own_member(async |client, etcd| {
+        let ordered = client.ordered();
+        ordered.put("foo", "old").await.unwrap();
+        let backup = Backup::of(&etcd).await;
+        for _ in 0..10 {
+            in_time("a write", ordered.put("foo", "lost")).await.unwrap();
+        }
+        let mut watch = in_time("the watch", ordered.watch("foo")).await.unwrap();
+        backup.restore().await;
+        let told = in_time("the news", watch.next()).await.unwrap();
+        assert_eq!(told.unwrap_err().kind(), ErrorKind::ClusterChanged);
+        let answer = in_time("a read", ordered.get(read())).await.unwrap();
+        assert_eq!(answer.first().unwrap().value(), b"old");
+    })
+    .await;
 }

@@ -7,10 +7,12 @@ use std::time::Duration;
 use etcdkit::auth::{Permission, UserAdd};
 use etcdkit::mirror::{Mirror, MirrorProgress, Syncer};
 use etcdkit::{Client, Compact, Delete, ErrorKind, Get, KeyRange, Put, Txn};
-use etcdkit_testkit::proxy::Proxy;
+use etcdkit_testkit::etcd::Etcd;
+use etcdkit_testkit::proxy::{Direction, Proxy};
 use etcdkit_testkit::wait::eventually;
 
 use crate::auth::users::{login, quick};
+use crate::kv::backup::Backup;
 use crate::kv::members::*;
 
 #[tokio::test]
@@ -160,6 +162,20 @@ async fn a_copy_follows_and_resumes() {
     .await;
 }
 
+/// Many small keys and then a large one went into one transaction, which was more than etcd takes in a request.
+#[tokio::test]
+async fn a_large_value_after_many_small_ones_is_copied() {
+    on_own_member(async |client, _| {
+        for number in 0..110 {
+            client.put(format!("from/{number:03}"), vec![b'v'; 6600]).await.unwrap();
+        }
+        client.put("from/large", vec![b'v'; 1_000_000]).await.unwrap();
+        let mirror = Mirror::new(&client, "from/", &client, "to/");
+        until(&mirror, async |_| equal(&client, "from/", &client, "to/").await).await;
+    })
+    .await;
+}
+
 /// What was deleted in a gap of the history is deleted in the copy.
 #[tokio::test]
 async fn a_copy_survives_a_compaction() {
@@ -186,6 +202,79 @@ async fn a_copy_keeps_to_its_rate() {
         assert!(begun.is_err());
         let written = client.get(Get::prefix("to/").count_only()).await.unwrap().count();
         assert!(written <= 254, "{written} keys in 0.4 s");
+    })
+    .await;
+}
+
+/// What the source lost when it was restored stayed in the copy, and what it was given then did not come.
+#[tokio::test]
+async fn a_source_that_was_restored_is_copied_anew() {
+    on_own_member(async |client, etcd| {
+        let destination = Etcd::start_newest().await;
+        let copy = connect(&destination).await;
+        fill(&client, "from/", 10).await;
+        let backup = Backup::of(&etcd).await;
+        let client = connect(&etcd).await;
+        for number in 0..20 {
+            client.put(format!("from/lost/{number}"), "1").await.unwrap();
+        }
+        let mirror = Mirror::new(&client, "from/", &copy, "to/").checkpoint("mark");
+        until(&mirror, async |_| equal(&client, "from/", &copy, "to/").await).await;
+        assert!(value(&copy, "mark").await.is_some());
+
+        backup.restore().await;
+        let client = connect(&etcd).await;
+        client.put("from/new", "1").await.unwrap();
+        let mirror = Mirror::new(&client, "from/", &copy, "to/").checkpoint("mark");
+        let told = until(&mirror, async |_| equal(&client, "from/", &copy, "to/").await).await;
+        assert!(!told[0].complete, "{told:?}");
+    })
+    .await;
+}
+
+/// A checkpoint of one cluster was taken for one of another.
+#[tokio::test]
+async fn another_source_is_copied_anew() {
+    on_own_member(async |client, _| {
+        let other = Etcd::start_newest().await;
+        let other = connect(&other).await;
+        fill(&client, "from/", 10).await;
+        let mirror = Mirror::new(&client, "from/", &client, "to/").checkpoint("mark");
+        until(&mirror, async |_| equal(&client, "from/", &client, "to/").await).await;
+        // It has come further.
+        for number in 0..30 {
+            other.put("from/other", number.to_string()).await.unwrap();
+        }
+        let mirror = Mirror::new(&other, "from/", &client, "to/").checkpoint("mark");
+        until(&mirror, async |_| equal(&other, "from/", &client, "to/").await).await;
+    })
+    .await;
+}
+
+/// A lost connection or a change of the leader ended a mirror, if a write was under way.
+#[tokio::test]
+async fn a_copy_survives_a_write_whose_answer_is_lost() {
+    on_own_member(async |client, etcd| {
+        let proxy = Proxy::start(etcd.client_addr()).await;
+        let destination = crate::kv::lost::eager(&proxy).await;
+        let mirror = Mirror::new(&client, "from/", &destination, "to/");
+        let mirror = mirror.from_revision(revision(&client).await);
+        let copied = async |key: &str| {
+            eventually("the copy", DEADLINE, async || value(&client, key).await).await;
+        };
+        let losing = async {
+            proxy.drop_direction(Direction::ToClient);
+            client.put("from/1", "1").await.unwrap();
+            copied("to/1").await;
+            proxy.reset();
+            proxy.heal();
+            client.put("from/2", "1").await.unwrap();
+            copied("to/2").await;
+        };
+        tokio::select! {
+            outcome = mirror.run(|_| {}) => panic!("{:?}", outcome.unwrap_err()),
+            () = losing => {}
+        }
     })
     .await;
 }

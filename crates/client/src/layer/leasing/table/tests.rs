@@ -1,5 +1,7 @@
 //! Schedules of reads, writes and requests of others: each by itself, and then many at random.
 
+use std::collections::VecDeque;
+
 use super::*;
 use crate::clock;
 
@@ -75,6 +77,23 @@ fn a_late_answer_does_not_revive_what_was_given_up() {
     assert_eq!(table.read(b"a"), Some(None));
 }
 
+/// The answer of a take came after its owner's key was deleted: the key was owned without a proof.
+#[test]
+fn what_is_gone_before_it_is_taken_is_not_ours() {
+    // When an owner's key that is gone was made, and whether the one of revision 5 still counts.
+    for (gone, ours) in [(4, true), (5, false), (6, false)] {
+        let mut table = Table::new(10);
+        let id = table.take(&key(), clock::now()).unwrap();
+        table.gone(b"a", rev(gone));
+        table.gone(b"a", rev(1));
+        assert_eq!(table.taken(b"a", id, rev(5), None), ours, "{gone}");
+        assert_eq!((table.read(b"a"), table.len()), (ours.then_some(None), usize::from(ours)));
+        let (mut table, _) = owned();
+        table.gone(b"a", rev(gone));
+        assert_eq!(table.len(), usize::from(ours), "{gone}");
+    }
+}
+
 #[test]
 fn keys_have_a_respite_and_their_number_a_bound() {
     let now = clock::now();
@@ -99,6 +118,9 @@ struct World {
     owner: Option<i64>,
     takes: Vec<Take>,
     writes: Vec<Write>,
+    deletions: Vec<Deletion>,
+    /// Owners' keys that were deleted, and when, as far as we have not heard of it.
+    gone: VecDeque<i64>,
     /// Others have asked for the key, and we have not heard of it.
     asked: bool,
 }
@@ -109,11 +131,34 @@ struct Take {
     answer: Option<Option<(i64, Option<i64>)>>,
 }
 
+#[derive(Clone, Copy)]
+enum Kind {
+    Put,
+    Delete,
+    /// Of a range that the key is in.
+    DeleteRange,
+}
+
 struct Write {
     own: Option<(Id, Revision)>,
-    delete: bool,
-    /// Whether it was done, and when.
-    answer: Option<Option<i64>>,
+    kind: Kind,
+    /// When it was done, or, if it was not, since when somebody owns the key.
+    answer: Option<Result<i64, Option<i64>>>,
+}
+
+/// Of an owner's key, if it still is that one.
+struct Deletion {
+    since: i64,
+    /// The write that goes on after it.
+    then: Option<Kind>,
+    done: bool,
+}
+
+/// One of those that are true.
+fn any(of: impl IntoIterator<Item = bool>, random: &mut fastrand::Rng) -> Option<usize> {
+    let are: Vec<usize> =
+        of.into_iter().enumerate().filter(|(_, is)| *is).map(|(n, _)| n).collect();
+    random.choice(&are).copied()
 }
 
 impl World {
@@ -126,101 +171,162 @@ impl World {
         kv(&at.to_string()).with_revisions(at, at)
     }
 
-    /// The server deals with what was asked first.
-    fn serve(&mut self) {
-        if let Some(take) = self.takes.iter().position(|take| take.answer.is_none()) {
-            let taken = self.owner.is_none().then(|| (self.next(), self.value));
-            self.owner = taken.map(|(since, _)| since).or(self.owner);
-            self.takes[take].answer = Some(taken);
-        } else if let Some(write) = self.writes.iter().position(|write| write.answer.is_none()) {
-            let Write { own, delete, .. } = &self.writes[write];
-            let (guard, delete) = (own.map(|(_, since)| since.get()), *delete);
-            let done = (self.owner == guard).then(|| self.next());
-            if let Some(at) = done {
-                self.value = (!delete).then_some(at);
+    fn begin(&mut self, table: &mut Table, kind: Kind) {
+        let own = match kind {
+            Kind::Put | Kind::Delete => table.begin_write(b"a"),
+            Kind::DeleteRange => {
+                for (key, since) in table.owned(|_| true) {
+                    table.drop_key(&key);
+                    self.give_up(since.get());
+                }
+                None
             }
-            self.writes[write].answer = Some(done);
+        };
+        self.writes.push(Write { own, kind, answer: None });
+    }
+
+    /// The server deals with something that it was asked.
+    fn serve(&mut self, random: &mut fastrand::Rng) {
+        let take = self.takes.iter().position(|take| take.answer.is_none());
+        let write = self.writes.iter().position(|write| write.answer.is_none());
+        let deletion = self.deletions.iter().position(|deletion| !deletion.done);
+        let waiting = [take.is_some(), write.is_some(), deletion.is_some()];
+        match any(waiting, random) {
+            Some(0) => take.into_iter().for_each(|take| {
+                let taken = self.owner.is_none().then(|| (self.next(), self.value));
+                self.owner = taken.map(|(since, _)| since).or(self.owner);
+                self.takes[take].answer = Some(taken);
+            }),
+            Some(1) => write.into_iter().for_each(|write| {
+                let Write { own, kind, .. } = self.writes[write];
+                let done = self.owner == own.map(|(_, since)| since.get());
+                let answer = done.then(|| self.next()).ok_or(self.owner);
+                if let Ok(at) = answer {
+                    self.value = matches!(kind, Kind::Put).then_some(at);
+                }
+                self.writes[write].answer = Some(answer);
+            }),
+            _ => deletion.into_iter().for_each(|deletion| {
+                let Deletion { since, then, .. } = self.deletions[deletion];
+                self.delete(since);
+                match then {
+                    Some(_) => self.deletions[deletion].done = true,
+                    None => drop(self.deletions.swap_remove(deletion)),
+                }
+            }),
         }
     }
 
-    /// Our owner's key is deleted, if it still is that one.
-    fn give_up(&mut self, since: i64) {
+    fn delete(&mut self, since: i64) {
         if self.owner == Some(since) {
-            self.next();
             self.owner = None;
+            let at = self.next();
+            self.gone.push_back(at);
         }
+    }
+
+    fn give_up(&mut self, since: i64) {
+        self.deletions.push(Deletion { since, then: None, done: false });
     }
 
     /// An answer arrives, any of those that there are.
     fn answer(&mut self, table: &mut Table, random: &mut fastrand::Rng) {
-        let takes: Vec<_> =
-            (0..self.takes.len()).filter(|n| self.takes[*n].answer.is_some()).collect();
-        let writes: Vec<_> =
-            (0..self.writes.len()).filter(|n| self.writes[*n].answer.is_some()).collect();
-        if let Some(take) = random.choice(&takes).filter(|_| random.bool() || writes.is_empty()) {
-            let Take { id, answer } = self.takes.swap_remove(*take);
-            match answer.flatten() {
-                Some((since, value)) => {
-                    if !table.taken(b"a", id, rev(since), value.map(Self::kv)) {
-                        self.give_up(since);
+        let take = any(self.takes.iter().map(|take| take.answer.is_some()), random);
+        let write = any(self.writes.iter().map(|write| write.answer.is_some()), random);
+        let deletion = any(self.deletions.iter().map(|deletion| deletion.done), random);
+        let waiting = [take.is_some(), write.is_some(), deletion.is_some(), !self.gone.is_empty()];
+        match any(waiting, random) {
+            Some(0) => {
+                let Some(Take { id, answer }) = take.map(|n| self.takes.swap_remove(n)) else {
+                    return;
+                };
+                match answer.flatten() {
+                    Some((since, value)) => {
+                        if !table.taken(b"a", id, rev(since), value.map(Self::kv)) {
+                            self.give_up(since);
+                        }
                     }
+                    None => table.drop_holding(b"a", id),
                 }
-                None => table.drop_holding(b"a", id),
             }
-        } else if let Some(write) = random.choice(&writes) {
-            let Write { own, delete, answer } = self.writes.swap_remove(*write);
-            match (own, answer.flatten()) {
-                (Some((id, _)), Some(at)) => {
-                    table.end_write(b"a", id, Some(((!delete).then(|| Self::kv(at)), rev(at))));
+            Some(1) => {
+                let write = write.map(|n| self.writes.swap_remove(n));
+                let Some(Write { own, kind, answer: Some(answer) }) = write else { return };
+                if let (Some((id, _)), Ok(at)) = (own, answer) {
+                    let found = matches!(kind, Kind::Put).then(|| Self::kv(at));
+                    return table.end_write(b"a", id, Some((found, rev(at))));
                 }
-                // Not done, or nobody knows: it is given up.
-                (Some((id, since)), None) => {
+                if let Some((id, since)) = own {
                     table.drop_holding(b"a", id);
                     self.give_up(since.get());
                 }
-                (None, _) => {}
+                // Whoever owns it is to give it back, and then it is tried again.
+                match answer {
+                    Ok(_) => {}
+                    Err(None) => self.begin(table, kind),
+                    Err(Some(since)) => {
+                        table.gone(b"a", rev(since));
+                        self.deletions.push(Deletion { since, then: Some(kind), done: false });
+                    }
+                }
             }
+            Some(2) => {
+                let then = deletion.and_then(|n| self.deletions.swap_remove(n).then);
+                // Or nobody waits for it any more.
+                then.filter(|_| random.bool()).into_iter().for_each(|kind| self.begin(table, kind));
+            }
+            _ => self.gone.pop_front().into_iter().for_each(|at| table.gone(b"a", rev(at))),
         }
     }
 }
 
 /// Whatever is read from memory is what the server would answer: whoever reads, writes and asks for the key, in which order
-/// ever requests are served and answers arrive, and whenever the session ends.
+/// ever requests are served and answers arrive, and whenever the session ends or the history has a gap.
 #[test]
 fn what_is_read_is_what_is_there_in_any_order() {
     let mut reads = 0;
-    for seed in 0..2000 {
+    for seed in 0..10000 {
         let mut random = fastrand::Rng::with_seed(seed);
         let (mut table, mut world) = (Table::new(10), World::default());
         let mut now = clock::now();
-        for _ in 0..80 {
-            match random.u32(..16) {
-                0..3 => {
+        // In each world some things happen often and others never.
+        let mut schedule = vec!["take", "serve", "answer", "serve", "answer"];
+        for what in ["take", "put", "delete", "delete range", "ask", "hear", "gap", "end"] {
+            schedule.extend(std::iter::repeat_n(what, [0, 0, 1, 3][random.usize(..4)]));
+        }
+        for _ in 0..120 {
+            match *random.choice(&schedule).unwrap() {
+                "take" => {
                     if let Some(id) = table.take(&key(), now) {
                         world.takes.push(Take { id, answer: None });
                     }
                 }
-                3..5 => {
-                    let own = table.begin_write(b"a");
-                    world.writes.push(Write { own, delete: random.u8(..4) == 0, answer: None });
-                }
-                5..9 => world.serve(),
-                9..13 => world.answer(&mut table, &mut random),
+                "put" => world.begin(&mut table, Kind::Put),
+                "delete" => world.begin(&mut table, Kind::Delete),
+                "delete range" => world.begin(&mut table, Kind::DeleteRange),
+                "serve" => world.serve(&mut random),
+                "answer" => world.answer(&mut table, &mut random),
                 // Others ask for the key, write it when it is free, and we hear of what they asked.
-                13 if world.owner.is_some() => world.asked = true,
-                13 => world.value = Some(world.next()),
-                14 if world.asked => {
+                "ask" if world.owner.is_some() => world.asked = true,
+                "ask" => world.value = Some(world.next()),
+                "hear" if world.asked => {
                     world.asked = false;
                     table.refuse(&key(), now);
                     world.owner.into_iter().for_each(|since| world.give_up(since));
                     now += RESPITE;
                 }
-                14 => {}
+                "hear" => {}
+                "gap" => {
+                    world.gone.clear();
+                    for (_, since) in table.clear() {
+                        world.give_up(since.get());
+                    }
+                }
                 // The session ends: here first, and then on the server.
                 _ => {
                     table.close();
                     table.reopen();
-                    world.owner.into_iter().for_each(|since| world.give_up(since));
+                    world.owner.into_iter().for_each(|since| world.delete(since));
                 }
             }
             if let Some(read) = table.read(b"a") {

@@ -1,6 +1,7 @@
 //! Reads from memory, named after the tests of etcd's own client that they match.
 
 mod faults;
+mod late;
 mod txn;
 mod upstream;
 
