@@ -60,6 +60,12 @@ const CHANGES: &[Change] = &[
         since: 6,
         kind: New(&["--rev=-"]),
     },
+    Change {
+        what: "a mirror can begin at a revision",
+        from: 4,
+        since: 6,
+        kind: New(&["--dest-prefix copy/ --rev"]),
+    },
     Change { what: "auth status", from: 4, since: 5, kind: New(&["auth status"]) },
     Change {
         what: "--hex is for the ids of headers and members too",

@@ -188,7 +188,10 @@ async fn leases() {
 #[tokio::test]
 async fn mirrors() {
     compare(async |side| {
-        let to = Side::official(Version::V3_7).await;
+        let mut to = Side::official(Version::V3_7).await;
+        for line in ["put other/1 1", "put c/stale 1", "put x 1"] {
+            to.run(&Transcript::line(line)).await;
+        }
         for line in ["put m/a 1", "put m/b 2", "put other 3"] {
             side.run(line).await;
         }
@@ -197,9 +200,11 @@ async fn mirrors() {
         side.read(&mut live, 1).await;
         side.run("put m/c 3").await;
         side.run("del m/a").await;
-        let mut copied = Live::start(to.command(&Transcript::line("watch c/ --prefix --rev 2")));
+        let mut copied = Live::start(to.command(&Transcript::line("watch c/ --prefix --rev 5")));
         side.read(&mut copied, 12).await;
         side.interrupt(live).await;
+        // What the source never had is left alone.
+        side.seen.push(format!("{:?}", to.run(&Transcript::line("get --prefix ''")).await));
     })
     .await;
 }
