@@ -1,22 +1,26 @@
 //! Commands that ours run: after an event, while a lock is held.
 
-use std::process::ExitStatus;
+use std::ffi::OsString;
+use std::process::{ExitStatus, Stdio};
 
+use crate::notation::os_string;
 use crate::notation::quote::quote;
 
-/// Runs a command with its output going where ours goes, and more variables than ours.
+/// Runs a command with nothing to read, its output going where ours goes, and more variables than ours.
 ///
 /// # Errors
 ///
 /// The exit code and the words for a command that can't be run or fails.
 pub(crate) async fn run(
     words: &[Vec<u8>],
-    variables: &[(&str, String)],
+    variables: &[(&str, OsString)],
 ) -> Result<(), (u8, String)> {
     let Some((program, arguments)) = words.split_first() else { return Ok(()) };
-    let mut command = tokio::process::Command::new(text(program));
-    command.args(arguments.iter().map(|word| text(word)));
+    let mut command = tokio::process::Command::new(os_string::from_bytes(program));
+    command.args(arguments.iter().map(|word| os_string::from_bytes(word)));
     command.envs(variables.iter().map(|(name, value)| (name, value)));
+    // What we read is ours: the lines of an interactive watch, the rest of the input of a script.
+    command.stdin(Stdio::null());
     match command.kill_on_drop(true).status().await {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(ended(status)),
@@ -52,37 +56,4 @@ fn signal_name(status: ExitStatus) -> String {
 #[cfg(not(unix))]
 fn signal_name(_: ExitStatus) -> String {
     "unknown".to_owned()
-}
-
-#[cfg(unix)]
-fn text(word: &[u8]) -> std::ffi::OsString {
-    std::os::unix::ffi::OsStringExt::from_vec(word.to_vec())
-}
-
-#[cfg(not(unix))]
-fn text(word: &[u8]) -> std::ffi::OsString {
-    String::from_utf8_lossy(word).into_owned().into()
-}
-
-/// Waits until the user has had enough: an interrupt, or a request to end.
-#[cfg(unix)]
-pub(crate) async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
-        // Without handlers the signals end the process by themselves.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-}
-
-/// Waits until the user has had enough.
-#[cfg(not(unix))]
-pub(crate) async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
-    }
 }

@@ -18,6 +18,7 @@ mod notation;
 mod pause;
 mod progress;
 mod serve;
+mod signals;
 mod tool;
 mod utl;
 
@@ -27,6 +28,7 @@ use std::ffi::{OsStr, OsString};
 
 use command::{Action, Call, Command, help, parse};
 use failure::Failure;
+use notation::os_string;
 
 /// Runs a command line and returns its exit code.
 ///
@@ -41,7 +43,7 @@ use failure::Failure;
 /// assert_eq!(etcdkit_cli::run("etcdctl".as_ref(), ["no-such-command".into()], &mut console), 1);
 /// ```
 pub fn run(name: &OsStr, words: impl IntoIterator<Item = OsString>, console: &mut Console) -> u8 {
-    let words: Vec<Vec<u8>> = words.into_iter().map(into_bytes).collect();
+    let words: Vec<Vec<u8>> = words.into_iter().map(os_string::into_bytes).collect();
     let mut result = dispatch(tool::called(name), &words, console);
     if result.is_ok() {
         result = console.flush().map_err(Failure::from);
@@ -108,14 +110,4 @@ fn dispatch(
             Err(Failure::silent(failure::exit::ERROR))
         }
     }
-}
-
-#[cfg(unix)]
-fn into_bytes(word: OsString) -> Vec<u8> {
-    std::os::unix::ffi::OsStringExt::into_vec(word)
-}
-
-#[cfg(not(unix))]
-fn into_bytes(word: OsString) -> Vec<u8> {
-    word.to_string_lossy().into_owned().into_bytes()
 }

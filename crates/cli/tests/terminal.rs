@@ -2,13 +2,27 @@
 #![cfg(unix)]
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use etcdkit_server::Server;
+use etcdkit_testkit::wait::eventually;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
+
+/// A terminal: the end of who looks at it and types, and that of who runs on it.
+fn terminal() -> (File, File) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
+    grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("it is ours");
+    let path = ptsname(&ours, Vec::new()).expect("it has a name");
+    let path = path.to_str().expect("text");
+    let theirs = File::options().read(true).write(true).open(path).expect("it can be opened");
+    (File::from(ours), theirs)
+}
 
 /// A command whose stderr is a terminal.
 struct Shown {
@@ -19,17 +33,13 @@ struct Shown {
 
 impl Shown {
     fn start(endpoint: &str, words: &[&str], variables: &[(&str, &str)]) -> Self {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("there are terminals");
-        grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("it is ours");
-        let path = ptsname(&ours, Vec::new()).expect("it has a name");
-        let path = path.to_str().expect("text");
-        let theirs = File::options().read(true).write(true).open(path).expect("it can be opened");
+        let (ours, theirs) = terminal();
         let mut command = Command::new(env!("CARGO_BIN_EXE_etcdkit"));
         command.env_clear().env("ETCDCTL_ENDPOINTS", endpoint).args(words);
         command.envs(variables.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(OwnedFd::from(theirs));
         let child = command.spawn().expect("it runs");
-        Self { child, screen: File::from(ours), seen: String::new() }
+        Self { child, screen: ours, seen: String::new() }
     }
 
     /// Waits until `text` has been on the screen.
@@ -158,4 +168,100 @@ async fn a_frozen_member_is_said_to_be_one() {
         assert_eq!(code, Some(1), "{seen}");
         assert!(seen.contains("Hint: ") && seen.contains("frozen"), "{words:?}: {seen}");
     }
+}
+
+/// A command that asks for a password on a terminal.
+struct Asking {
+    child: Child,
+    /// The end of who types.
+    keyboard: File,
+    terminal: File,
+}
+
+impl Asking {
+    async fn start(endpoint: &str, words: &[&str]) -> Self {
+        let (keyboard, terminal) = terminal();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_etcdkit"));
+        command.env_clear().env("ETCDCTL_ENDPOINTS", endpoint).args(words).arg("--user=root");
+        command.stdin(terminal.try_clone().expect("it can be shared"));
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = command.spawn().expect("it runs");
+        let asking = Self { child, keyboard, terminal };
+        asking.shows(false).await;
+        asking
+    }
+
+    /// Waits until what is typed shows, or does not.
+    async fn shows(&self, expected: bool) {
+        eventually("the terminal", Duration::from_secs(60), async || {
+            let modes = tcgetattr(&self.terminal).expect("it is a terminal").local_modes;
+            (modes.contains(LocalModes::ECHO) == expected).then_some(())
+        })
+        .await;
+    }
+
+    fn send(&self, signal: Signal) {
+        let id = Pid::from_raw(self.child.id().try_into().expect("it is small"));
+        kill_process(id.expect("it runs"), signal).expect("it runs");
+    }
+
+    /// By which signal it ends, or with which code.
+    fn end(&mut self) -> (Option<i32>, Option<i32>) {
+        let status = self.child.wait().expect("it is ours");
+        (status.signal(), status.code())
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_signal_at_the_password_prompt_leaves_a_terminal_that_shows_what_is_typed() {
+    let (_server, endpoint) = served().await;
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        let mut asking = Asking::start(&endpoint, &["get", "a"]).await;
+        asking.send(signal);
+        assert_eq!(asking.end(), (Some(signal.as_raw()), None));
+        asking.shows(true).await;
+    }
+}
+
+/// What is done about signals at the prompt stops when it is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_after_the_password_prompt_do_what_they_do_without_it() {
+    let (server, endpoint) = served().await;
+    let run = async |words: &[&str]| shown(&endpoint, words, &[]).await.0;
+    for words in [
+        &["user", "add", "root:pw"][..],
+        &["user", "grant-role", "root", "root"],
+        &["auth", "enable"],
+    ] {
+        assert_eq!(run(words).await, Some(0), "{words:?}");
+    }
+    // A lock is released by an interrupt.
+    let mut asking = Asking::start(&endpoint, &["lock", "l"]).await;
+    asking.keyboard.write_all(b"pw\n").expect("it is read");
+    let mut out = asking.child.stdout.take().expect("it is piped");
+    let mut held = String::new();
+    while !held.contains("l/") {
+        let mut bytes = [0; 256];
+        let read = out.read(&mut bytes).expect("it can be read");
+        assert!(read > 0, "it ended: {held}");
+        held.push_str(&String::from_utf8_lossy(&bytes[..read]));
+    }
+    asking.shows(true).await;
+    asking.send(Signal::INT);
+    assert_eq!(asking.end(), (None, Some(0)));
+
+    // What waits for nothing is ended.
+    server.faults().delay("/etcdserverpb.KV/Range", Duration::from_secs(600));
+    let mut asking = Asking::start(&endpoint, &["get", "a", "--command-timeout=500s"]).await;
+    asking.keyboard.write_all(b"pw\n").expect("it is read");
+    asking.shows(true).await;
+    asking.send(Signal::INT);
+    assert_eq!(asking.end(), (Some(Signal::INT.as_raw()), None));
 }

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::histogram::Histogram;
 use super::schedule::{Schedule, Turn};
 use super::work::{Kind, Size, Worker};
-use crate::child;
+use crate::signals;
 
 /// What is done, and when.
 #[derive(Clone, Debug)]
@@ -66,11 +66,11 @@ impl Load {
             running.spawn(client_of(schedule, number, worker, start, self.now, stopped.clone()));
         }
         let mut tally = Tally::default();
-        let mut interrupted = pin!(child::interrupted());
+        let mut interrupted = pin!(signals::interrupted());
         loop {
             let done = tokio::select! {
                 done = running.join_next() => done,
-                () = &mut interrupted, if !*stop.borrow() => {
+                _ = &mut interrupted, if !*stop.borrow() => {
                     stop.send_replace(true);
                     continue;
                 }

@@ -1,7 +1,10 @@
 //! What a command is called with.
 
+use std::path::PathBuf;
+
 use super::{Command, Values};
 use crate::console::Console;
+use crate::notation::os_string;
 
 /// A command line that was understood, and the world around it.
 #[derive(Debug)]
@@ -31,5 +34,10 @@ impl Call<'_> {
     /// The arguments as text, with what is no UTF-8 replaced.
     pub(crate) fn texts(&self) -> Vec<String> {
         self.arguments.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    }
+
+    /// The arguments as names of files, which need not be text.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.arguments.iter().map(|word| os_string::from_bytes(word).into()).collect()
     }
 }

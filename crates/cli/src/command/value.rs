@@ -1,10 +1,11 @@
 //! The values of flags.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Flag, Kind};
-use crate::notation::{duration, list, number};
+use crate::notation::{duration, list, number, os_string};
 
 /// One value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +120,11 @@ impl Values {
 
     pub(crate) fn text(&self, name: &str) -> String {
         lossy(self.bytes(name))
+    }
+
+    /// The name of a file, which need not be text.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        os_string::from_bytes(&self.bytes(name)).into()
     }
 
     pub(crate) fn list(&self, name: &str) -> Vec<String> {

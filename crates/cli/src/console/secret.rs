@@ -5,28 +5,46 @@ pub(super) use unix::Hidden;
 
 #[cfg(unix)]
 mod unix {
+    use std::sync::{Mutex, PoisonError};
+
     use rustix::stdio::stdin;
     use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-    /// While it lives, the terminal on stdin shows nothing. Does nothing where there is no terminal.
-    pub(in crate::console) struct Hidden(Option<Termios>);
+    use crate::signals;
+
+    /// How the terminal was, while it shows nothing.
+    static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+    /// While it lives, the terminal on stdin shows nothing; a signal that ends the process has it show again. Does nothing
+    /// where there is no terminal.
+    pub(in crate::console) struct Hidden;
 
     impl Hidden {
         pub(in crate::console) fn begin() -> Self {
-            let Ok(before) = tcgetattr(stdin()) else { return Self(None) };
-            let mut silent = before.clone();
-            silent.local_modes.remove(LocalModes::ECHO);
-            // A password that shows is no reason not to ask for it.
-            let _ = tcsetattr(stdin(), OptionalActions::Now, &silent);
-            Self(Some(before))
+            if let Ok(modes) = tcgetattr(stdin()) {
+                signals::before_the_end(show);
+                let mut silent = modes.clone();
+                silent.local_modes.remove(LocalModes::ECHO);
+                let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+                *before = Some(modes);
+                // A password that shows is no reason not to ask for it.
+                let _ = tcsetattr(stdin(), OptionalActions::Now, &silent);
+            }
+            Self
         }
     }
 
     impl Drop for Hidden {
         fn drop(&mut self) {
-            if let Some(before) = &self.0 {
-                let _ = tcsetattr(stdin(), OptionalActions::Now, before);
-            }
+            show();
+        }
+    }
+
+    /// Has the terminal show again what is typed.
+    fn show() {
+        let mut before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(modes) = before.take() {
+            let _ = tcsetattr(stdin(), OptionalActions::Now, &modes);
         }
     }
 }

@@ -13,7 +13,7 @@ use etcdkit::proto::method;
 use self::load::{Load, Outcome};
 use super::kv::Keys;
 use super::session::Session;
-use super::{endpoint, heading, refusal};
+use super::{heading, refusal};
 use crate::command::{Action, Call, Command, Flag, Values};
 use crate::console::Console;
 use crate::failure::{Failure, Result, exit};
@@ -278,8 +278,8 @@ fn tidy(session: &Session, flags: &Values, revision: i64, console: &mut Console)
             let shown = quote(endpoint.as_bytes());
             console.line(format!("Defragmenting {shown}"))?;
             console.flush()?;
-            let options = CallOptions::new().timeout(CLEANING).endpoint(endpoint::parse(endpoint)?);
-            let client = session.client.with_options(options);
+            let client = session.alone_at(endpoint)?;
+            let client = client.with_options(CallOptions::new().timeout(CLEANING));
             let request = DefragmentRequest {};
             session
                 .block_on(client.raw(method::maintenance::DEFRAGMENT, &request))

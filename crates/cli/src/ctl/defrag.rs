@@ -30,7 +30,7 @@ fn defrag(call: &mut Call<'_>) -> Result<()> {
     let (session, endpoints) = endpoint::open(call)?;
     let mut has_failed = false;
     for endpoint in endpoints {
-        let client = endpoint::at(&session, &endpoint)?;
+        let client = session.alone_at(&endpoint)?;
         let progress = Progress::new(call.console, format!("defragmenting {endpoint}"));
         let start = now();
         let defragmenting = client.raw(method::maintenance::DEFRAGMENT, &DefragmentRequest {});

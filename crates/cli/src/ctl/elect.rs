@@ -1,16 +1,18 @@
 //! `elect`: runs for leader, or watches who leads.
 
+use std::pin::pin;
+
 use etcdkit::concurrency::{Election, SessionOptions};
 use etcdkit::{Client, Error};
 
-use super::lock::{interrupted, show_key, ttl};
+use super::lock::{give_back, interrupted, listen, show_key, ttl};
 use super::print::Display;
 use super::session::Session;
 use super::{heading, refusal};
-use crate::child;
 use crate::command::{Action, Call, Command, Flag};
 use crate::console::Console;
 use crate::failure::{Failure, Result};
+use crate::signals;
 
 /// The time to live of a candidate's session, in seconds.
 const TTL: i64 = 60;
@@ -39,12 +41,12 @@ fn elect(call: &mut Call<'_>) -> Result<()> {
         Some(_) if listen => Err(Failure::bad_arguments("proposal given but -l is set")),
         Some(proposal) => {
             let session = Session::open(call)?;
-            let (client, display) = (&session.client, session.display);
-            session.block_on(campaign(client, display, call.console, name, proposal))
+            let (client, display) = (session.patient(), session.display);
+            session.block_on(campaign(&client, display, call.console, name, proposal))
         }
         None if listen => {
             let session = Session::open(call)?;
-            session.block_on(observe(&session.client, session.display, call.console, name))
+            session.block_on(observe(&session.patient(), session.display, call.console, name))
         }
         None => Err(Failure::bad_arguments("no proposal argument but -l not set")),
     }
@@ -60,23 +62,27 @@ async fn campaign(
 ) -> Result<()> {
     let failed = |error: Error| refusal::failure(&error);
     let session = client.session(SessionOptions::new().ttl(ttl(TTL))).await.map_err(failed)?;
+    let mut signals = listen()?;
     let election = Election::new(&session, name);
     let leadership = tokio::select! {
         leadership = election.campaign(proposal) => leadership.map_err(failed)?,
-        () = child::interrupted() => {
+        _ = signals.next() => {
             drop(election);
             session.close().await.map_err(failed)?;
             return Err(interrupted());
         }
     };
-    show_key(client, display, console, leadership.key()).await?;
-    let outcome = tokio::select! {
-        _ = leadership.lost() => Err(Failure::error("elect: session expired")),
-        () = child::interrupted() => Ok(()),
+    let outcome = async {
+        show_key(client, display, console, leadership.key()).await?;
+        tokio::select! {
+            _ = leadership.lost() => Err(Failure::error("elect: session expired")),
+            _ = signals.next() => Ok(()),
+        }
     };
-    leadership.resign().await.map_err(failed)?;
-    session.close().await.map_err(failed)?;
-    outcome
+    let outcome = outcome.await;
+    let resigned = give_back(&session, leadership.resign()).await;
+    outcome?;
+    resigned.map(drop)
 }
 
 /// Prints each leader until interrupted.
@@ -87,6 +93,7 @@ async fn observe(
     name: Vec<u8>,
 ) -> Result<()> {
     let mut leaders = client.election_leaders(name);
+    let mut interrupted = pin!(signals::interrupted());
     loop {
         tokio::select! {
             leader = leaders.next() => match leader {
@@ -96,7 +103,7 @@ async fn observe(
                 Some(Err(error)) => return Err(refusal::failure(&error)),
                 None => return Err(Failure::error("elect: observer lost")),
             },
-            () = child::interrupted() => return Ok(()),
+            _ = &mut interrupted => return Ok(()),
         }
     }
 }

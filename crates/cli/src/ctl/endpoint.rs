@@ -4,10 +4,9 @@ pub(crate) mod size;
 
 use std::time::Instant;
 
-use etcdkit::config::Endpoint;
 use etcdkit::proto::etcdserverpb::*;
 use etcdkit::proto::method;
-use etcdkit::{CallOptions, Client, Error, ServerError};
+use etcdkit::{Client, ServerError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
@@ -75,17 +74,6 @@ pub(super) fn open(call: &mut Call<'_>) -> Result<(Session, Vec<String>)> {
     Ok((session, urls))
 }
 
-/// A client of one endpoint alone.
-pub(super) fn at(session: &Session, endpoint: &str) -> Result<Client> {
-    let options = CallOptions::new().timeout(session.timeout()).endpoint(parse(endpoint)?);
-    Ok(session.client.with_options(options))
-}
-
-/// An endpoint as it was written.
-pub(super) fn parse(endpoint: &str) -> Result<Endpoint> {
-    endpoint.parse().map_err(|error: Error| Failure::bad_arguments(error.message()))
-}
-
 /// How healthy an endpoint is.
 struct Health {
     endpoint: String,
@@ -115,7 +103,7 @@ fn endpoint_health(call: &mut Call<'_>) -> Result<()> {
     let display = session.display;
     let mut pending = FuturesUnordered::new();
     for endpoint in endpoints {
-        let client = at(&session, &endpoint)?;
+        let client = session.alone_at(&endpoint)?;
         pending.push(async move {
             let start: Instant = now();
             let (error, hint) = ailment(&client).await.unzip();
@@ -233,7 +221,7 @@ fn endpoint_status(call: &mut Call<'_>) -> Result<()> {
     let mut found = Vec::new();
     let mut has_failed = false;
     for endpoint in endpoints {
-        let client = at(&session, &endpoint)?;
+        let client = session.alone_at(&endpoint)?;
         match session.block_on(client.raw(method::maintenance::STATUS, &StatusRequest {})) {
             Ok(answer) => found.push(Answered { endpoint, name: "Status", answer }),
             Err(error) => {
@@ -337,7 +325,7 @@ fn endpoint_hashkv(call: &mut Call<'_>) -> Result<()> {
     let mut found = Vec::new();
     let mut failure = None;
     for endpoint in endpoints {
-        let client = at(&session, &endpoint)?;
+        let client = session.alone_at(&endpoint)?;
         match session.block_on(client.raw(method::maintenance::HASH_KV, &request)) {
             Ok(answer) => found.push(Answered { endpoint, name: "HashKV", answer }),
             Err(error) => {

@@ -53,11 +53,12 @@ pub(super) fn apply_environment(call: &mut Call<'_>) -> Result<()> {
         let shown = format!("{PREFIX}{name}={}", String::from_utf8_lossy(&value));
         let flag = FLAGS.iter().find(|flag| variable(flag) == name);
         match flag {
+            // Also where it is empty.
+            Some(flag) if call.flags.is_given(flag.name) => {
+                log(call, "fatal", CONFLICT, &format!("{PREFIX}{name}"));
+                return Err(Failure::silent(exit::ERROR));
+            }
             Some(flag) if !value.is_empty() => {
-                if call.flags.is_given(flag.name) {
-                    log(call, "fatal", CONFLICT, &format!("{PREFIX}{name}"));
-                    return Err(Failure::silent(exit::ERROR));
-                }
                 // Refused values are passed over, as ever.
                 let _ = call.flags.set(flag, &value);
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use etcdkit::proto::etcdserverpb::*;
 use etcdkit::proto::method;
-use etcdkit::{ErrorKind, KeepAlive, KeepAliveOnce, LeaseId, ServerError};
+use etcdkit::{CallOptions, ErrorKind, KeepAlive, KeepAliveOnce, LeaseId, ServerError};
 use prost::Message;
 
 use super::heading;
@@ -209,7 +209,8 @@ fn lease_keep_alive(call: &mut Call<'_>) -> Result<()> {
         return Err(Failure::new(exit::BAD_CONNECTION, ServerError::LeaseNotFound.message()));
     };
     if call.flags.bool("once") {
-        let renewal = session.block_on(session.client.call(KeepAliveOnce::new(lease)));
+        let client = session.client.with_options(CallOptions::new().timeout(session.timeout()));
+        let renewal = session.block_on(client.call(KeepAliveOnce::new(lease)));
         let renewal = renewal.map_err(|error| {
             refusal::with_hint(Failure::new(exit::BAD_CONNECTION, refusal::words(&error)), &error)
         })?;
@@ -237,7 +238,7 @@ async fn follow(
     id: i64,
     request: KeepAlive,
 ) -> Result<etcdkit::Result<()>> {
-    let mut renewals = match session.client.open(request).await {
+    let mut renewals = match session.patient().open(request).await {
         Ok(renewals) => renewals,
         Err(error) => return Ok(Err(error)),
     };

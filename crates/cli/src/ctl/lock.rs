@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use etcdkit::concurrency::{Mutex, SessionOptions};
+use etcdkit::concurrency::{self, Guard, Mutex, SessionOptions};
 use etcdkit::proto::etcdserverpb::{RangeRequest, RangeResponse};
 use etcdkit::proto::method;
-use etcdkit::{Client, Error};
+use etcdkit::{Client, Error, ErrorKind};
 
 use super::print::{self, Display};
 use super::session::Session;
@@ -14,6 +14,8 @@ use crate::child;
 use crate::command::{Action, Call, Command, Flag};
 use crate::console::Console;
 use crate::failure::{Failure, Result};
+use crate::notation::os_string;
+use crate::signals::{self, Signals};
 
 pub(super) static LOCK: Command = Command {
     usage: "lock <lockname> [exec-command arg1 arg2 ...]",
@@ -36,34 +38,82 @@ fn lock(call: &mut Call<'_>) -> Result<()> {
     let console = &mut *call.console;
     session.block_on(async {
         let failed = |error: Error| refusal::failure(&error);
-        let lease = session.client.session(SessionOptions::new().ttl(ttl)).await.map_err(failed)?;
+        let client = session.patient();
+        let lease = client.session(SessionOptions::new().ttl(ttl)).await.map_err(failed)?;
+        let mut signals = listen()?;
         let mutex = Mutex::new(&lease, name);
         let guard = tokio::select! {
             guard = mutex.lock() => guard.map_err(failed)?,
-            () = child::interrupted() => {
+            _ = signals.next() => {
                 drop(mutex);
                 lease.close().await.map_err(failed)?;
                 return Err(interrupted());
             }
         };
         let outcome = if words.is_empty() {
-            show_key(&session.client, session.display, console, guard.key()).await?;
-            tokio::select! {
-                loss = guard.lost() => Err(lost(loss)),
-                () = child::interrupted() => Ok(()),
-            }
+            hold(&client, session.display, console, &guard, &mut signals).await
         } else {
             console.flush()?;
             let variables = [
-                ("ETCD_LOCK_KEY", String::from_utf8_lossy(guard.key()).into_owned()),
-                ("ETCD_LOCK_REV", guard.fencing_token().to_string()),
+                ("ETCD_LOCK_KEY", os_string::from_bytes(guard.key())),
+                ("ETCD_LOCK_REV", guard.fencing_token().to_string().into()),
             ];
             child::run(&words, &variables).await.map_err(|(code, why)| Failure::new(code, why))
         };
-        guard.unlock().await.map_err(failed)?;
-        lease.close().await.map_err(failed)?;
-        outcome
+        let was_held = give_back(&lease, guard.unlock()).await;
+        // How the command went counts for more than what became of the lock.
+        outcome?;
+        if !was_held? {
+            console.hint(
+                "the lock was lost meanwhile: what was done under it was perhaps not done alone",
+            );
+        }
+        Ok(())
     })
+}
+
+/// Holds the lock until it is lost, or an interrupt.
+async fn hold(
+    client: &Client,
+    display: Display,
+    console: &mut Console,
+    guard: &Guard,
+    signals: &mut Signals,
+) -> Result<()> {
+    show_key(client, display, console, guard.key()).await?;
+    tokio::select! {
+        loss = guard.lost() => Err(Failure::error("session expired")
+            .with_hint(format!("the lock may have gone to another: {loss:?}"))),
+        _ = signals.next() => Ok(()),
+    }
+}
+
+/// Interrupts from now on. Before a session there is nothing to put right after one.
+pub(super) fn listen() -> Result<Signals> {
+    Signals::listen().map_err(|error| Failure::error(format!("cannot wait for signals: {error}")))
+}
+
+/// Releases what a session holds, and then ends the session; whether it held it until then. It takes little longer than
+/// the session lives by itself, and ends with another interrupt.
+pub(super) async fn give_back(
+    session: &concurrency::Session,
+    release: impl Future<Output = etcdkit::Result<()>>,
+) -> Result<bool> {
+    let giving = async {
+        let Ok(released) = session.while_alive(release).await else {
+            // There is nothing left to give back.
+            return Ok(false);
+        };
+        let closed = session.close().await;
+        match released {
+            Err(error) if error.kind() == ErrorKind::NotFound => closed.map(|()| false),
+            released => released.and(closed).map(|()| true),
+        }
+    };
+    tokio::select! {
+        given = giving => given.map_err(|error| refusal::failure(&error)),
+        _ = signals::interrupted() => Err(interrupted()),
+    }
 }
 
 /// The time to live of a session; the server has a least one of its own.
@@ -74,11 +124,6 @@ pub(super) fn ttl(seconds: i64) -> Duration {
 /// Who had enough of waiting got nothing.
 pub(super) fn interrupted() -> Failure {
     Failure::error("context canceled")
-}
-
-fn lost(loss: impl std::fmt::Debug) -> Failure {
-    Failure::error("session expired")
-        .with_hint(format!("the lock may have gone to another: {loss:?}"))
 }
 
 /// Prints a key as `get` does.

@@ -18,11 +18,19 @@ use crate::progress::Progress;
 /// How often the number of keys is printed.
 const INTERVAL: Duration = Duration::from_secs(30);
 
+/// What the official tool has not: for destinations that belong to the mirror alone.
+const DELETE_EXTRA: &str = "delete-extra";
+
 pub(super) static MAKE_MIRROR: Command = Command {
     usage: "make-mirror [options] <destination>",
     short: "Makes a mirror at the destination etcd cluster",
     heading: heading::UTILITY,
     flags: &[
+        Flag::bool(
+            DELETE_EXTRA,
+            "delete what the destination has under its prefix and the source has not",
+        )
+        .hidden(),
         Flag::text(
             "dest-cacert",
             "",
@@ -95,7 +103,12 @@ fn make_mirror(call: &mut Call<'_>) -> Result<()> {
         (false, given) if given.is_empty() => from.clone(),
         (false, given) => given,
     };
-    let revision = flags.int("rev");
+    let (revision, delete_extra) = (flags.int("rev"), flags.bool(DELETE_EXTRA));
+    if delete_extra && revision > 1 {
+        return Err(Failure::bad_arguments(
+            "`--delete-extra` and `--rev` cannot be set at the same time: nothing is compared when a mirror goes on at a revision",
+        ));
+    }
     let keys_at_once = usize::try_from(flags.uint("max-txn-ops")).unwrap_or(usize::MAX);
     let session = Session::open(call)?;
     let destination = session.connect(&call.flags, &[destination], &access)?;
@@ -104,7 +117,10 @@ fn make_mirror(call: &mut Call<'_>) -> Result<()> {
     let total = if bar.is_seen() { count(&session, &from)? } else { 0 };
     session.block_on(async {
         let mut mirror =
-            Mirror::new(&session.client, from, &destination, to).keys_at_once(keys_at_once);
+            Mirror::new(&session.patient(), from, &destination, to).keys_at_once(keys_at_once);
+        if delete_extra {
+            mirror = mirror.delete_extra();
+        }
         if revision > 1 {
             // What was before the revision is in the copy already.
             mirror = mirror.from_revision(revision - 1);
@@ -132,7 +148,7 @@ fn make_mirror(call: &mut Call<'_>) -> Result<()> {
 fn count(session: &Session, prefix: &[u8]) -> Result<u64> {
     let Keys { key, range_end } = Keys::prefix(prefix);
     let request = RangeRequest { key, range_end, count_only: true, ..RangeRequest::default() };
-    let found = session.call(method::kv::RANGE, &request)?;
+    let found = session.call_forever(method::kv::RANGE, &request)?;
     Ok(u64::try_from(found.count).unwrap_or(0))
 }
 

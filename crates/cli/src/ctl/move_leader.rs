@@ -4,7 +4,7 @@ use etcdkit::proto::etcdserverpb::{MoveLeaderRequest, StatusRequest};
 use etcdkit::proto::method;
 
 use super::session::Session;
-use super::{endpoint, heading, print, refusal};
+use super::{heading, print, refusal};
 use crate::command::{Action, Call, Command};
 use crate::failure::{Failure, Result};
 use crate::notation::number;
@@ -24,7 +24,7 @@ fn move_leader(call: &mut Call<'_>) -> Result<()> {
     let target_id = number::read_uint_in_base(target, 16).map_err(Failure::bad_arguments)?;
     let session = Session::open(call)?;
     for endpoint in &session.endpoints {
-        let client = endpoint::at(&session, endpoint)?;
+        let client = session.alone_at(endpoint)?;
         let status = session
             .block_on(client.raw(method::maintenance::STATUS, &StatusRequest {}))
             .map_err(|error| refusal::failure(&error))?;

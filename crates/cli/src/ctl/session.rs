@@ -1,8 +1,9 @@
 //! A connection to the cluster, as the flags and the environment want it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use etcdkit::config::{Limits, SrvLookup, Tls};
+use etcdkit::config::{ClientBuilder, Limits, SrvLookup, Tls};
 use etcdkit::proto::method::Method;
 use etcdkit::proto::{HasHeader, WireMessage};
 use etcdkit::{CallOptions, Client};
@@ -21,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) client: Client,
     pub(super) display: Display,
     pub(super) endpoints: Vec<String>,
+    /// What all clients of the session are made of, but for their endpoints.
+    builder: ClientBuilder,
     timeout: Duration,
     has_user: bool,
     runtime: Runtime,
@@ -53,9 +56,10 @@ impl Session {
             }
             endpoints
         };
-        let client = connect(&runtime, &call.flags, &endpoints, &access)?;
+        let builder = builder(&call.flags, &access)?;
+        let client = connect(&runtime, builder.clone(), &endpoints)?;
         let has_user = access.user.is_some();
-        Ok(Self { client, display, endpoints, timeout, has_user, runtime })
+        Ok(Self { client, display, endpoints, builder, timeout, has_user, runtime })
     }
 
     /// Makes a call and waits for its answer, until the time of a command is up.
@@ -121,8 +125,25 @@ impl Session {
         Req: WireMessage,
         Res: WireMessage + HasHeader,
     {
-        let client = self.client.with_options(CallOptions::new().no_timeout());
-        self.block_on(client.raw(method, request)).map_err(|error| refusal::failure(&error))
+        self.block_on(self.patient().raw(method, request)).map_err(|error| refusal::failure(&error))
+    }
+
+    /// The client for what goes on until it is told to end, and so waits for a cluster that is not there yet.
+    pub(super) fn patient(&self) -> Client {
+        self.client.with_options(CallOptions::new().no_timeout())
+    }
+
+    /// A client of one endpoint alone, for calls that last no longer than a command may. The endpoint may be one of another
+    /// cluster than the others are.
+    pub(super) fn alone_at(&self, endpoint: &str) -> Result<Client> {
+        let client =
+            self.build(endpoint).map_err(|error| Failure::bad_arguments(error.message()))?;
+        Ok(client.with_options(CallOptions::new().timeout(self.timeout())))
+    }
+
+    fn build(&self, endpoint: &str) -> etcdkit::Result<Client> {
+        let builder = self.builder.clone().endpoints([&*dialed(endpoint)]);
+        self.runtime.block_on(async { builder.build() })
     }
 
     /// How long one call may take.
@@ -131,14 +152,15 @@ impl Session {
         self.timeout.max(Duration::from_millis(1))
     }
 
-    /// A client of another cluster, with the limits of this one.
+    /// A patient client of another cluster, with the limits of this one.
     pub(super) fn connect(
         &self,
         flags: &Values,
         endpoints: &[String],
         access: &Access,
     ) -> Result<Client> {
-        connect(&self.runtime, flags, endpoints, access)
+        let client = connect(&self.runtime, builder(flags, access)?, endpoints)?;
+        Ok(client.with_options(CallOptions::new().no_timeout()))
     }
 
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
@@ -296,18 +318,32 @@ fn runtime() -> Result<Runtime> {
         .map_err(|error| Failure::error(format!("cannot start: {error}")))
 }
 
-/// A client with what the flags of all commands say.
-fn connect(
-    runtime: &Runtime,
-    flags: &Values,
-    endpoints: &[String],
-    access: &Access,
-) -> Result<Client> {
-    let endpoints: Vec<&str> =
-        endpoints.iter().map(String::as_str).filter(|endpoint| !endpoint.is_empty()).collect();
+/// A client of some endpoints.
+fn connect(runtime: &Runtime, builder: ClientBuilder, endpoints: &[String]) -> Result<Client> {
+    let endpoints: Vec<Cow<'_, str>> =
+        endpoints.iter().filter(|endpoint| !endpoint.is_empty()).map(|it| dialed(it)).collect();
     if endpoints.is_empty() {
         return Err(Failure::new(exit::BAD_CONNECTION, "etcdclient: no available endpoints"));
     }
+    let builder = builder.endpoints(endpoints.iter().map(|endpoint| &**endpoint));
+    runtime
+        .block_on(async { builder.build() })
+        .map_err(|error| Failure::new(exit::BAD_CONNECTION, error.message()))
+}
+
+/// Where an endpoint leads: one without a host to this machine, as everywhere in Go.
+fn dialed(endpoint: &str) -> Cow<'_, str> {
+    let endpoint = endpoint.trim();
+    for scheme in ["http://", "https://", ""] {
+        if let Some(port) = endpoint.strip_prefix(scheme).filter(|rest| rest.starts_with(':')) {
+            return format!("{scheme}localhost{port}").into();
+        }
+    }
+    endpoint.into()
+}
+
+/// What the flags of all commands say of a client.
+fn builder(flags: &Values, access: &Access) -> Result<ClientBuilder> {
     let mut limits = Limits::new();
     if let Ok(bytes @ 1..) = usize::try_from(flags.int("max-request-bytes")) {
         limits = limits.max_send_message(bytes);
@@ -315,7 +351,7 @@ fn connect(
     if let Ok(bytes @ 1..) = usize::try_from(flags.int("max-recv-bytes")) {
         limits = limits.max_receive_message(bytes);
     }
-    let mut builder = Client::builder().endpoints(endpoints).limits(limits);
+    let mut builder = Client::builder().limits(limits);
     let dial_timeout = flags.duration("dial-timeout");
     if !dial_timeout.is_zero() {
         builder = builder.connect_timeout(dial_timeout);
@@ -329,7 +365,5 @@ fn connect(
     if !access.token.is_empty() {
         builder = builder.token(&access.token);
     }
-    runtime
-        .block_on(async { builder.build() })
-        .map_err(|error| Failure::new(exit::BAD_CONNECTION, error.message()))
+    Ok(builder)
 }

@@ -1,16 +1,19 @@
 //! `snapshot save`: a copy of a member's backend in a file.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::future::pending;
+use std::path::Path;
+use std::time::Duration;
 
-use etcdkit::maintenance::SaveSnapshot;
+use etcdkit::maintenance::{SaveSnapshot, SavedSnapshot};
 use etcdkit::{CallOptions, Error, ErrorKind};
 
 use super::session::Session;
-use super::{endpoint, heading, refusal};
+use super::{heading, refusal};
 use crate::command::{Action, Call, Command};
 use crate::failure::{Failure, Result, exit};
+use crate::notation::os_string;
 use crate::progress::Progress;
+use crate::signals::{self, Signal};
 use crate::utl;
 
 pub(super) static SNAPSHOT: Command = Command {
@@ -51,53 +54,67 @@ const EXAMPLE: &str = "  # Save snapshot to a given file
 
 fn snapshot_save(call: &mut Call<'_>) -> Result<()> {
     let [path] = call
-        .texts()
+        .paths()
         .try_into()
         .map_err(|_| Failure::bad_arguments("snapshot save expects one argument <filename>"))?;
     let session = Session::open(call)?;
-    let [endpoint] = session.endpoints.as_slice() else {
+    if session.endpoints.len() != 1 {
         let endpoints = session.endpoints.join(" ");
         return Err(Failure::new(
             exit::INTERRUPTED,
             format!("snapshot must be requested to one selected node, not multiple [{endpoints}]"),
         ));
-    };
-    let path = PathBuf::from(path);
+    }
     check_writable(&path)?;
-    // What is there already is replaced only by a snapshot that is complete.
-    let draft = if path.exists() { beside(&path, ".new") } else { path.clone() };
-    let mut options = CallOptions::new().endpoint(endpoint::parse(endpoint)?);
     // Large ones take their time, unless a time was set.
-    options = if call.flags.is_given("command-timeout") {
-        options.timeout(session.timeout())
-    } else {
-        options.no_timeout()
+    let limit = call.flags.is_given("command-timeout").then(|| session.timeout());
+    let options = match limit {
+        Some(limit) => CallOptions::new().timeout(limit),
+        None => CallOptions::new().no_timeout(),
     };
     let client = session.client.with_options(options);
     let progress = Progress::new(call.console, "saving");
-    let save =
-        SaveSnapshot::to(&draft).on_progress(move |now| progress.show(now.received, now.total));
-    let saving = client.save_snapshot(save);
-    let saved = session.block_on(async {
-        if call.flags.is_given("command-timeout") {
-            let saved = tokio::time::timeout(session.timeout(), saving).await;
-            saved.map_err(|_| Failure::new(exit::INTERRUPTED, "context deadline exceeded"))
-        } else {
-            Ok(saving.await)
+    let save = SaveSnapshot::to(&path)
+        .replace()
+        .on_progress(move |now| progress.show(now.received, now.total));
+    let ended = session.block_on(async {
+        tokio::select! {
+            saved = client.save_snapshot(save) => Ended::Saving(saved),
+            () = over(limit) => Ended::Late,
+            signal = signals::interrupted() => Ended::By(signal),
         }
-    })?;
-    let saved = saved.map_err(|error| failure(&error))?;
-    if draft != path {
-        std::fs::rename(&draft, &path).map_err(|error| {
-            let shown = path.display();
-            Failure::new(exit::INTERRUPTED, format!("could not rename to {shown} ({error})"))
-        })?;
-    }
-    call.console.line(format!("Snapshot saved at {}", path.display()))?;
+    });
+    let saved = match ended {
+        Ended::Saving(saved) => saved.map_err(|error| failure(&error))?,
+        Ended::Late => return Err(Failure::new(exit::INTERRUPTED, "context deadline exceeded")),
+        Ended::By(signal) => {
+            // Waits for the thread that writes the draft, which is removed.
+            drop(session);
+            signal.end_process();
+            return Err(Failure::silent(signal.exit_code()));
+        }
+    };
+    call.console.print("Snapshot saved at ")?;
+    call.console.line(os_string::into_bytes(path.into_os_string()))?;
     if let Some(version) = saved.version {
         call.console.line(format!("Server version {version}"))?;
     }
     Ok(())
+}
+
+/// How saving ends.
+enum Ended {
+    Saving(etcdkit::Result<SavedSnapshot>),
+    Late,
+    By(Signal),
+}
+
+/// Waits until the time is up, if there is a limit to it.
+async fn over(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, pending::<()>()).await.unwrap_or_default(),
+        None => pending().await,
+    }
 }
 
 fn failure(error: &Error) -> Failure {
@@ -110,20 +127,19 @@ fn failure(error: &Error) -> Failure {
 
 /// Fails as the official tool does where no file can be made.
 fn check_writable(path: &Path) -> Result<()> {
+    let mut part = path.to_path_buf().into_os_string();
+    part.push(".part");
+    let (path_shown, part) = (path.display(), part.display());
+    let refused = |why: String| Err(Failure::new(exit::INTERRUPTED, why));
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_none_or(Path::is_dir) {
-        return Ok(());
+    if !folder.is_none_or(Path::is_dir) {
+        return refused(format!("could not open {part} (open {part}: no such file or directory)"));
     }
-    let part = beside(path, ".part");
-    let part = part.display();
-    Err(Failure::new(
-        exit::INTERRUPTED,
-        format!("could not open {part} (open {part}: no such file or directory)"),
-    ))
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
+    // A link to one is replaced, though.
+    if path.symlink_metadata().is_ok_and(|there| there.is_dir()) {
+        return refused(format!(
+            "could not rename {part} to {path_shown} (rename {part} {path_shown}: file exists)"
+        ));
+    }
+    Ok(())
 }

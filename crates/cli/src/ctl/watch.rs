@@ -3,11 +3,15 @@
 mod input;
 mod request;
 
+use std::cell::RefCell;
+
 use etcdkit::proto::mvccpb;
-use etcdkit::{Error, EventKind, WatchControl, WatchResponse};
+use etcdkit::service::Streaming;
+use etcdkit::{Event, EventKind, ServerError, WatchControl, WatchResponse};
 use futures_util::StreamExt;
-use futures_util::stream::SelectAll;
+use futures_util::stream::FuturesUnordered;
 use prost::Message;
+use tokio::sync::mpsc;
 
 use self::request::Request;
 use super::print::fields::Writer;
@@ -42,133 +46,148 @@ fn watch(call: &mut Call<'_>) -> Result<()> {
     }
     let request = Request::read(call.console, &call.flags, &call.arguments, call.before_dashes)?;
     let session = Session::open(call)?;
-    let console = &mut *call.console;
+    if request.is_before_history() {
+        say_canceled(call.console, COMPACTED);
+        return Err(ended());
+    }
+    let console = RefCell::new(&mut *call.console);
     session.block_on(async {
-        let mut watches = Watches::new(session.display);
-        watches.add(&session, request).await?;
-        watches.follow(console).await
+        let watching = Watching::open(&session, request).await?;
+        Err(watching.follow(&console).await?)
     })
 }
 
-/// Reads lines, each of which adds a watch or asks for progress, and prints the events of all watches meanwhile.
+/// Reads lines, each of which adds a watch or asks for progress, and has each watch print its events meanwhile.
 fn interactive(call: &mut Call<'_>) -> Result<()> {
     let session = Session::open(call)?;
-    let console = &mut *call.console;
-    let mut lines = input::lines(console.take_input())?;
-    session.block_on(async {
-        let mut watches = Watches::new(session.display);
+    let mut lines = input::lines(call.console.take_input())?;
+    let console = RefCell::new(&mut *call.console);
+    let (begun, mut begin) = mpsc::channel(1);
+    let reading = async {
+        // Each watch tells its own progress.
+        let mut controls: Vec<WatchControl> = Vec::new();
         loop {
-            tokio::select! {
-                line = lines.recv() => {
-                    let Some(line) = line else {
-                        let why = "error reading watch request line: EOF";
-                        return Err(Failure::new(exit::INVALID_INPUT, why));
-                    };
-                    match request::read_line(console, &line)? {
-                        Some(request::Line::Watch(request)) => watches.add(&session, request).await?,
-                        Some(request::Line::Progress) => watches.request_progress(),
-                        None => {}
+            let Some(line) = lines.recv().await else {
+                let why = "error reading watch request line: EOF";
+                return Err(Failure::new(exit::INVALID_INPUT, why));
+            };
+            let line = request::read_line(&mut console.borrow_mut(), &line)?;
+            match line {
+                Some(request::Line::Watch(request)) if request.is_before_history() => {
+                    say_canceled(&mut console.borrow_mut(), COMPACTED);
+                }
+                Some(request::Line::Watch(request)) => {
+                    let watching = Watching::open(&session, request).await?;
+                    controls.push(watching.stream.control().clone());
+                    // It is taken for as long as lines are read.
+                    let _ = begun.send(watching).await;
+                }
+                Some(request::Line::Progress) => {
+                    for control in &controls {
+                        control.request_progress();
                     }
                 }
-                Some((index, response)) = watches.streams.next() => {
-                    watches.print(console, index, response).await?;
+                None => {}
+            }
+        }
+    };
+    let following = async {
+        let mut watches = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                Some(watching) = begin.recv() => watches.push(watching.follow(&console)),
+                // The others go on.
+                Some(canceled) = watches.next() => {
+                    if let Some(hint) = canceled?.hint {
+                        console.borrow_mut().hint(&hint);
+                    }
                 }
             }
+        }
+    };
+    session.block_on(async {
+        tokio::select! {
+            ended = reading => ended,
+            failed = following => failed,
         }
     })
 }
 
-/// The watches that run, and what runs after their events.
-struct Watches {
+/// A watch that runs, and what runs after its events.
+struct Watching {
     display: Display,
-    streams: SelectAll<
-        futures_util::stream::BoxStream<'static, (usize, etcdkit::Result<WatchResponse>)>,
-    >,
-    controls: Vec<WatchControl>,
-    commands: Vec<Vec<Vec<u8>>>,
+    stream: Streaming<WatchResponse, WatchControl>,
+    command: Vec<Vec<u8>>,
 }
 
-impl Watches {
-    fn new(display: Display) -> Self {
-        Self { display, streams: SelectAll::new(), controls: Vec::new(), commands: Vec::new() }
+impl Watching {
+    async fn open(session: &Session, request: Request) -> Result<Self> {
+        let opening = session.patient().watch(request.watch.require_leader(true)).await;
+        let stream = opening.map_err(|error| {
+            refusal::with_hint(Failure::new(exit::ERROR, refusal::words(&error)), &error)
+        })?;
+        Ok(Self { display: session.display, stream, command: request.command })
     }
 
-    async fn add(&mut self, session: &Session, request: Request) -> Result<()> {
-        let index = self.commands.len();
-        let stream = session
-            .client
-            .watch(request.watch.require_leader(true))
-            .await
-            .map_err(|error| canceled_failure(&error))?;
-        self.controls.push(stream.control().clone());
-        self.commands.push(request.command);
-        self.streams.push(StreamExt::map(stream, move |response| (index, response)).boxed());
-        Ok(())
-    }
-
-    fn request_progress(&self) {
-        // Each watch tells its own.
-        for control in &self.controls {
-            control.request_progress();
-        }
-    }
-
-    /// Prints events until the watch ends.
-    async fn follow(&mut self, console: &mut Console) -> Result<()> {
-        while let Some((index, response)) = self.streams.next().await {
-            self.print(console, index, response).await?;
-        }
-        Err(ended())
-    }
-
-    async fn print(
-        &self,
-        console: &mut Console,
-        index: usize,
-        response: etcdkit::Result<WatchResponse>,
-    ) -> Result<()> {
-        let response = match response {
-            Ok(response) => response,
-            Err(error) => {
-                let words = refusal::words(&error);
-                console.error_line(format_args!("watch was canceled ({words})"));
-                return Err(refusal::with_hint(ended(), &error));
+    /// Prints events and runs the command after each. Returns when the watch is canceled, which is said, with how the
+    /// command fails if there is no other watch.
+    async fn follow(mut self, console: &RefCell<&mut Console>) -> Result<Failure> {
+        while let Some(response) = self.stream.next().await {
+            let response = match response {
+                Ok(response) => response,
+                Err(error) => {
+                    say_canceled(&mut console.borrow_mut(), &refusal::words(&error));
+                    return Ok(refusal::with_hint(ended(), &error));
+                }
+            };
+            self.print(&mut console.borrow_mut(), &response)?;
+            for event in response.events() {
+                self.run(&response, event).await.map_err(|why| {
+                    let words: Vec<String> = self.command.iter().map(|word| quote(word)).collect();
+                    let words = words.join(" ");
+                    let mut console = console.borrow_mut();
+                    console.error_line(format_args!("command [{words}] error ({why})"));
+                    Failure::silent(exit::ERROR)
+                })?;
             }
-        };
+        }
+        Ok(ended())
+    }
+
+    fn print(&self, console: &mut Console, response: &WatchResponse) -> Result<()> {
         if response.is_progress() {
             console.line(format!("progress notify: {}", response.header().revision))?;
         }
-        show(self.display, console, &response)?;
-        console.flush()?;
-        let command = &self.commands[index];
-        if command.is_empty() {
-            return Ok(());
-        }
-        for event in response.events() {
-            let kind = if event.kind() == EventKind::Put { "PUT" } else { "DELETE" };
-            let variables = [
-                ("ETCD_WATCH_REVISION", response.header().revision.to_string()),
-                ("ETCD_WATCH_EVENT_TYPE", quote(kind.as_bytes())),
-                ("ETCD_WATCH_KEY", quote(event.key())),
-                ("ETCD_WATCH_VALUE", quote(event.kv().value())),
-            ];
-            if let Err((_, why)) = child::run(command, &variables).await {
-                let words: Vec<String> = command.iter().map(|word| quote(word)).collect();
-                let words = words.join(" ");
-                console.error_line(format_args!("command [{words}] error ({why})"));
-                return Err(Failure::silent(exit::ERROR));
-            }
-        }
-        Ok(())
+        show(self.display, console, response)?;
+        Ok(console.flush()?)
     }
+
+    /// Runs the command after an event; what it comes to, if that is nothing good.
+    async fn run(
+        &self,
+        response: &WatchResponse,
+        event: &Event,
+    ) -> std::result::Result<(), String> {
+        let kind = if event.kind() == EventKind::Put { "PUT" } else { "DELETE" };
+        let variables = [
+            ("ETCD_WATCH_REVISION", response.header().revision.to_string().into()),
+            ("ETCD_WATCH_EVENT_TYPE", quote(kind.as_bytes()).into()),
+            ("ETCD_WATCH_KEY", quote(event.key()).into()),
+            ("ETCD_WATCH_VALUE", quote(event.kv().value()).into()),
+        ];
+        child::run(&self.command, &variables).await.map_err(|(_, why)| why)
+    }
+}
+
+/// What a cluster says of revisions that it has no history of.
+const COMPACTED: &str = ServerError::Compacted.message();
+
+fn say_canceled(console: &mut Console, why: &str) {
+    console.error_line(format_args!("watch was canceled ({why})"));
 }
 
 fn ended() -> Failure {
     Failure::new(exit::INTERRUPTED, "watch is canceled by the server")
-}
-
-fn canceled_failure(error: &Error) -> Failure {
-    refusal::with_hint(Failure::new(exit::ERROR, refusal::words(error)), error)
 }
 
 fn show(display: Display, console: &mut Console, response: &WatchResponse) -> Result<()> {
@@ -211,7 +230,7 @@ fn show(display: Display, console: &mut Console, response: &WatchResponse) -> Re
     Ok(())
 }
 
-fn wire_event(event: &etcdkit::Event) -> mvccpb::Event {
+fn wire_event(event: &Event) -> mvccpb::Event {
     let mut wire = mvccpb::Event {
         kv: Some(event.kv().clone().into()),
         prev_kv: event.previous().cloned().map(Into::into),

@@ -12,7 +12,6 @@ mod help;
 mod log;
 mod run;
 mod settings;
-mod signals;
 
 use crate::command::{Action, Command};
 

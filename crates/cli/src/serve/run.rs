@@ -13,12 +13,12 @@ use super::flags::{self, Asked, Misuse, Values};
 use super::help;
 use super::log::{Format, Level, Log, LogSettings};
 use super::settings::{self, Settings, Tls, bindable};
-use super::signals::{Signal, Signals};
 use crate::bootstrap::Url;
 use crate::command::{Call, spelled};
 use crate::console::Console;
 use crate::failure::{self, Failure, exit};
 use crate::pause::time_of_day;
+use crate::signals::{Signal, Signals};
 
 /// The exit code for a command line that is no list of flags.
 const SYNTAX: u8 = 2;

@@ -1,7 +1,6 @@
 //! `defrag`: a data directory's database without its free pages.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use etcdkit_datadir::defragment;
 
@@ -24,10 +23,11 @@ pub(crate) const DATA_DIR: Flag =
 
 /// Defragments the data directory of the flag [`DATA_DIR`].
 pub(crate) fn defrag(call: &mut Call<'_>) -> Result<()> {
-    let data_dir = call.flags.text("data-dir");
-    let failed =
-        |why: &str| Failure::error(format!("Failed to defragment etcd data[{data_dir}] ({why})"));
-    let folder = Path::new(&data_dir);
+    let folder = &*call.flags.path("data-dir");
+    let failed = |why: &str| {
+        let shown = folder.display();
+        Failure::error(format!("Failed to defragment etcd data[{shown}] ({why})"))
+    };
     if let Some(missing) = refusal::stat(&folder.join("member").join("snap").join("db")) {
         return Err(failed(&missing).with_hint(
             "--data-dir is the folder that etcd was started with: it has a folder 'member' in it",

@@ -1,13 +1,11 @@
 //! `hashkv`: the hash of the keys in a database.
 
-use std::path::Path;
-
 use etcdkit_datadir::HashKv;
 use etcdkit_datadir::schema::Backend;
 use serde_json::Value as Json;
 
 use super::output::{Entry, Format, Report};
-use super::refusal;
+use super::{lock, refusal};
 use crate::command::{Action, Arity, Call, Command, Flag};
 use crate::failure::{Failure, Result};
 
@@ -22,12 +20,13 @@ pub(crate) static HASH_KV: Command = Command {
 };
 
 fn hash_kv(call: &mut Call<'_>) -> Result<()> {
-    let path = call.texts().swap_remove(0);
+    let path = call.paths().swap_remove(0);
     let format = Format::of(call)?;
-    if let Some(missing) = refusal::stat(Path::new(&path)) {
+    if let Some(missing) = refusal::stat(&path) {
         return Err(Failure::error(missing));
     }
     let revision = call.flags.int("rev");
+    let _held = lock::hold_shared(call, &path)?;
     let hash = Backend::open_path(&path)
         .and_then(|mut backend| HashKv::at(revision).compute(&mut backend))
         .map_err(|error| refusal::database(&error))?;

@@ -1,7 +1,5 @@
 //! `migrate`: a data directory for another version of etcd.
 
-use std::path::Path;
-
 use etcdkit_datadir::schema::Version;
 use etcdkit_datadir::{Error, ErrorKind, Migrate};
 
@@ -42,10 +40,8 @@ fn migrate(call: &mut Call<'_>) -> Result<()> {
             "target version {text:?} not supported. Minimal \"3.5\""
         )));
     }
-    let data_dir = call.flags.text("data-dir");
-    if let Some(missing) =
-        refusal::stat(&Path::new(&data_dir).join("member").join("snap").join("db"))
-    {
+    let data_dir = call.flags.path("data-dir");
+    if let Some(missing) = refusal::stat(&data_dir.join("member").join("snap").join("db")) {
         return Err(Failure::error(missing));
     }
     let mut migrate = Migrate::new(data_dir, target);

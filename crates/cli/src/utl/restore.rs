@@ -64,7 +64,7 @@ const COMMAND: Command = Command {
 };
 
 fn restore(call: &mut Call<'_>) -> Result<()> {
-    let [snapshot] = &call.texts()[..] else {
+    let [snapshot] = &call.paths()[..] else {
         return Err(Failure::bad_arguments("snapshot restore requires exactly one argument"));
     };
     let flags = &call.flags;
@@ -77,12 +77,13 @@ fn restore(call: &mut Call<'_>) -> Result<()> {
     Members::parse(&members)
         .and_then(|members| members.check(&name, &Url::parse_list(&own)?))
         .map_err(Failure::error)?;
-    let data_dir = match flags.text("data-dir") {
-        folder if folder.is_empty() => PathBuf::from(format!("{name}.etcd")),
-        folder => PathBuf::from(folder),
+    let data_dir = match flags.path("data-dir") {
+        folder if folder.as_os_str().is_empty() => PathBuf::from(format!("{name}.etcd")),
+        folder => folder,
     };
-    check_places(&data_dir, &flags.text("wal-dir"))?;
-    check_snapshot(Path::new(snapshot))?;
+    let wal_dir = Some(flags.path("wal-dir")).filter(|folder| !folder.as_os_str().is_empty());
+    check_places(&data_dir, wal_dir.as_deref())?;
+    check_snapshot(snapshot)?;
 
     let urls: Vec<&str> = own.split(',').map(str::trim).collect();
     let mut restore = Restore::new(snapshot)
@@ -95,18 +96,18 @@ fn restore(call: &mut Call<'_>) -> Result<()> {
     if flags.bool("skip-hash-check") {
         restore = restore.skip_hash_check();
     }
-    if !flags.text("wal-dir").is_empty() {
-        restore = restore.wal_dir(flags.text("wal-dir"));
+    if let Some(wal_dir) = wal_dir {
+        restore = restore.wal_dir(wal_dir);
     }
     let bar = Progress::new(call.console, "restoring");
     let restored = restore.run_with_progress(&mut |progress| {
         bar.show(progress.done, progress.total);
         ControlFlow::Continue(())
     });
-    restored.map(drop).map_err(|error| refused(&error, Path::new(snapshot)))
+    restored.map(drop).map_err(|error| refused(&error, snapshot))
 }
 
-fn check_places(data_dir: &Path, wal_dir: &str) -> Result<()> {
+fn check_places(data_dir: &Path, wal_dir: Option<&Path>) -> Result<()> {
     let empty = match fs::read_dir(data_dir) {
         Ok(mut entries) => entries.next().is_none(),
         Err(error) => error.kind() == io::ErrorKind::NotFound,
@@ -117,7 +118,7 @@ fn check_places(data_dir: &Path, wal_dir: &str) -> Result<()> {
         ))
         .with_hint("restore makes a new folder: give another --data-dir, or move this one away"));
     }
-    if !wal_dir.is_empty() && Path::new(wal_dir).exists() {
+    if let Some(wal_dir) = wal_dir.filter(|folder| folder.exists()) {
         return Err(Failure::error(format!("wal-dir {wal_dir:?} exists")));
     }
     Ok(())

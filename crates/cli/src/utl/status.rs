@@ -1,13 +1,11 @@
 //! `snapshot status`: a snapshot in a few numbers.
 
-use std::path::Path;
-
 use etcdkit_datadir::Status;
 use etcdkit_datadir::schema::{Backend, Version};
 use serde_json::Value as Json;
 
 use super::output::{Entry, Format, Report};
-use super::refusal;
+use super::{lock, refusal};
 use crate::command::{Action, Call, Command};
 use crate::ctl::endpoint::size;
 use crate::failure::{Failure, Result};
@@ -33,11 +31,10 @@ The items in the lists are hash, revision, total keys, total size.
 const TOOL: Version = Version::new(3, 7);
 
 fn status(call: &mut Call<'_>) -> Result<()> {
-    let [path] = &call.texts()[..] else {
+    let [path] = &call.paths()[..] else {
         return Err(Failure::bad_arguments("snapshot status requires exactly one argument"));
     };
     let format = Format::of(call)?;
-    let path = Path::new(path);
     if let Some(missing) = refusal::stat(path) {
         return Err(Failure::error(missing));
     }
@@ -47,6 +44,7 @@ fn status(call: &mut Call<'_>) -> Result<()> {
             path.display()
         )));
     }
+    let _held = lock::hold_shared(call, path)?;
     let status = Backend::open_path(path).and_then(|mut backend| Status::of(&mut backend));
     report(&status.map_err(|error| refusal::database(&error))?).print(format, call)
 }

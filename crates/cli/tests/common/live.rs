@@ -96,11 +96,16 @@ impl Live {
     }
 
     /// Interrupts it as Ctrl-C does, and waits for its end.
-    pub(crate) async fn interrupt(mut self) -> Ran {
+    pub(crate) async fn interrupt(self) -> Ran {
+        self.end_by(Signal::INT).await
+    }
+
+    /// Sends it a signal, and waits for its end.
+    pub(crate) async fn end_by(mut self, signal: Signal) -> Ran {
         // Else it might end because there is nothing more to read.
         let _input = self.input.take();
         let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-        kill_process(id.expect("it runs"), Signal::INT).expect("it runs");
+        kill_process(id.expect("it runs"), signal).expect("it runs");
         self.ended().await
     }
 

@@ -54,6 +54,18 @@ const CHANGES: &[Change] = &[
         kind: New(&["member list --consistency"]),
     },
     Change { what: "downgrades", from: 4, since: 6, kind: New(&["downgrade"]) },
+    Change {
+        what: "a watch from before all history is refused",
+        from: 4,
+        since: 6,
+        kind: New(&["--rev=-"]),
+    },
+    Change {
+        what: "a mirror can begin at a revision",
+        from: 4,
+        since: 6,
+        kind: New(&["--dest-prefix copy/ --rev"]),
+    },
     Change { what: "auth status", from: 4, since: 5, kind: New(&["auth status"]) },
     Change {
         what: "--hex is for the ids of headers and members too",

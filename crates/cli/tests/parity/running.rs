@@ -96,6 +96,22 @@ async fn locks() {
 }
 
 #[tokio::test]
+async fn locks_and_leaders_whose_session_ends() {
+    compare(async |side| {
+        for (words, name) in [("lock l", "l/"), ("elect e one", "e/")] {
+            let mut live = side.start(words);
+            let key = live.line().await;
+            let lease = key.strip_prefix(name).expect("it is the key").to_owned();
+            let revoke = Transcript::line(&format!("lease revoke {lease}"));
+            assert_eq!(side.side.run(&revoke).await.code, Some(0));
+            let ran = live.ended().await;
+            side.seen.push(format!("{ran:?}"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn elections() {
     compare(async |side| {
         let mut first = side.start("elect e one");
@@ -140,6 +156,17 @@ async fn watches() {
         let mut live = side.start("watch a --rev 2 -w json");
         side.read(&mut live, 1).await;
         side.interrupt(live).await;
+
+        // A watch that is canceled ends none of the others.
+        side.run("compaction 3").await;
+        let mut live = side.start("watch -i");
+        live.feed("watch a --rev 1\nwatch b --rev 4\n").await;
+        side.run("put b 5").await;
+        side.read(&mut live, 3).await;
+        side.run("put b 6").await;
+        side.read(&mut live, 3).await;
+        let ran = live.ended().await;
+        side.seen.push(format!("{:?}: {:?}", ran.code, super::sides::without_logs(&ran.err)));
     })
     .await;
 }
@@ -161,7 +188,10 @@ async fn leases() {
 #[tokio::test]
 async fn mirrors() {
     compare(async |side| {
-        let to = Side::official(Version::V3_7).await;
+        let mut to = Side::official(Version::V3_7).await;
+        for line in ["put other/1 1", "put c/stale 1", "put x 1"] {
+            to.run(&Transcript::line(line)).await;
+        }
         for line in ["put m/a 1", "put m/b 2", "put other 3"] {
             side.run(line).await;
         }
@@ -170,9 +200,11 @@ async fn mirrors() {
         side.read(&mut live, 1).await;
         side.run("put m/c 3").await;
         side.run("del m/a").await;
-        let mut copied = Live::start(to.command(&Transcript::line("watch c/ --prefix --rev 2")));
+        let mut copied = Live::start(to.command(&Transcript::line("watch c/ --prefix --rev 5")));
         side.read(&mut copied, 12).await;
         side.interrupt(live).await;
+        // What the source never had is left alone.
+        side.seen.push(format!("{:?}", to.run(&Transcript::line("get --prefix ''")).await));
     })
     .await;
 }

@@ -86,7 +86,8 @@ impl Side {
         }
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.tmp.path()).current_dir(self.tmp.path());
-        if !line.text.contains("{endpoint}") && line.tool == "etcdctl" {
+        let names_member = line.text.contains("{endpoint}") || line.text.contains("{port}");
+        if !names_member && line.tool == "etcdctl" {
             command.env("ETCDCTL_ENDPOINTS", self.endpoint());
         }
         // Their own limit is 5 s, which a busy machine can need for a single password.
@@ -114,12 +115,18 @@ impl Side {
         self.member.client_addr().to_string()
     }
 
+    fn port(&self) -> String {
+        self.member.client_addr().port().to_string()
+    }
+
     /// The word with its placeholders filled in.
     fn fill(&self, word: &[u8]) -> std::ffi::OsString {
         let Ok(word) = std::str::from_utf8(word) else {
             return std::os::unix::ffi::OsStringExt::from_vec(word.to_vec());
         };
         word.replace("{endpoint}", &self.endpoint())
+            .replace("{port}", &self.port())
+            .replace("{tool}", &self.program("etcdctl").to_string_lossy())
             .replace("{tmp}", &self.tmp.path().to_string_lossy())
             .replace("{lease}", &self.lease)
             .into()
@@ -149,6 +156,7 @@ impl Side {
     fn mask(&self, text: &str) -> String {
         let mut text = text
             .replace(&self.endpoint(), "ENDPOINT")
+            .replace(&format!(":{}", self.port()), ":PORT")
             .replace(&*self.tmp.path().to_string_lossy(), "TMP");
         if let Ok(id) = u64::from_str_radix(&self.lease, 16)
             && id > 0xffff

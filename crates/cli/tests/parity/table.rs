@@ -14,8 +14,9 @@
 //! stand before it. Words are quoted as in a shell: `'…'` as it stands, `"…"` with the escapes `\n`, `\t`, `\\`, `\"` and
 //! `\xff`. Lines that begin with `<` are its input, each with a line end unless a backslash ends it.
 //!
-//! `{endpoint}` is the address of the member, `{tmp}` the folder that commands run in, `{lease}` the lease that was granted
-//! last. Without `{endpoint}` in it, a line finds the member by `ETCDCTL_ENDPOINTS`.
+//! `{endpoint}` is the address of the member, `{port}` its port, `{tmp}` the folder that commands run in, `{lease}` the lease
+//! that was granted last, `{tool}` the program that etcdctl is. Without `{endpoint}` or `{port}` in it, a line finds the member
+//! by `ETCDCTL_ENDPOINTS`.
 
 /// One command line.
 #[derive(Clone, Debug, Default)]

@@ -94,9 +94,15 @@ async fn a_database_that_etcd_has_open_is_waited_for_and_left_alone() {
     let etcd = etcdkit_testkit::etcd::Etcd::builder(Version::newest()).start().await;
     etcd.etcdctl(["put", "a", "1"]).await;
     let data = etcd.data_dir().display().to_string();
-    for arguments in [&["defrag"][..], &["migrate", "--target-version", "3.6"]] {
+    let file = format!("{data}/member/snap/db");
+    for arguments in [
+        &["defrag", "--data-dir", &data][..],
+        &["migrate", "--target-version", "3.6", "--data-dir", &data],
+        &["snapshot", "status", &file],
+        &["hashkv", &file],
+    ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_etcdkit"));
-        command.arg0("etcdutl").args(arguments).args(["--data-dir", &data, "--timeout", "1ms"]);
+        command.arg0("etcdutl").args(arguments).args(["--timeout", "1ms"]);
         let output = command.output().expect("it runs");
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let text = String::from_utf8(output.stderr).expect("text");

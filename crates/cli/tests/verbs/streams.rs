@@ -129,18 +129,25 @@ pub(crate) async fn a_mirror_copies_and_follows(source: &Target, destination: &T
     let (tool, there) = (&source.tool, &destination.tool);
     tool.says(&["put", "m/a", "1"]).await;
     there.says(&["put", "c/a", "old"]).await;
-    there.says(&["put", "c/gone", "old"]).await;
+    there.says(&["put", "c/own", "old"]).await;
     let mut copied = there.start(&["watch", "c/", "--prefix", "--rev", "4"]);
     let words = ["make-mirror", &there.endpoint, "--prefix", "m/", "--dest-prefix", "c/"];
     let live = tool.start(&words);
-    assert_eq!(copied.lines(6).await, ["PUT", "c/a", "1", "DELETE", "c/gone", ""]);
+    assert_eq!(copied.lines(3).await, ["PUT", "c/a", "1"]);
     tool.says(&["put", "m/b", "2"]).await;
     assert_eq!(copied.lines(3).await, ["PUT", "c/b", "2"]);
     tool.says(&["del", "m/a"]).await;
     assert_eq!(copied.lines(3).await, ["DELETE", "c/a", ""]);
     let ran = live.interrupt().await;
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
+    assert_eq!(there.says(&["get", "", "--prefix"]).await, "c/b\n2\nc/own\nold\n");
+
+    let live = tool.start(&[&words[..], &["--delete-extra"]].concat());
+    assert_eq!(copied.lines(3).await, ["DELETE", "c/own", ""]);
+    live.interrupt().await;
     assert_eq!(there.says(&["get", "", "--prefix"]).await, "c/b\n2\n");
+    let refused = tool.fails(128, &[&words[..], &["--delete-extra", "--rev=9"]].concat()).await;
+    assert!(refused.contains("`--delete-extra` and `--rev`"), "{refused}");
 }
 
 pub(crate) async fn a_benchmark_that_is_interrupted_reports_and_leaves_nothing(target: &Target) {

@@ -31,7 +31,15 @@ const CHUNK: usize = 1 << 20;
 #[derive(Clone)]
 pub struct SaveSnapshot {
     path: PathBuf,
+    existing: Existing,
     progress: Option<Arc<dyn Fn(SnapshotProgress) + Send + Sync>>,
+}
+
+/// What becomes of a file that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Existing {
+    Kept,
+    Replaced,
 }
 
 /// How far a snapshot has come.
@@ -64,7 +72,15 @@ pub struct SavedSnapshot {
 impl SaveSnapshot {
     /// Saves to `path`, where nothing may be yet.
     pub fn to(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), progress: None }
+        Self { path: path.into(), existing: Existing::Kept, progress: None }
+    }
+
+    /// Replaces the file that is there already, all at once and not before the new one is complete. Of a symbolic link, what
+    /// is replaced is the link; a folder never is.
+    #[must_use]
+    pub fn replace(mut self) -> Self {
+        self.existing = Existing::Replaced;
+        self
     }
 
     /// Has `tell` called for each piece that came. It begins anew with another member.
@@ -95,7 +111,10 @@ impl<P: Into<PathBuf>> From<P> for SaveSnapshot {
 
 impl fmt::Debug for SaveSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SaveSnapshot").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("SaveSnapshot")
+            .field("path", &self.path)
+            .field("existing", &self.existing)
+            .finish_non_exhaustive()
     }
 }
 
@@ -103,7 +122,8 @@ impl<T: Transport> Client<Channel<T>> {
     /// Saves a copy of a member's backend to a file: the one that `etcdutl snapshot restore` takes.
     ///
     /// It is written under its name with `.part` behind it, which only its owner can read, compared with the SHA-256 that
-    /// the member computed, synced, and only then given its name. If a member fails or sends something damaged, the next
+    /// the member computed, synced, and only then given its name. If such a draft lies there, of another that writes or of
+    /// one that was killed, this one is called `.2.part` and so on, up to 16. If a member fails or sends something damaged, the next
     /// endpoint is asked, from the beginning: backends differ from member to member. On a client [at](Self::at) one
     /// endpoint that one is asked alone.
     ///
@@ -117,17 +137,20 @@ impl<T: Transport> Client<Channel<T>> {
     ///
     /// # Errors
     ///
-    /// [`Conflict`](ErrorKind::Conflict) if there is something at the path, or a `.part` that another process writes or
-    /// left behind; [`InvalidArgument`](ErrorKind::InvalidArgument) if nothing can be written there;
-    /// [`ResourceExhausted`](ErrorKind::ResourceExhausted) if writing fails; otherwise how the last member failed. See
-    /// [`snapshot`](Self::snapshot). There is no file then.
+    /// [`Conflict`](ErrorKind::Conflict) if there is something at the path, unless it may be
+    /// [replaced](SaveSnapshot::replace), or too many drafts beside it; [`InvalidArgument`](ErrorKind::InvalidArgument) if
+    /// nothing can be written there; [`ResourceExhausted`](ErrorKind::ResourceExhausted) if writing fails; otherwise how
+    /// the last member failed. See [`snapshot`](Self::snapshot).
+    ///
+    /// There is no new file then, with one exception: if it has replaced another and the folder could not be synced, which is
+    /// the last that is done, it is there and whole, and only its name may not outlast a crash of the machine.
     ///
     /// # Cancellation
     ///
     /// If the future is dropped, the `.part` is removed.
     pub async fn save_snapshot(&self, save: impl Into<SaveSnapshot>) -> Result<SavedSnapshot> {
         let save = save.into();
-        let mut draft = Draft::create(save.path.clone()).await?;
+        let mut draft = Draft::create(save.path.clone(), save.existing).await?;
         let endpoints = match &self.options().endpoint {
             Some(endpoint) => vec![endpoint.clone()],
             None => self.endpoints(),

@@ -161,6 +161,13 @@ pub(super) fn batches(events: &[Event], translation: &Translation, limits: Limit
     batches
 }
 
+/// What becomes of keys of the destination that the source has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extra {
+    Kept,
+    Deleted,
+}
+
 /// Walks the source and the destination, both by key, and finds what differs.
 #[derive(Debug)]
 pub(super) struct Merge {
@@ -169,6 +176,7 @@ pub(super) struct Merge {
     batch: Batch,
     /// What was in the batch before the last write, if it had no room for that.
     full: Option<Batch>,
+    extra: Extra,
     /// Keys of the destination that are not to be touched.
     spared: HashSet<Bytes>,
 }
@@ -177,10 +185,11 @@ impl Merge {
     pub(super) fn new(
         translation: Translation,
         limits: Limits,
+        extra: Extra,
         spared: impl IntoIterator<Item = Bytes>,
     ) -> Self {
         let spared = spared.into_iter().collect();
-        Self { limits, translation, batch: Batch::default(), full: None, spared }
+        Self { limits, translation, batch: Batch::default(), full: None, extra, spared }
     }
 
     /// A key of the source and one of the destination, the next of each, as far as there are any. Returns of which of the
@@ -209,7 +218,7 @@ impl Merge {
                 (true, true)
             }
             (_, Some(there)) => {
-                if !self.spared.contains(there.key()) {
+                if self.extra == Extra::Deleted && !self.spared.contains(there.key()) {
                     self.add(Write { key: there.key_bytes(), value: None });
                 }
                 (false, true)

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::plan::{Batch, Limits, Mark, Merge, Translation, batches};
+use super::plan::{Batch, Extra, Limits, Mark, Merge, Translation, batches};
 use super::syncer::Syncer;
 use crate::byte_string::ByteString;
 use crate::client::Client;
@@ -28,18 +28,24 @@ const AT_ONCE: usize = 8;
 
 /// Keeps a copy of the keys under a prefix, in another cluster or under another prefix.
 ///
-/// First it makes the destination equal to the source at one revision: what differs is written, what is too much deleted.
-/// Then it follows, with each revision of the source done at once (or, if it has more than 127 keys, in parts). When the
-/// history that it needs is compacted, it begins with the first step again, so that no deletion is missed.
+/// First it writes what differs from the source at one revision. Then it follows, with each revision of the source done at
+/// once (or, if it has more than 127 keys, in parts).
 ///
-/// The destination's prefix has to belong to the mirror alone. Keys are copied without their leases, which mean nothing
-/// elsewhere: a key whose lease ends is deleted in the source, and then in the copy.
+/// Of the destination's own keys it overwrites those that the source has too, and leaves the others alone. Deletions are
+/// then copied only as they happen, so that it ends where history is missing in which there may have been some. If the
+/// destination's prefix belongs to the mirror alone, [`delete_extra`](Self::delete_extra) makes it an exact copy, which no
+/// gap stops.
+///
+/// Keys are copied without their leases, which mean nothing elsewhere: a key whose lease ends is deleted in the source, and
+/// then in the copy.
 ///
 /// ```
 /// use etcdkit::mirror::Mirror;
 ///
 /// async fn example(from: etcdkit::Client, to: etcdkit::Client) -> etcdkit::Result<()> {
-///     let mirror = Mirror::new(&from, "/config/", &to, "/copy/").checkpoint("/copy-revision");
+///     // Nobody else writes under `/copy/`.
+///     let mirror = Mirror::new(&from, "/config/", &to, "/copy/").delete_extra();
+///     let mirror = mirror.checkpoint("/copy-revision");
 ///     let endless = mirror.run(|progress| println!("at revision {}", progress.revision));
 ///     match endless.await? {}
 /// }
@@ -52,6 +58,7 @@ pub struct Mirror<S = Channel, D = Channel> {
     checkpoint: Option<Bytes>,
     keys_per_second: Option<u64>,
     limits: Limits,
+    extra: Extra,
 }
 
 /// How far a [`Mirror`] has come.
@@ -88,7 +95,17 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
             checkpoint: None,
             keys_per_second: None,
             limits: Limits::default(),
+            extra: Extra::Kept,
         }
+    }
+
+    /// Deletes all keys under the destination's prefix that the source has not, but for the checkpoint: before it follows, and
+    /// whenever it begins anew because the history that it needs was compacted, or because its checkpoint is of another source
+    /// or of a history that went back. An empty prefix is all keys of the destination.
+    #[must_use]
+    pub fn delete_extra(mut self) -> Self {
+        self.extra = Extra::Deleted;
+        self
     }
 
     /// Goes on after this revision, which the copy has, without comparing everything first.
@@ -100,7 +117,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
 
     /// Writes down in this key of the destination, in the same transactions as the copy, how far it has come; and begins
     /// there if the key exists. If the source is another cluster by then, or has come less far because a backup was restored,
-    /// everything is copied anew.
+    /// everything is copied anew where what is [extra](Self::delete_extra) is deleted; elsewhere that is an error.
     #[must_use]
     pub fn checkpoint(mut self, key: impl Into<ByteString>) -> Self {
         self.checkpoint = Some(key.into().into_bytes());
@@ -126,7 +143,12 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     ///
     /// # Errors
     ///
-    /// Whatever reading or writing fails with. A write whose answer is lost, with its connection or with the leader, is done
+    /// Unless what is [extra](Self::delete_extra) is deleted: [`Compacted`](ErrorKind::Compacted) if a compaction overtook it or
+    /// the revision that it was to go on from, and [`ClusterChanged`](ErrorKind::ClusterChanged) if its checkpoint is of another
+    /// source, or of a history that went back. Without that checkpoint it copies everything anew, and what was deleted
+    /// meanwhile stays in the copy.
+    ///
+    /// Else whatever reading or writing fails with. A write whose answer is lost, with its connection or with the leader, is done
     /// again, a few times. It can be run again, and goes on where it was if it has a [checkpoint](Self::checkpoint).
     ///
     /// # Cancellation
@@ -153,7 +175,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
                         tell(MirrorProgress { revision, complete: false, written, compared });
                     };
                     match self.copy(mark, &mut counted).await {
-                        Err(error) if error.kind() == ErrorKind::Compacted => continue,
+                        Err(error) if self.begins_anew_after(&error) => continue,
                         copied => copied?,
                     }
                 }
@@ -163,13 +185,17 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
                 written += count;
                 tell(MirrorProgress { revision, complete: true, written, compared });
             };
-            // What it needs is compacted: begin anew.
             match self.follow(revision, mark, &mut counted).await {
-                Err(error) if error.kind() == ErrorKind::Compacted => {}
+                Err(error) if self.begins_anew_after(&error) => {}
                 Err(error) => return Err(error),
                 Ok(never) => match never {},
             }
         }
+    }
+
+    /// Whether what it needs was compacted, and everything can be copied anew without keeping what was deleted.
+    fn begins_anew_after(&self, error: &Error) -> bool {
+        self.extra == Extra::Deleted && error.kind() == ErrorKind::Compacted
     }
 
     /// Where to go on, by the checkpoint; `None` if everything is to be copied.
@@ -180,6 +206,11 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         let answer = self.destination.call(Get::new(key)).await?;
         let Some(kv) = answer.first() else { return Ok((mark, self.from)) };
         match Mark::read(kv, now) {
+            Some(Revision::NONE) if self.extra == Extra::Kept => {
+                let what = "is the checkpoint of another source, or of a history that went back: delete it to copy everything \
+                            anew, or have what is extra deleted";
+                Err(Error::new(ErrorKind::ClusterChanged, format!("the key {key:?} {what}")))
+            }
             Some(Revision::NONE) => {
                 // Or a copy that is broken off would go on there as soon as the source has come as far again.
                 self.persist(mark.put(Revision::NONE)).await?;
@@ -192,7 +223,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         }
     }
 
-    /// Makes the destination equal to the source at one revision.
+    /// Writes what differs from the source at one revision.
     async fn copy(
         &self,
         mark: Option<&Mark>,
@@ -203,7 +234,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         let revision = syncer.revision().unwrap_or_default();
         let there = Get::prefix(&self.translation.to);
         let mut there = Keys::new(self.destination.get_stream(there).await?);
-        let mut merge = Merge::new(self.translation.clone(), self.limits, self.checkpoint.clone());
+        let mut merge =
+            Merge::new(self.translation.clone(), self.limits, self.extra, self.checkpoint.clone());
         let mut writes = FuturesUnordered::new();
         let mut compared = 0;
         loop {

@@ -13,10 +13,10 @@ use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::child;
 use crate::ctl::refusal;
 use crate::pause::now;
 use crate::progress::Progress;
+use crate::signals;
 
 /// What is written, by how many at a time, and until when.
 pub(super) struct Load {
@@ -112,7 +112,7 @@ impl Load {
         let mut writing = pin!(join_all(writers));
         let was_interrupted = tokio::select! {
             _ = &mut writing => false,
-            () = child::interrupted() => {
+            _ = signals::interrupted() => {
                 is_over.set(true);
                 writing.await;
                 true

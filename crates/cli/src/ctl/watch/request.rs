@@ -71,7 +71,7 @@ impl Request {
         };
         let mut watch = Watch::new(range);
         let revision = flags.int("rev");
-        if revision > 0 {
+        if revision != 0 {
             watch = watch.from_revision(revision);
         }
         if flags.bool("prev-kv") {
@@ -81,6 +81,11 @@ impl Request {
             watch = watch.progress_notify();
         }
         Ok(Self { watch, command: command.to_vec() })
+    }
+
+    /// Whether it begins before there was anything. etcd takes that for history that was compacted.
+    pub(super) fn is_before_history(&self) -> bool {
+        self.watch.start().is_some_and(|start| start.get() < 0)
     }
 }
 

@@ -76,31 +76,33 @@ fn a_checkpoint_counts_for_the_history_that_it_is_of() {
 }
 
 #[test]
-fn what_differs_is_written_and_what_is_too_much_deleted() {
+fn what_differs_is_written_and_what_is_too_much_deleted_where_that_is_wanted() {
     let source = [("a/1", "same"), ("a/2", "new"), ("a/4", "added")];
     let there = [("b/1", "same"), ("b/2", "old"), ("b/3", "gone"), ("b/5", "gone"), ("b/mark", "")];
     let kvs = |list: &[(&str, &str)]| -> Vec<KeyValue> {
         list.iter().map(|(key, value)| KeyValue::new(*key, *value)).collect()
     };
     let (source, there) = (kvs(&source), kvs(&there));
-    let mut merge = Merge::new(translation(), Limits::default(), [Bytes::from("b/mark")]);
-    let (mut left, mut right) = (0, 0);
-    loop {
-        let (next_left, next_right) = merge.step(source.get(left), there.get(right));
-        left += usize::from(next_left);
-        right += usize::from(next_right);
-        if !next_left && !next_right {
-            break;
+    let copied = |extra| {
+        let spared = [Bytes::from("b/mark")];
+        let mut merge = Merge::new(translation(), Limits::default(), extra, spared);
+        let (mut left, mut right) = (0, 0);
+        loop {
+            let (next_left, next_right) = merge.step(source.get(left), there.get(right));
+            left += usize::from(next_left);
+            right += usize::from(next_right);
+            if !next_left && !next_right {
+                break;
+            }
         }
-    }
-    let expected = [
-        Op::from(Put::new("b/2", "new")),
-        Delete::new("b/3").into(),
-        Put::new("b/4", "added").into(),
-        Delete::new("b/5").into(),
-    ];
-    assert_eq!(ops(merge.take(true).unwrap()), expected);
-    assert!(merge.take(true).is_none());
+        let ops = ops(merge.take(true).unwrap());
+        assert!(merge.take(true).is_none());
+        ops
+    };
+    let (new, added) = (Op::from(Put::new("b/2", "new")), Op::from(Put::new("b/4", "added")));
+    assert_eq!(copied(Extra::Kept), [new.clone(), added.clone()]);
+    let [three, five] = ["b/3", "b/5"].map(|key| Op::from(Delete::new(key)));
+    assert_eq!(copied(Extra::Deleted), [new, three, added, five]);
 }
 
 type Copy = BTreeMap<String, String>;
@@ -155,7 +157,7 @@ fn any_source_is_copied_and_followed() {
             batch.ops.len() <= limits.ops && (bytes <= limits.bytes || batch.ops.len() == 1)
         };
 
-        let mut merge = Merge::new(translation(), limits, None);
+        let mut merge = Merge::new(translation(), limits, Extra::Deleted, None);
         let (from, to) = (kvs(&source), kvs(&copy));
         let (mut left, mut right) = (0, 0);
         loop {

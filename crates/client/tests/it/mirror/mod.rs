@@ -124,7 +124,8 @@ async fn a_copy_follows_and_resumes() {
         client.put("to/00007", "other").await.unwrap();
         client.put("to/zzz", "too much").await.unwrap();
         client.put("to/00001", "v").await.unwrap();
-        let mirror = Mirror::new(&client, "from/", &client, "to/").checkpoint("mark");
+        let mirror =
+            Mirror::new(&client, "from/", &client, "to/").delete_extra().checkpoint("mark");
         // The copy is there a moment before the answer that says so.
         let whole = |told: &[MirrorProgress]| {
             told.last().is_some_and(|told| told.complete || told.written >= 300)
@@ -183,12 +184,79 @@ async fn a_copy_survives_a_compaction() {
         let proxy = Proxy::start(etcd.client_addr()).await;
         let source = crate::kv::lost::eager(&proxy).await;
         fill(&client, "from/", 20).await;
-        let mirror = Mirror::new(&source, "from/", &client, "to/").checkpoint("mark");
+        let mirror =
+            Mirror::new(&source, "from/", &client, "to/").delete_extra().checkpoint("mark");
         until(&mirror, async |_| equal(&client, "from/", &client, "to/").await).await;
         client.delete("from/00003").await.unwrap();
         client.put("from/new", "1").await.unwrap();
         client.compact(Compact::new(revision(&client).await)).await.unwrap();
         until(&mirror, async |_| equal(&client, "from/", &client, "to/").await).await;
+    })
+    .await;
+}
+
+/// A copy into a prefix where others had keys deleted them.
+#[tokio::test]
+async fn keys_that_the_source_never_had_are_left_alone() {
+    on_own_member(async |client, _| {
+        let there = Etcd::start_newest().await;
+        let there = connect(&there).await;
+        for key in ["other", "stale", "x"] {
+            there.put(key, "mine").await.unwrap();
+        }
+        client.put("from/x", "copied").await.unwrap();
+        client.put("from/y", "copied").await.unwrap();
+        let all = async || -> Vec<(String, String)> {
+            let answer = there.get(Get::all()).await.unwrap();
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            answer.kvs().iter().map(|kv| (text(kv.key()), text(kv.value()))).collect()
+        };
+        let expected = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+            list.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let mirror = Mirror::new(&client, "from/", &there, "");
+        let copied = [("other", "mine"), ("stale", "mine"), ("x", "copied"), ("y", "copied")];
+        let told = until(&mirror, async |told| told.last().is_some_and(|told| told.complete)).await;
+        assert_eq!(told.last().unwrap().written, 2);
+        assert_eq!(all().await, expected(&copied));
+
+        // Deletions are copied as they happen.
+        let mirror = mirror.from_revision(revision(&client).await);
+        client.delete("from/x").await.unwrap();
+        until(&mirror, async |told| told.iter().any(|told| told.written == 1)).await;
+        let [other, stale, _, y] = copied;
+        assert_eq!(all().await, expected(&[other, stale, y]));
+
+        // An exact copy, where nobody else writes.
+        let mirror = Mirror::new(&client, "from/", &there, "").delete_extra();
+        until(&mirror, async |told| told.last().is_some_and(|told| told.complete)).await;
+        assert_eq!(all().await, expected(&[y]));
+    })
+    .await;
+}
+
+/// Who deletes nothing can't make up for deletions that nobody tells of any more.
+#[tokio::test]
+async fn a_copy_that_deletes_nothing_ends_where_history_is_missing() {
+    on_own_member(async |client, _| {
+        client.put("from/1", "1").await.unwrap();
+        let begin = revision(&client).await;
+        let mirror = Mirror::new(&client, "from/", &client, "to/").checkpoint("mark");
+        until(&mirror, async |_| equal(&client, "from/", &client, "to/").await).await;
+        until(&mirror, async |told| told[0].complete).await;
+        client.delete("from/1").await.unwrap();
+        client.compact(Compact::new(revision(&client).await)).await.unwrap();
+        let ends = async |mirror: &Mirror| {
+            in_time("the end", mirror.run(|_| {})).await.unwrap_err().kind()
+        };
+        assert_eq!(ends(&mirror).await, ErrorKind::Compacted);
+        let from = Mirror::new(&client, "from/", &client, "to/").from_revision(begin);
+        assert_eq!(ends(&from).await, ErrorKind::Compacted);
+        assert_eq!(value(&client, "to/1").await.as_deref(), Some("1"));
+
+        // Nor can it know what another source has not.
+        client.put("mark", format!("{begin} abc")).await.unwrap();
+        assert_eq!(ends(&mirror).await, ErrorKind::ClusterChanged);
     })
     .await;
 }
@@ -218,14 +286,14 @@ async fn a_source_that_was_restored_is_copied_anew() {
         for number in 0..20 {
             client.put(format!("from/lost/{number}"), "1").await.unwrap();
         }
-        let mirror = Mirror::new(&client, "from/", &copy, "to/").checkpoint("mark");
+        let mirror = Mirror::new(&client, "from/", &copy, "to/").delete_extra().checkpoint("mark");
         until(&mirror, async |_| equal(&client, "from/", &copy, "to/").await).await;
         assert!(value(&copy, "mark").await.is_some());
 
         backup.restore().await;
         let client = connect(&etcd).await;
         client.put("from/new", "1").await.unwrap();
-        let mirror = Mirror::new(&client, "from/", &copy, "to/").checkpoint("mark");
+        let mirror = Mirror::new(&client, "from/", &copy, "to/").delete_extra().checkpoint("mark");
         let told = until(&mirror, async |_| equal(&client, "from/", &copy, "to/").await).await;
         assert!(!told[0].complete, "{told:?}");
     })
@@ -239,13 +307,14 @@ async fn another_source_is_copied_anew() {
         let other = Etcd::start_newest().await;
         let other = connect(&other).await;
         fill(&client, "from/", 10).await;
-        let mirror = Mirror::new(&client, "from/", &client, "to/").checkpoint("mark");
+        let mirror =
+            Mirror::new(&client, "from/", &client, "to/").delete_extra().checkpoint("mark");
         until(&mirror, async |_| equal(&client, "from/", &client, "to/").await).await;
         // It has come further.
         for number in 0..30 {
             other.put("from/other", number.to_string()).await.unwrap();
         }
-        let mirror = Mirror::new(&other, "from/", &client, "to/").checkpoint("mark");
+        let mirror = Mirror::new(&other, "from/", &client, "to/").delete_extra().checkpoint("mark");
         until(&mirror, async |_| equal(&other, "from/", &client, "to/").await).await;
     })
     .await;
