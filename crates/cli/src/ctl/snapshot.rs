@@ -79,9 +79,11 @@ fn snapshot_save(call: &mut Call<'_>) -> Result<()> {
         .on_progress(move |now| progress.show(now.received, now.total));
     let ended = session.block_on(async {
         tokio::select! {
+            // Signals are waited for before there is a draft that one could leave behind.
+            biased;
+            signal = signals::interrupted() => Ended::By(signal),
             saved = client.save_snapshot(save) => Ended::Saving(saved),
             () = over(limit) => Ended::Late,
-            signal = signals::interrupted() => Ended::By(signal),
         }
     });
     let saved = match ended {
