@@ -70,10 +70,11 @@ impl<R> Machine<R> {
             self.foreign_ids.insert(id, key);
         }
         let shown = header.revision.get();
-        let coming = self.known.max(shown).saturating_add(1);
-        if server.progress && shown != 0 && watcher.next > coming && watcher.early.is_none() {
+        let now = self.known.max(shown);
+        let comes = watcher.next.saturating_sub(1) > now;
+        if server.progress && shown != 0 && comes && watcher.early.is_none() {
             // From etcd 3.6 on, no request for progress on the stream is answered until its first revision is there.
-            watcher.early = Some(coming);
+            watcher.early = Some(now);
             self.end_on_server(id);
             self.create_again(key);
         } else if asks {

@@ -153,7 +153,7 @@ impl Model {
         }
     }
 
-    /// Whether a watch begins with a revision that has yet to come, though not the very next one.
+    /// Whether a watch begins with a revision that has yet to come, though not the next one.
     fn has_future(&self) -> bool {
         self.watchers.values().any(|(create, _)| create.start_revision > self.revision + 1)
     }
@@ -714,20 +714,20 @@ fn waiting() -> (Machine<Key>, i64) {
     let [RequestUnion::Cancel(cancel), RequestUnion::Create(again)] = &sent[..] else {
         panic!("{sent:?}")
     };
-    assert_eq!((cancel.watch_id, again.start_revision), (create.watch_id, 10));
+    assert_eq!((cancel.watch_id, again.start_revision), (create.watch_id, 9));
     machine.receive(created(again.watch_id), 0);
     assert!(machine.output().is_none(), "once is enough");
     (machine, again.watch_id)
 }
 
 /// etcd answers no request for progress on a stream of which a watch has yet to begin, so that a compaction ended the
-/// others: it begins with what comes next, and what was not asked for is left out.
+/// others: it begins with what is there, and what was not asked for is left out.
 #[test]
 fn a_watch_from_a_future_revision_begins_early_and_shows_nothing_before_it() {
     let (mut machine, id) = waiting();
     let batch = |events| Wire { watch_id: id, header: at(101), events, ..Wire::default() };
     let piece = |events| Wire { fragment: true, ..batch(events) };
-    machine.receive(batch(vec![event("a", 10), event("b", 99)]), 0);
+    machine.receive(batch(vec![event("a", 9), event("b", 99)]), 0);
     machine.receive(piece(vec![event("a", 99), event("a", 100)]), 0);
     assert!(machine.output().is_none());
     machine.receive(batch(vec![event("b", 100)]), 0);
