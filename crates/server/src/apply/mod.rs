@@ -7,6 +7,7 @@
 mod admin;
 mod alarm;
 mod auth;
+mod changes;
 mod check;
 mod compact;
 mod gathered;

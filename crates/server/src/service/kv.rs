@@ -67,6 +67,7 @@ pub(super) async fn txn(
     if !is_read_only(request) {
         return write_txn(node, caller, request, size).await.map(|response| framed(&response));
     }
+    check_txn(request, node.config.max_txn_ops)?;
     let (mut reads, whole) = {
         let state = node.state();
         let who = state.who(caller, node.now())?;

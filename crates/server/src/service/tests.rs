@@ -5,13 +5,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use etcdkit_proto::ServerError;
 use etcdkit_proto::etcdserverpb::compare::CompareTarget;
 use etcdkit_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use etcdkit_proto::etcdserverpb::request_op::Request;
 use etcdkit_proto::etcdserverpb::response_op::Response;
 use etcdkit_proto::etcdserverpb::{
-    CompactionRequest, Compare, HashKvRequest, PutRequest, RangeRequest, RequestOp, ResponseHeader,
-    ResponseOp, TxnRequest, TxnResponse,
+    AuthRoleAddRequest, AuthUserGrantRoleRequest, CompactionRequest, Compare, HashKvRequest,
+    PutRequest, RangeRequest, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
 };
 use prost::Message as _;
 
@@ -143,4 +144,39 @@ async fn puts_do_not_wait_for_a_transaction_that_reads_a_large_store() {
     assert_eq!(TxnResponse::decode(&found[PREFIX..]).unwrap(), expected);
     assert_eq!(found[PREFIX..], expected.encode_to_vec());
     assert!(puts > 10, "{puts}");
+}
+
+#[test]
+fn a_transaction_that_is_wrong_is_refused_before_its_token_and_before_anybody_waits() {
+    let node = node();
+    let caller = Caller { token: Some("none".into()), ..Caller::default() };
+    {
+        let mut state = node.state_mut();
+        let name = || "root".to_owned();
+        state.user_add(None, "root", Some("hash".to_owned())).unwrap();
+        state.role_add(None, &AuthRoleAddRequest { name: name() }).unwrap();
+        let grant = AuthUserGrantRoleRequest { user: name(), role: name() };
+        state.user_grant_role(None, &grant).unwrap();
+        state.auth_enable(None).unwrap();
+    }
+    let get = |key: &'static str| RangeRequest { key: key.into(), ..RangeRequest::default() };
+    let get = |key| RequestOp { request: Some(Request::Range(get(key))) };
+    let put = PutRequest { key: "a".into(), ..PutRequest::default() };
+    let put = RequestOp { request: Some(Request::Put(put)) };
+    for (success, expected) in [
+        (vec![get("a")], ServerError::InvalidAuthToken),
+        (vec![put.clone()], ServerError::InvalidAuthToken),
+        (vec![get("")], ServerError::EmptyKey),
+        (vec![get("a"); 129], ServerError::TooManyOps),
+        (vec![put.clone(), get("")], ServerError::EmptyKey),
+        (vec![put.clone(), put], ServerError::DuplicateKey),
+    ] {
+        let request = TxnRequest { success, ..TxnRequest::default() };
+        let mut asked = pin!(txn(&node, &caller, &request, 0));
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Err(refused)) = asked.as_mut().poll(&mut context) else {
+            panic!("{expected:?} is not told");
+        };
+        assert_eq!(refused.message, expected.message(), "{request:?}");
+    }
 }
