@@ -18,6 +18,7 @@ use prost::Message as _;
 
 use super::kv::txn;
 use super::maintenance::{hash, hash_kv};
+use crate::budget::{Budget, Hold};
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -36,6 +37,10 @@ fn node() -> Arc<Node> {
     let revision = state.store.revision();
     state.publish(revision);
     Arc::new(Node::new(state, Clock::new(), false))
+}
+
+fn hold(node: &Node) -> Hold {
+    Budget::new(&node.held).hold()
 }
 
 /// Polls a call to its end, and writes whenever it lets others go on. Returns the answer, and how often that was.
@@ -140,7 +145,8 @@ async fn puts_do_not_wait_for_a_transaction_that_reads_a_large_store() {
         succeeded: true,
     };
 
-    let (found, puts) = with_puts_between(&node, txn(&node, &caller, &request, 0));
+    let (found, puts) =
+        with_puts_between(&node, txn(&node, &caller, &request, 0, &mut hold(&node)));
     assert_eq!(TxnResponse::decode(&found[PREFIX..]).unwrap(), expected);
     assert_eq!(found[PREFIX..], expected.encode_to_vec());
     assert!(puts > 10, "{puts}");
@@ -172,7 +178,8 @@ fn a_transaction_that_is_wrong_is_refused_before_its_token_and_before_anybody_wa
         (vec![put.clone(), put], ServerError::DuplicateKey),
     ] {
         let request = TxnRequest { success, ..TxnRequest::default() };
-        let mut asked = pin!(txn(&node, &caller, &request, 0));
+        let mut hold = hold(&node);
+        let mut asked = pin!(txn(&node, &caller, &request, 0, &mut hold));
         let mut context = Context::from_waker(Waker::noop());
         let Poll::Ready(Err(refused)) = asked.as_mut().poll(&mut context) else {
             panic!("{expected:?} is not told");
