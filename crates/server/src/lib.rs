@@ -96,6 +96,7 @@ mod apply;
 mod auth;
 mod auto_compaction;
 mod base64;
+mod budget;
 mod builder;
 mod caller;
 mod clock;

@@ -9,12 +9,13 @@ use std::task::Poll;
 use tokio::sync::{Notify, watch};
 
 use crate::auth::Who;
+use crate::budget::Total;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::commit::{Commits, refusal};
 use crate::config::Config;
 use crate::fault::Faults;
-use crate::grpc::{Counts, Total};
+use crate::grpc::Counts;
 use crate::lease::Now;
 use crate::observed::Observed;
 use crate::state::State;

@@ -1,17 +1,11 @@
 //! What is wrong with a request whatever the state is.
 
-use std::collections::BTreeSet;
-
-use bytes::Bytes;
 use etcdkit_proto::ServerError;
 use etcdkit_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use etcdkit_proto::etcdserverpb::request_op::Request;
-use etcdkit_proto::etcdserverpb::{
-    DeleteRangeRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
-};
+use etcdkit_proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest};
 
-use super::Ranged;
-use crate::mvcc::KeyRange;
+use super::changes::Changes;
 
 type Result<T, E = ServerError> = std::result::Result<T, E>;
 
@@ -68,53 +62,4 @@ fn check_operations(request: &TxnRequest, max_ops: usize) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The keys that a list of operations changes. No key may be put twice, or be put and deleted.
-#[derive(Debug, Default)]
-struct Changes {
-    puts: BTreeSet<Bytes>,
-    deletes: Vec<KeyRange>,
-}
-
-impl Changes {
-    fn of(operations: &[RequestOp]) -> Result<Self> {
-        let mut changes = Self::default();
-        for operation in operations {
-            if let Some(Request::DeleteRange(delete)) = &operation.request {
-                changes.delete(delete.range());
-            }
-        }
-        for operation in operations {
-            let Some(Request::Txn(inner)) = &operation.request else { continue };
-            // Only one of the branches runs, so that they may put the same key.
-            let branches = [Self::of(&inner.success)?, Self::of(&inner.failure)?];
-            for branch in &branches {
-                branch.puts.iter().try_for_each(|key| changes.may_put(key))?;
-            }
-            for branch in branches {
-                changes.puts.extend(branch.puts);
-                branch.deletes.into_iter().for_each(|range| changes.delete(range));
-            }
-        }
-        for operation in operations {
-            if let Some(Request::Put(put)) = &operation.request {
-                changes.may_put(&put.key)?;
-                changes.puts.insert(put.key.clone());
-            }
-        }
-        Ok(changes)
-    }
-
-    fn may_put(&self, key: &Bytes) -> Result<()> {
-        let taken = self.puts.contains(key) || self.deletes.iter().any(|range| range.contains(key));
-        if taken { Err(ServerError::DuplicateKey) } else { Ok(()) }
-    }
-
-    /// etcd overlooks deletions without an end here, and so do we: the put before it is deleted.
-    fn delete(&mut self, range: KeyRange) {
-        if !range.is_endless() {
-            self.deletes.push(range);
-        }
-    }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Gathered {
     room: i64,
     /// What may be in the answer, where it is equal in the order of keys.
     found: Vec<Found>,
+    /// Bytes of it.
+    bytes: usize,
 }
 
 /// A record, and the number that it is sorted by.
@@ -37,6 +39,10 @@ struct Found {
 }
 
 impl Found {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.message.len()
+    }
+
     /// As [`Record::kv`].
     fn kv(&self) -> KeyValueRef<'_> {
         KeyValueRef::decode(&self.message).unwrap_or_default()
@@ -50,7 +56,7 @@ impl Gathered {
             request.limit > 0 && request.sort_order() == SortOrder::None && !has_filters(request);
         let room = if first { request.limit.saturating_add(1) } else { i64::MAX };
         let (rest, request) = (request.range(), request.clone());
-        Self { request, rest, revision, count: 0, taken: 0, room, found: Vec::new() }
+        Self { request, rest, revision, count: 0, taken: 0, room, found: Vec::new(), bytes: 0 }
     }
 
     /// Adds the next keys. Returns whether there may be others.
@@ -70,7 +76,9 @@ impl Gathered {
                     // Keys come in their order.
                     SortTarget::Key | SortTarget::Value => self.taken,
                 };
-                self.found.push(Found { rank, message: record.message.into() });
+                let found = Found { rank, message: record.message.into() };
+                self.bytes += found.bytes();
+                self.found.push(found);
             }
             last = Some(record);
             if keys == KEYS || bytes >= BYTES {
@@ -86,6 +94,10 @@ impl Gathered {
             self.sort();
         }
         is_full
+    }
+
+    pub(super) const fn held(&self) -> usize {
+        self.bytes
     }
 
     pub(super) const fn count(&self) -> i64 {
@@ -109,6 +121,7 @@ impl Gathered {
             self.found.sort_by(by);
         }
         self.found.truncate(self.limit());
+        self.bytes = self.found.iter().map(Found::bytes).sum();
     }
 
     /// Adds what was found, and ends the encoded answer.
@@ -116,7 +129,8 @@ impl Gathered {
         self.sort();
         // etcd 3.7 answers from its index, which knows no leases, unless it has to sort by values.
         let from_index = self.request.sort_target() != SortTarget::Value;
-        for found in &self.found {
+        // Each is let go when it is in the answer.
+        for found in self.found {
             if self.request.keys_only {
                 let mut kv = found.kv();
                 kv.value = &[];

@@ -7,6 +7,7 @@
 mod admin;
 mod alarm;
 mod auth;
+mod changes;
 mod check;
 mod compact;
 mod gathered;
@@ -22,6 +23,7 @@ pub(crate) use check::{check_delete, check_put, check_range, check_txn};
 pub(crate) use member::check_peer_urls;
 pub(crate) use pieces::{Answer, Pieces};
 pub(crate) use range::{Selection, in_order_of_keys};
+pub(crate) use reads::Reads;
 pub(crate) use txn::{is_read_only, is_serializable};
 
 use etcdkit_proto::etcdserverpb::{DeleteRangeRequest, PutRequest, RangeRequest};

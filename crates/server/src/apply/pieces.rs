@@ -56,6 +56,14 @@ impl Answer {
         }
     }
 
+    /// Bytes of the keys that were gathered, and are not in the encoded answer yet.
+    pub(crate) const fn held(&self) -> usize {
+        match self {
+            Self::InOrder(_) => 0,
+            Self::Gathered(gathered) => gathered.held(),
+        }
+    }
+
     /// Whether ending it takes long, if there are many keys.
     pub(crate) const fn is_gathered(&self) -> bool {
         matches!(self, Self::Gathered(_))
@@ -111,7 +119,7 @@ impl Pieces {
         if self.wanted > 0 {
             let piece = self.add_records(store, KEYS, BYTES, out);
             if !piece.is_full || self.wanted > 0 {
-                return piece.is_full;
+                return piece.is_full && !self.rest.is_empty();
             }
         }
         self.add_count(store)

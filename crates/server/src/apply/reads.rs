@@ -61,6 +61,11 @@ impl Reads {
         }
     }
 
+    /// Bytes of what is there.
+    pub(crate) fn held(&self) -> usize {
+        self.answers.iter().map(|(answer, out)| answer.held() + out.len()).sum()
+    }
+
     /// What it reads: comparisons, and ranges when all are there.
     pub(crate) fn ranges(&self) -> u64 {
         self.compared + self.answers.len() as u64

@@ -13,9 +13,9 @@ use etcdkit_proto::etcdserverpb::{
     TxnResponse,
 };
 
+use super::Selection;
 use super::alarm::cost_of_txn;
 use super::reads::Reads;
-use super::{Selection, check_txn};
 use crate::auth::{Access, Who};
 use crate::mvcc::KeyRange;
 use crate::state::State;
@@ -38,10 +38,10 @@ pub(crate) fn is_serializable(request: &TxnRequest) -> bool {
     )
 }
 
+/// Both are for transactions that [`check_txn`](super::check_txn) finds nothing wrong with: nobody has to wait for that.
 impl State {
     /// Begins a transaction of reads alone, at what was published. What it compares is compared here.
     pub(crate) fn read_txn(&self, who: Option<&Who>, request: &TxnRequest) -> Result<Reads> {
-        check_txn(request, self.config.max_txn_ops)?;
         self.may_txn(who, request)?;
         let revision = self.published();
         let (succeeded, compared) = self.compare(request, revision);
@@ -56,7 +56,6 @@ impl State {
 
     /// Runs a transaction.
     pub(crate) fn txn(&mut self, who: Option<&Who>, request: &TxnRequest) -> Result<TxnResponse> {
-        check_txn(request, self.config.max_txn_ops)?;
         self.has_space(cost_of_txn(request))?;
         self.may_txn(who, request)?;
         let mut path = Path::new();

@@ -16,13 +16,13 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use super::budget::Budget;
 use super::counts::{Place, Tally};
 use super::head;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::pings::{Rule, keep_alive};
 use super::wire::{Seen, Wire};
+use crate::budget::Budget;
 use crate::caller::Caller;
 use crate::clock::{Pause, stopwatch};
 use crate::front::PATIENCE;
@@ -153,7 +153,7 @@ async fn call(
 ) {
     let place = Place::of(request.uri().path());
     let tally = Tally::new(Arc::clone(&node), place);
-    let outbound = Outbound::new(respond, tally.clone());
+    let outbound = Outbound::new(respond, tally.clone(), Arc::clone(&budget));
     if let Err(response) = head::check(&request) {
         return outbound.refuse(response);
     }
@@ -169,7 +169,7 @@ async fn call(
     let time = stopwatch();
     let streams = place.and_then(Place::info).is_some_and(|info| info.shape != Shape::Unary);
     let code = if streams {
-        budget.room().await;
+        budget.room_for_calls().await;
         stream(&node, path, &caller, inbound, outbound, timeout).await
     } else {
         unary(&node, &budget, path, &caller, inbound, outbound, timeout).await
@@ -186,17 +186,15 @@ async fn unary(
     mut outbound: Outbound,
     timeout: Option<Duration>,
 ) -> Code {
+    let mut hold = budget.hold();
     let served = async {
-        budget.room().await;
+        budget.room_for_calls().await;
         let message = inbound.only().await?;
         node.faults.meet(path).await?;
-        service::unary(node, path, caller, message).await
+        service::unary(node, path, caller, message, &mut hold).await
     };
     match within(served, &mut outbound, timeout).await {
-        Some(Ok(answer)) => {
-            outbound.answer(answer, budget.hold()).await;
-            Code::Ok
-        }
+        Some(Ok(answer)) => outbound.answer(answer, hold).await,
         Some(Err(status)) => end(outbound, Err(status)),
         None => Code::Canceled,
     }

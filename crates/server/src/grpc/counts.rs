@@ -86,6 +86,11 @@ impl Tally {
         Self { node, place }
     }
 
+    /// What the method is, if there is one of that name.
+    pub(super) fn info(&self) -> Option<&'static MethodInfo> {
+        self.place?.info()
+    }
+
     fn method(&self) -> Option<&Method> {
         self.node.counts.methods.get(self.place?.0)
     }

@@ -9,8 +9,8 @@ use h2::RecvStream;
 use prost::Message;
 
 use super::PREFIX;
-use super::budget::Hold;
 use super::counts::Tally;
+use crate::budget::Hold;
 use crate::clock::Pause;
 use crate::front::PATIENCE;
 use crate::status::{Result, Status};

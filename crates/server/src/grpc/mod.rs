@@ -1,10 +1,9 @@
 //! gRPC over HTTP/2: the only room that knows the `h2` crate.
 //!
 //! `connection.rs` is the task of a connection, which reads, serves and writes in one turn; `inbound.rs` gathers messages,
-//! `outbound.rs` sends them, `budget.rs` limits what is held for either; `head.rs` reads and writes headers; `counts.rs` counts calls.
+//! `outbound.rs` sends them; `head.rs` reads and writes headers; `counts.rs` counts calls.
 //! `wire.rs` sees the bytes go by, for `pings.rs` and for what is half sent. What a call does is in `service/`.
 
-mod budget;
 mod connection;
 mod counts;
 mod head;
@@ -13,7 +12,6 @@ mod outbound;
 mod pings;
 mod wire;
 
-pub(crate) use budget::Total;
 pub(crate) use connection::serve;
 pub(crate) use counts::Counts;
 pub(crate) use inbound::{Inbound, decode};

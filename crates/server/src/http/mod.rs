@@ -14,3 +14,6 @@ mod response;
 mod route;
 
 pub(crate) use connection::serve;
+
+#[cfg(test)]
+mod tests;

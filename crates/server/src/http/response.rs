@@ -14,6 +14,9 @@ pub(super) struct Response {
     pub(super) body: String,
 }
 
+/// Bytes of a body that are written with the head.
+const TOGETHER: usize = 16 * 1024;
+
 pub(super) const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 const NO_SNIFFING: &str = "X-Content-Type-Options: nosniff\r\n";
@@ -54,12 +57,26 @@ impl Response {
         let mut out = head(self.status, self.content_type, close);
         out.push_str(self.more);
         out.push_str(&format!("Content-Length: {length}\r\n\r\n"));
-        if method != "HEAD" {
-            out.push_str(&self.body);
-        }
-        io.write_all(out.as_bytes()).await?;
-        io.flush().await
+        let body = if method == "HEAD" { "" } else { self.body.as_str() };
+        write(io, out, body, "").await
     }
+}
+
+/// Writes what belongs together, at once unless it is large: then its copy would be as well.
+async fn write<T>(io: &mut T, mut head: String, body: &str, end: &str) -> io::Result<()>
+where
+    T: AsyncWrite + Unpin,
+{
+    if body.len() <= TOGETHER {
+        head.push_str(body);
+        head.push_str(end);
+        io.write_all(head.as_bytes()).await?;
+    } else {
+        io.write_all(head.as_bytes()).await?;
+        io.write_all(body.as_bytes()).await?;
+        io.write_all(end.as_bytes()).await?;
+    }
+    io.flush().await
 }
 
 /// Begins an answer whose length is not known.
@@ -71,8 +88,7 @@ pub(super) async fn begin_chunks<T: AsyncWrite + Unpin>(io: &mut T) -> io::Resul
 
 /// Writes a part of such an answer. An empty one is its end.
 pub(super) async fn chunk<T: AsyncWrite + Unpin>(io: &mut T, part: &str) -> io::Result<()> {
-    io.write_all(format!("{:x}\r\n{part}\r\n", part.len()).as_bytes()).await?;
-    io.flush().await
+    write(io, format!("{:x}\r\n", part.len()), part, "\r\n").await
 }
 
 fn head(status: u16, content_type: &str, close: bool) -> String {

@@ -10,40 +10,48 @@ use crate::config::{CLUSTER_VERSION, STORAGE_VERSION, VERSION};
 use crate::front::Offer;
 use crate::node::Node;
 
-/// What is done about a request.
+/// Who answers a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    Whole(Response),
+pub(super) enum Route {
     /// The gateway makes a call of it, to the RPC with this path.
     Gateway(&'static str),
+    /// The gateway does not.
+    Refused(Response),
+    /// The member, without looking at a body.
+    Member,
 }
 
-pub(super) async fn route(node: &Arc<Node>, head: &Head, is_local: bool, offer: Offer) -> Answer {
-    let gateway_path = head.path.strip_prefix("/v3/");
-    if let Some(path) = gateway_path.or_else(|| head.path.strip_prefix("/v3beta/"))
-        && offer != Offer::Monitoring
-        && node.config.gateway
-    {
-        return gateway(node, head, is_local, path);
+/// Finds who answers, by the head alone.
+pub(super) fn route(node: &Node, head: &Head, is_local: bool, offer: Offer) -> Route {
+    let path = head.path.strip_prefix("/v3/").or_else(|| head.path.strip_prefix("/v3beta/"));
+    match path {
+        Some(path) if offer != Offer::Monitoring && node.config.gateway => {
+            gateway(node, head, is_local, path)
+        }
+        _ => Route::Member,
     }
+}
+
+/// What the member answers.
+pub(super) async fn answer(node: &Arc<Node>, head: &Head) -> Response {
     let known = ["/health", "/version", "/metrics", "/livez", "/readyz"];
     let name =
         head.path.match_indices('/').nth(1).map_or(head.path.as_str(), |(at, _)| &head.path[..at]);
     if !known.contains(&name) {
-        return Answer::Whole(Response::not_found());
+        return Response::not_found();
     }
     if head.method != "GET" {
-        return Answer::Whole(Response::only_get());
+        return Response::only_get();
     }
     let check = head.path[name.len()..].trim_start_matches('/');
-    Answer::Whole(match (name, check) {
+    match (name, check) {
         ("/health", "") => health::health(node, head).await,
         ("/livez", _) => health::checks(node, head, &health::LIVE, check).await,
         ("/readyz", _) => health::checks(node, head, &health::READY, check).await,
         ("/version", "") => version(),
         ("/metrics", "") => Response::metrics(metrics::text(node)),
         _ => Response::not_found(),
-    })
+    }
 }
 
 fn version() -> Response {
@@ -55,10 +63,10 @@ fn version() -> Response {
 
 /// Only who is on this machine and asks for it by one of its own names gets through to the gateway, and who asks by a name
 /// that is allowed: a page in a browser must not, whatever name it has made point here.
-fn gateway(node: &Node, head: &Head, is_local: bool, path: &str) -> Answer {
+fn gateway(node: &Node, head: &Head, is_local: bool, path: &str) -> Route {
     let refused = |status, code, text| {
         let body = format!(r#"{{"code":{code},"message":"{text}"}}"#);
-        Answer::Whole(Response::json(status, body))
+        Route::Refused(Response::json(status, body))
     };
     let host = head.header("host").unwrap_or_default();
     if !allowed(node, is_local, host) {
@@ -80,7 +88,7 @@ fn gateway(node: &Node, head: &Head, is_local: bool, path: &str) -> Answer {
     let found = ROUTES.iter().find(|(known, _)| *known == path);
     match (found, head.method.as_str()) {
         (None, _) => refused(404, 5, "Not Found"),
-        (Some((_, rpc)), "POST") => Answer::Gateway(rpc),
+        (Some((_, rpc)), "POST") => Route::Gateway(rpc),
         (Some(_), _) => refused(501, 12, "Method Not Allowed"),
     }
 }

@@ -60,10 +60,6 @@ impl KeyRange {
         matches!(self.end, End::Single)
     }
 
-    pub(crate) const fn is_endless(&self) -> bool {
-        matches!(self.end, End::Infinity)
-    }
-
     pub(crate) fn contains(&self, key: &[u8]) -> bool {
         match &self.end {
             End::Single => key == self.start,
@@ -86,6 +82,16 @@ impl KeyRange {
             End::Infinity => Bound::Unbounded,
         };
         Some((Bound::Included(self.start.as_ref()), end))
+    }
+
+    /// Its first key and the one before which it ends; `None` if it has no end, or no key.
+    pub(crate) fn span(&self) -> Option<(Bytes, Bytes)> {
+        let end = match &self.end {
+            End::Single => [self.start.as_ref(), &[0]].concat().into(),
+            End::Before(end) if self.start < *end => end.clone(),
+            End::Before(_) | End::Infinity => return None,
+        };
+        Some((self.start.clone(), end))
     }
 
     /// What is left of it after `key`.

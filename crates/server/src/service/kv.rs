@@ -4,57 +4,157 @@ use std::sync::Arc;
 
 use etcdkit_proto::ServerError;
 use etcdkit_proto::etcdserverpb::{
-    CompactionRequest, CompactionResponse, DeleteRangeRequest, DeleteRangeResponse, PutRequest,
-    PutResponse, RangeRequest, TxnRequest, TxnResponse,
+    CompactionRequest, CompactionResponse, DeleteRangeRequest, PutRequest, RangeRequest, TxnRequest,
 };
+use prost::Message;
 
-use crate::apply::{Answer, check_delete, check_put, check_range, check_txn, is_read_only};
+use crate::apply::{Answer, Reads, check_delete, check_put, check_range, check_txn, is_read_only};
+use crate::auth::Who;
+use crate::budget::Hold;
 use crate::caller::Caller;
 use crate::grpc::{PREFIX, framed, seal};
+use crate::mvcc::Store;
 use crate::node::Node;
 use crate::snapshot::Whole;
-use crate::status::Result;
+use crate::state::State;
+use crate::status::{Result, Status};
 use crate::task;
 
 /// What etcd wraps around a request before it measures it.
 const WRAPPING: usize = 20;
 
-/// Reads a range. The answer is copied from where the keys lie, a piece at a time: who writes does not wait for all of it.
+/// An answer that is made a piece at a time: who writes does not wait for all of it.
+trait Making: Send + Sized + 'static {
+    /// Adds the next keys. Returns whether there may be others.
+    fn add(&mut self, store: &Store) -> bool;
+
+    /// Bytes of what is there.
+    fn held(&self) -> usize;
+
+    /// Whether ending it takes long, if there are many keys.
+    fn is_gathered(&self) -> bool;
+
+    /// How many reads it is.
+    fn reads(&self) -> u64;
+
+    /// Ends it. It begins with the prefix of gRPC.
+    fn end(self) -> Vec<u8>;
+}
+
+/// Makes an answer. A long one waits for its turn, and is held from its beginning on.
+async fn made<M: Making>(
+    node: &Arc<Node>,
+    hold: &mut Hold,
+    begin: impl Fn(&State) -> Result<M>,
+) -> Result<Vec<u8>> {
+    let begin = || {
+        let state = node.state();
+        let mut making = begin(&state)?;
+        let more = making.add(&state.store);
+        // Nothing of what is to be read goes meanwhile.
+        Ok::<_, Status>((making, more.then(|| Whole::keep(&state, node))))
+    };
+    let (making, whole) = begin()?;
+    if whole.is_none() {
+        node.observed.read(making.reads());
+        return Ok(making.end());
+    }
+    // While it is the turn of others nothing of it is kept.
+    drop((making, whole));
+    let budget = hold.budget();
+    let turn = budget.turn().await;
+    let (mut making, whole) = begin()?;
+    while whole.is_some() {
+        hold.grow(making.held())?;
+        tokio::task::yield_now().await;
+        if !making.add(&node.state().store) {
+            break;
+        }
+    }
+    drop((whole, turn));
+    node.observed.read(making.reads());
+    // Other calls of the connection go on while many keys are sorted.
+    let out = if making.is_gathered() {
+        task::blocking(move || making.end()).await?
+    } else {
+        making.end()
+    };
+    hold.grow(out.len())?;
+    Ok(out)
+}
+
+/// The answer to a range, copied from where the keys lie.
+struct Range {
+    answer: Answer,
+    out: Vec<u8>,
+}
+
+impl Making for Range {
+    fn add(&mut self, store: &Store) -> bool {
+        self.answer.add(store, &mut self.out)
+    }
+
+    fn held(&self) -> usize {
+        self.out.len() + self.answer.held()
+    }
+
+    fn is_gathered(&self) -> bool {
+        self.answer.is_gathered()
+    }
+
+    fn reads(&self) -> u64 {
+        1
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.answer.end(&mut self.out);
+        seal(&mut self.out, 0);
+        self.out
+    }
+}
+
+impl Making for Reads {
+    fn add(&mut self, store: &Store) -> bool {
+        self.add(store)
+    }
+
+    fn held(&self) -> usize {
+        self.held()
+    }
+
+    fn is_gathered(&self) -> bool {
+        self.is_gathered()
+    }
+
+    fn reads(&self) -> u64 {
+        self.ranges()
+    }
+
+    fn end(self) -> Vec<u8> {
+        let mut out = vec![0; PREFIX];
+        self.end(&mut out);
+        seal(&mut out, 0);
+        out
+    }
+}
+
+/// Reads a range.
 pub(super) async fn range(
     node: &Arc<Node>,
     caller: &Caller,
     request: &RangeRequest,
+    hold: &mut Hold,
 ) -> Result<Vec<u8>> {
     check_range(request)?;
-    let mut out = vec![0; PREFIX];
-    let (mut answer, whole) = {
-        let state = node.state();
+    let begin = |state: &State| {
         let who = state.who(caller, node.now())?;
         let revision = state.range_at(who.as_ref(), request)?;
         let header = state.header(state.published());
-        let mut answer = Answer::begin(header, request, revision, &mut out);
-        let more = answer.add(&state.store, &mut out);
-        // Nothing of what is to be read goes meanwhile.
-        (answer, more.then(|| Whole::keep(&state, node)))
+        let mut out = vec![0; PREFIX];
+        let answer = Answer::begin(header, request, revision, &mut out);
+        Ok(Range { answer, out })
     };
-    let is_long = whole.is_some() && answer.is_gathered();
-    if whole.is_some() {
-        loop {
-            tokio::task::yield_now().await;
-            if !answer.add(&node.state().store, &mut out) {
-                break;
-            }
-        }
-    }
-    drop(whole);
-    node.observed.read(1);
-    let end = move || {
-        answer.end(&mut out);
-        seal(&mut out, 0);
-        out
-    };
-    // Other calls of the connection go on while many keys are sorted.
-    if is_long { task::blocking(end).await } else { Ok(end()) }
+    made(node, hold, begin).await
 }
 
 /// Runs a transaction. One of reads alone is made a piece at a time, as a range.
@@ -63,47 +163,37 @@ pub(super) async fn txn(
     caller: &Caller,
     request: &TxnRequest,
     size: usize,
+    hold: &mut Hold,
 ) -> Result<Vec<u8>> {
+    check_txn(request, node.config.max_txn_ops)?;
     if !is_read_only(request) {
-        return write_txn(node, caller, request, size).await.map(|response| framed(&response));
+        fits(node, size)?;
+        return write(node, caller, hold, |state, who| state.txn(who, request)).await;
     }
-    let (mut reads, whole) = {
-        let state = node.state();
+    let begin = |state: &State| {
         let who = state.who(caller, node.now())?;
-        let mut reads = state.read_txn(who.as_ref(), request)?;
-        let more = reads.add(&state.store);
-        (reads, more.then(|| Whole::keep(&state, node)))
+        state.read_txn(who.as_ref(), request)
     };
-    let is_long = whole.is_some() && reads.is_gathered();
-    if whole.is_some() {
-        loop {
-            tokio::task::yield_now().await;
-            if !reads.add(&node.state().store) {
-                break;
-            }
-        }
-    }
-    drop(whole);
-    node.observed.read(reads.ranges());
-    let end = move || {
-        let mut out = vec![0; PREFIX];
-        reads.end(&mut out);
-        seal(&mut out, 0);
-        out
-    };
-    if is_long { task::blocking(end).await } else { Ok(end()) }
+    made(node, hold, begin).await
 }
 
-/// Runs a transaction that may change something, all of it under the lock: others see what it did or nothing of it.
-pub(super) async fn write_txn(
+/// Applies a request under the lock: others see all that it did or nothing of it. What it answers cannot be refused any more, and
+/// is held while it waits to be durable.
+async fn write<M: Message>(
     node: &Node,
     caller: &Caller,
-    request: &TxnRequest,
-    size: usize,
-) -> Result<TxnResponse> {
-    check_txn(request, node.config.max_txn_ops)?;
-    fits(node, size)?;
-    node.write_as(caller, |state, who| state.txn(who, request)).await
+    hold: &mut Hold,
+    apply: impl FnOnce(&mut State, Option<&Who>) -> Result<M>,
+) -> Result<Vec<u8>> {
+    hold.may_grow()?;
+    let applied = node.write_as(caller, |state, who| {
+        let response = apply(state, who)?;
+        if node.is_durable() {
+            hold.keep(response.encoded_len());
+        }
+        Ok(response)
+    });
+    applied.await.map(|response| framed(&response))
 }
 
 pub(super) async fn put(
@@ -111,19 +201,21 @@ pub(super) async fn put(
     caller: &Caller,
     request: &PutRequest,
     size: usize,
-) -> Result<PutResponse> {
+    hold: &mut Hold,
+) -> Result<Vec<u8>> {
     check_put(request)?;
     fits(node, size)?;
-    node.write_as(caller, |state, who| state.put(who, request)).await
+    write(node, caller, hold, |state, who| state.put(who, request)).await
 }
 
 pub(super) async fn delete_range(
     node: &Node,
     caller: &Caller,
     request: &DeleteRangeRequest,
-) -> Result<DeleteRangeResponse> {
+    hold: &mut Hold,
+) -> Result<Vec<u8>> {
     check_delete(request)?;
-    node.write_as(caller, |state, who| state.delete_range(who, request)).await
+    write(node, caller, hold, |state, who| state.delete_range(who, request)).await
 }
 
 pub(super) async fn compact(

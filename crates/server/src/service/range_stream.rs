@@ -37,6 +37,7 @@ pub(super) async fn range_stream(
     let mut pieces = None;
     let mut out = Vec::new();
     loop {
+        outbound.room().await;
         let next = {
             let state = node.state();
             let who = state.who(caller, node.now())?;
@@ -67,14 +68,11 @@ pub(super) async fn range_stream(
             next
         };
         match next {
-            Next::Keys => {
-                send(outbound, &out).await?;
-                out.clear();
-            }
+            Next::Keys => outbound.send_framed(piece(std::mem::take(&mut out))).await?,
             Next::Counting => tokio::task::yield_now().await,
             Next::Nothing => {
                 node.observed.read(1);
-                return send(outbound, &out).await;
+                return outbound.send_framed(piece(out)).await;
             }
         }
     }
@@ -88,13 +86,13 @@ enum Next {
     Nothing,
 }
 
-/// Sends an encoded answer as a piece.
-async fn send(outbound: &mut Outbound, answer: &[u8]) -> Result<()> {
+/// An encoded answer as a piece.
+fn piece(answer: Vec<u8>) -> Vec<u8> {
     let mut out = Vec::with_capacity(PREFIX + answer.len() + 8);
     out.resize(PREFIX, 0);
     encode_key(RANGE_RESPONSE, WireType::LengthDelimited, &mut out);
     encode_varint(answer.len() as u64, &mut out);
-    out.extend_from_slice(answer);
+    out.extend_from_slice(&answer);
     seal(&mut out, 0);
-    outbound.send_framed(out).await
+    out
 }

@@ -16,6 +16,7 @@ use super::{
     auth, election, kv, lease, lock, maintenance, range_stream, reflection, snapshot, watch,
 };
 use crate::apply::{check_peer_urls, is_serializable};
+use crate::budget::Hold;
 use crate::caller::Caller;
 use crate::clock::time_of_day;
 use crate::grpc::{Inbound, Outbound, decode, framed};
@@ -43,7 +44,7 @@ macro_rules! serve {
     };
 }
 
-/// Serves a call with one request and one answer, which comes with the prefix of gRPC.
+/// Serves a call with one request and one answer, which comes with the prefix of gRPC. A large one is held as it is made.
 ///
 /// Dropping the future does not undo what was applied.
 pub(crate) async fn unary(
@@ -51,8 +52,9 @@ pub(crate) async fn unary(
     path: &str,
     caller: &Caller,
     message: Bytes,
+    hold: &mut Hold,
 ) -> Result<Vec<u8>> {
-    node.while_intact(answered(node, path, caller, message)).await
+    node.while_intact(answered(node, path, caller, message, hold)).await
 }
 
 async fn answered(
@@ -60,20 +62,25 @@ async fn answered(
     path: &str,
     caller: &Caller,
     message: Bytes,
+    hold: &mut Hold,
 ) -> Result<Vec<u8>> {
     if !node.faults.has_leader() && (caller.needs_leader || !is_local(path, &message)?) {
         return Err(ServerError::NoLeader.into());
     }
-    if path == keys::RANGE.path() {
-        return kv::range(node, caller, &request(keys::RANGE, message)?).await;
-    }
     let size = message.len();
+    if path == keys::RANGE.path() {
+        return kv::range(node, caller, &request(keys::RANGE, message)?, hold).await;
+    }
     if path == keys::TXN.path() {
-        return kv::txn(node, caller, &request(keys::TXN, message)?, size).await;
+        return kv::txn(node, caller, &request(keys::TXN, message)?, size, hold).await;
+    }
+    if path == keys::PUT.path() {
+        return kv::put(node, caller, &request(keys::PUT, message)?, size, hold).await;
+    }
+    if path == keys::DELETE_RANGE.path() {
+        return kv::delete_range(node, caller, &request(keys::DELETE_RANGE, message)?, hold).await;
     }
     serve! { path, message;
-        keys::PUT => |put| kv::put(node, caller, &put, size).await?;
-        keys::DELETE_RANGE => |delete| kv::delete_range(node, caller, &delete).await?;
         keys::COMPACT => |compact| kv::compact(node, caller, &compact).await?;
         leases::GRANT => |grant| lease::grant(node, caller, &grant).await?;
         leases::REVOKE => |revoke| lease::revoke(node, caller, &revoke).await?;

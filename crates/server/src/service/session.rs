@@ -14,8 +14,9 @@ use etcdkit_proto::etcdserverpb::{
 };
 use etcdkit_proto::mvccpb::KeyValue;
 
+use super::lease;
 use super::watch::Opened;
-use super::{kv, lease};
+use crate::apply::{check_delete, check_txn};
 use crate::auth::Access;
 use crate::caller::Caller;
 use crate::mvcc::KeyRange;
@@ -59,11 +60,16 @@ pub(super) async fn join(
         success: vec![operation(Request::Put(put))],
         failure: vec![operation(Request::Range(get))],
     };
-    let response = kv::write_txn(node, caller, &txn, 0).await?;
+    let response = write(node, caller, &txn).await?;
     let revision = response.header.as_ref().map_or(0, |header| header.revision);
     let before = found(&response);
     let created = before.as_ref().map_or(revision, |kv| kv.create_revision);
     Ok(Place { key, lease, created, before, response })
+}
+
+async fn write(node: &Node, caller: &Caller, txn: &TxnRequest) -> Result<TxnResponse> {
+    check_txn(txn, node.config.max_txn_ops)?;
+    node.write_as(caller, |state, who| state.txn(who, txn)).await
 }
 
 fn found(response: &TxnResponse) -> Option<KeyValue> {
@@ -102,7 +108,7 @@ pub(super) async fn if_created_at(
 ) -> Result<TxnResponse> {
     let compare = vec![created_at(key, revision)];
     let txn = TxnRequest { compare, success: vec![operation(then)], failure: Vec::new() };
-    kv::write_txn(node, caller, &txn, 0).await
+    write(node, caller, &txn).await
 }
 
 pub(super) fn read(node: &Node, caller: &Caller, request: &RangeRequest) -> Result<RangeResponse> {
@@ -144,7 +150,8 @@ pub(super) async fn delete(
     key: Bytes,
 ) -> Result<DeleteRangeResponse> {
     let request = DeleteRangeRequest { key, ..DeleteRangeRequest::default() };
-    kv::delete_range(node, caller, &request).await
+    check_delete(&request)?;
+    node.write_as(caller, |state, who| state.delete_range(who, &request)).await
 }
 
 /// Waits until nobody is before a place. Whoever gives up waiting leaves the queue.

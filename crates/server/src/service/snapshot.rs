@@ -9,7 +9,7 @@ use etcdkit_proto::etcdserverpb::SnapshotResponse;
 use crate::caller::Caller;
 use crate::clock::stopwatch;
 use crate::config::STORAGE_VERSION;
-use crate::grpc::Outbound;
+use crate::grpc::{Outbound, framed};
 use crate::node::Node;
 use crate::snapshot::{Copy, write};
 use crate::status::{Result, Status};
@@ -36,13 +36,15 @@ pub(super) async fn snapshot(
     let from = Arc::clone(node);
     let mut image = blocking(move || write(&from, copy)).await?.map_err(|error| failed(&error))?;
     while image.left() > 0 {
+        outbound.room().await;
+        let _read = outbound.hold(READ);
         let read = blocking(move || image.next(READ).map(|bytes| (image, bytes))).await?;
         let (rest, mut bytes) = read.map_err(|error| failed(&error))?;
         image = rest;
         while !bytes.is_empty() {
             let blob = bytes.split_to(PIECE.min(bytes.len()));
             let remaining = image.left() + bytes.len() as u64;
-            outbound.send(&piece(blob, remaining)).await?;
+            outbound.send_framed(framed(&piece(blob, remaining))).await?;
         }
     }
     outbound.send(&piece(image.trailer(), 0)).await?;

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use etcdkit_proto::ServerError;
 use etcdkit_proto::etcdserverpb::compare::CompareTarget;
 use etcdkit_proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use etcdkit_proto::etcdserverpb::request_op::Request;
 use etcdkit_proto::etcdserverpb::response_op::Response;
 use etcdkit_proto::etcdserverpb::{
-    CompactionRequest, Compare, HashKvRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest,
-    RangeRequest, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
+    AuthRoleAddRequest, AuthUserGrantRoleRequest, CompactionRequest, Compare, HashKvRequest,
+    LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, RequestOp, ResponseHeader,
+    ResponseOp, TxnRequest, TxnResponse,
 };
 use etcdkit_proto::leasepb::Lease;
 use futures_util::FutureExt as _;
@@ -24,6 +26,7 @@ use super::kv::{range, txn};
 use super::lease::renew;
 use super::maintenance::{hash, hash_kv};
 use super::session::Events;
+use crate::budget::{Budget, Hold};
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -45,6 +48,15 @@ fn node() -> Arc<Node> {
     let revision = state.store.revision();
     state.publish(revision);
     Arc::new(Node::new(state, Clock::new(), false))
+}
+
+fn hold(node: &Node) -> Hold {
+    Budget::new(&node.held).hold()
+}
+
+/// Reads a range on a connection of its own.
+async fn read(node: &Arc<Node>, request: &RangeRequest) -> Result<Vec<u8>> {
+    range(node, &Caller::default(), request, &mut hold(node)).await
 }
 
 /// Polls a call to its end, and writes whenever it lets others go on. Returns the answer, and how often that was.
@@ -123,19 +135,18 @@ fn a_compaction_waits_for_the_reads_before_it_and_not_for_those_behind() {
         alone(node.write(|state| state.put(None, &put)));
     }
     let revision = node.state().published();
-    let caller = Caller::default();
     let all = RangeRequest { key: "k".into(), range_end: "z".into(), ..RangeRequest::default() };
     let all_before = RangeRequest { revision: old, ..all.clone() };
     let [expected_before, expected] =
-        [&all_before, &all].map(|request| alone(range(&node, &caller, request)));
+        [&all_before, &all].map(|request| alone(read(&node, request)));
 
     let mut context = Context::from_waker(Waker::noop());
-    let mut before = pin!(range(&node, &caller, &all_before));
+    let mut before = pin!(read(&node, &all_before));
     assert!(before.as_mut().poll(&mut context).is_pending());
     let compact = CompactionRequest { revision, physical: false };
     alone(node.write(|state| state.compact(None, &compact)));
     while node.state_mut().compact_some() {}
-    let mut behind = Box::pin(range(&node, &caller, &all));
+    let mut behind = Box::pin(read(&node, &all));
     assert!(behind.as_mut().poll(&mut context).is_pending());
     while node.state_mut().compact_some() {}
     assert_eq!(node.state().totals.removed, 0, "it is still read");
@@ -143,7 +154,7 @@ fn a_compaction_waits_for_the_reads_before_it_and_not_for_those_behind() {
     // From here on some read is always under way.
     let mut steps = 0;
     while node.state_mut().compact_some() {
-        let mut next = Box::pin(range(&node, &caller, &all));
+        let mut next = Box::pin(read(&node, &all));
         assert!(next.as_mut().poll(&mut context).is_pending());
         assert!(alone(mem::replace(&mut behind, next)) == expected);
         steps += 1;
@@ -190,7 +201,8 @@ async fn puts_do_not_wait_for_a_transaction_that_reads_a_large_store() {
         succeeded: true,
     };
 
-    let (found, puts) = with_puts_between(&node, txn(&node, &caller, &request, 0));
+    let (found, puts) =
+        with_puts_between(&node, txn(&node, &caller, &request, 0, &mut hold(&node)));
     assert_eq!(TxnResponse::decode(&found[PREFIX..]).unwrap(), expected);
     assert_eq!(found[PREFIX..], expected.encode_to_vec());
     assert!(puts > 10, "{puts}");
@@ -260,4 +272,40 @@ fn a_watch_of_a_long_history_lets_others_go_on_while_it_catches_up() {
         turns += 1;
     }
     assert_eq!(turns, 5, "a thousand revisions in each");
+}
+
+#[test]
+fn a_transaction_that_is_wrong_is_refused_before_its_token_and_before_anybody_waits() {
+    let node = node();
+    let caller = Caller { token: Some("none".into()), ..Caller::default() };
+    {
+        let mut state = node.state_mut();
+        let name = || "root".to_owned();
+        state.user_add(None, "root", Some("hash".to_owned())).unwrap();
+        state.role_add(None, &AuthRoleAddRequest { name: name() }).unwrap();
+        let grant = AuthUserGrantRoleRequest { user: name(), role: name() };
+        state.user_grant_role(None, &grant).unwrap();
+        state.auth_enable(None).unwrap();
+    }
+    let get = |key: &'static str| RangeRequest { key: key.into(), ..RangeRequest::default() };
+    let get = |key| RequestOp { request: Some(Request::Range(get(key))) };
+    let put = PutRequest { key: "a".into(), ..PutRequest::default() };
+    let put = RequestOp { request: Some(Request::Put(put)) };
+    for (success, expected) in [
+        (vec![get("a")], ServerError::InvalidAuthToken),
+        (vec![put.clone()], ServerError::InvalidAuthToken),
+        (vec![get("")], ServerError::EmptyKey),
+        (vec![get("a"); 129], ServerError::TooManyOps),
+        (vec![put.clone(), get("")], ServerError::EmptyKey),
+        (vec![put.clone(), put], ServerError::DuplicateKey),
+    ] {
+        let request = TxnRequest { success, ..TxnRequest::default() };
+        let mut hold = hold(&node);
+        let mut asked = pin!(txn(&node, &caller, &request, 0, &mut hold));
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(Err(refused)) = asked.as_mut().poll(&mut context) else {
+            panic!("{expected:?} is not told");
+        };
+        assert_eq!(refused.message, expected.message(), "{request:?}");
+    }
 }

@@ -120,8 +120,12 @@ fn create(node: &Node, caller: &Caller, stream: StreamId, request: WatchCreateRe
 async fn write(node: &Node, outbound: &mut Outbound, opened: &Opened) -> Result<()> {
     let header = node.state().header(0);
     loop {
-        match opened.outbox.next().await {
-            Work::Send(messages) => {
+        opened.outbox.filled().await;
+        // A client that takes nothing leaves it in the queue, where it is bounded and watchers lag.
+        outbound.room().await;
+        match opened.outbox.take() {
+            Some(Work::Send(messages)) => {
+                let _taken = outbound.hold(messages.iter().map(Message::bytes).sum());
                 node.faults.running().await;
                 let mut out = Vec::new();
                 for message in messages {
@@ -133,8 +137,9 @@ async fn write(node: &Node, outbound: &mut Outbound, opened: &Opened) -> Result<
                 }
                 outbound.send_framed(out).await?;
             }
-            Work::CatchUp => opened.catch_up().await,
-            Work::Closed => return Err(ServerError::WatchCanceled.into()),
+            Some(Work::CatchUp) => opened.catch_up().await,
+            Some(Work::Closed) => return Err(ServerError::WatchCanceled.into()),
+            None => {}
         }
     }
 }

@@ -40,7 +40,8 @@ impl Message {
         }
     }
 
-    fn bytes(&self) -> usize {
+    /// Bytes of its events.
+    pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Events { events, .. } => events.iter().map(Bytes::len).sum(),
             _ => 0,
@@ -62,6 +63,12 @@ struct Queue {
     bytes: usize,
     lagging: bool,
     closed: bool,
+}
+
+impl Queue {
+    fn is_idle(&self) -> bool {
+        self.messages.is_empty() && !self.closed && !self.lagging
+    }
 }
 
 /// What a stream has to do next.
@@ -123,14 +130,22 @@ impl Outbox {
     /// Waits for something to do. Dropping the future loses nothing.
     pub(crate) async fn next(&self) -> Work {
         loop {
+            self.filled().await;
             if let Some(work) = self.take() {
                 return work;
             }
+        }
+    }
+
+    /// Waits until there is something to do.
+    pub(crate) async fn filled(&self) {
+        while self.lock().is_idle() {
             self.filled.notified().await;
         }
     }
 
-    pub(super) fn take(&self) -> Option<Work> {
+    /// What there is to do, if there is something.
+    pub(crate) fn take(&self) -> Option<Work> {
         let mut queue = self.lock();
         if !queue.messages.is_empty() {
             queue.bytes = 0;

@@ -15,6 +15,9 @@ use tokio::task::JoinHandle;
 /// How a call ended that did not succeed: code and text.
 pub(crate) type Refused = (i32, String);
 
+/// Bytes of all calls that there is room for.
+const CONNECTION: u32 = 64 << 20;
+
 pub(crate) struct Peer {
     send: SendRequest<Bytes>,
     pub(crate) token: Option<String>,
@@ -34,17 +37,17 @@ impl Peer {
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        Self::with_window(io, 64 << 20).await
+        Self::with_window(io, CONNECTION).await
     }
 
-    /// With room for so many bytes that are not read.
+    /// With room for so many bytes of each call that are not read.
     #[expect(clippy::disallowed_methods, reason = "aborted on drop")]
     pub(crate) async fn with_window<T>(io: T, window: u32) -> Self
     where
         T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let mut builder = h2::client::Builder::new();
-        builder.initial_window_size(window).initial_connection_window_size(window);
+        builder.initial_window_size(window).initial_connection_window_size(CONNECTION);
         let (send, mut connection) = builder.handshake(io).await.unwrap();
         let pings = connection.ping_pong().unwrap();
         let driver = tokio::spawn(connection);

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use etcdkit_proto::Code;
-use h2::client::SendRequest;
+use etcdkit_proto::method::Class;
+use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::HeaderMap;
 
+use crate::budget::Hold;
 use crate::grpc::{self, PREFIX};
 use crate::node::Node;
 use crate::status::{Result, Status};
@@ -34,14 +36,14 @@ impl Upstream {
         Ok(Self { send, _tasks: [serving, driving] })
     }
 
-    /// Makes a call with these messages. With `open`, the client's side stays open after them.
+    /// Begins a call, and sends these messages. With `open`, the client's side stays open after them.
     pub(super) async fn call(
         &mut self,
         path: &str,
         token: Option<&str>,
-        messages: &[Vec<u8>],
+        messages: Vec<Vec<u8>>,
         open: bool,
-    ) -> Result<Call> {
+    ) -> Result<Sent> {
         poll_fn(|context| self.send.poll_ready(context)).await.map_err(|error| lost(&error))?;
         let mut request = http::Request::post(format!("http://gateway{path}"))
             .header("content-type", "application/grpc")
@@ -54,16 +56,30 @@ impl Upstream {
         let (response, mut sink) =
             self.send.send_request(request, false).map_err(|error| lost(&error))?;
         for message in messages {
-            send(&mut sink, message).await?;
+            send(&mut sink, &message).await?;
         }
         if !open {
             // A server that has answered already does not read the end.
             let _ = sink.send_data(Bytes::new(), true);
         }
-        let (parts, body) = response.await.map_err(|error| lost(&error))?.into_parts();
+        Ok(Sent { response, sink })
+    }
+}
+
+/// A call that is not answered yet.
+#[derive(Debug)]
+pub(super) struct Sent {
+    response: ResponseFuture,
+    sink: SendStream<Bytes>,
+}
+
+impl Sent {
+    /// Waits for the beginning of the answer, of which `hold` is for what is read. That to a read may be too much.
+    pub(super) async fn answered(self, hold: Hold, class: Class) -> Result<Call> {
+        let (parts, body) = self.response.await.map_err(|error| lost(&error))?.into_parts();
         match outcome(&parts.headers) {
             Some(Err(status)) => Err(status),
-            _ => Ok(Call { body, unread: BytesMut::new(), _sink: sink }),
+            _ => Ok(Call { body, unread: BytesMut::new(), hold, class, _sink: self.sink }),
         }
     }
 }
@@ -92,6 +108,9 @@ async fn send(sink: &mut SendStream<Bytes>, message: &[u8]) -> Result<()> {
 pub(super) struct Call {
     body: RecvStream,
     unread: BytesMut,
+    /// For what is unread, and then for what became of it.
+    pub(super) hold: Hold,
+    class: Class,
     _sink: SendStream<Bytes>,
 }
 
@@ -106,6 +125,13 @@ impl Call {
                 Some(Ok(data)) => {
                     // Whoever reads this has room for what it has asked for.
                     let _ = self.body.flow_control().release_capacity(data.len());
+                    let length = self.unread.len() + data.len();
+                    // What was done is not said to be refused.
+                    if self.class == Class::Read && length > BUFFER {
+                        self.hold.set(length)?;
+                    } else {
+                        self.hold.keep(length);
+                    }
                     self.unread.extend_from_slice(&data);
                 }
                 Some(Err(error)) => return Err(lost(&error)),

@@ -8,14 +8,15 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use etcdkit_proto::Code;
-use etcdkit_proto::method::{MethodInfo, Shape, watch};
+use etcdkit_proto::method::{Class, MethodInfo, Shape, watch};
 use serde_json::{Deserializer, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::call::{Call, Upstream};
 use super::message::{Method, method};
 use super::{decode, encode};
-use crate::http::connection::Connection;
+use crate::budget::Budget;
+use crate::http::connection::{Connection, Content};
 use crate::http::request::Head;
 use crate::http::response::{Response, begin_chunks, chunk};
 use crate::node::Node;
@@ -28,12 +29,13 @@ const MESSAGES: usize = 1000;
 #[derive(Debug)]
 pub(in crate::http) struct Gateway {
     node: Arc<Node>,
+    budget: Arc<Budget>,
     upstream: Option<Upstream>,
 }
 
 impl Gateway {
-    pub(in crate::http) const fn new(node: Arc<Node>) -> Self {
-        Self { node, upstream: None }
+    pub(in crate::http) const fn new(node: Arc<Node>, budget: Arc<Budget>) -> Self {
+        Self { node, budget, upstream: None }
     }
 
     /// Answers a request by a call. Returns whether the connection can be used further.
@@ -42,7 +44,7 @@ impl Gateway {
         connection: &mut Connection<T>,
         head: &Head,
         path: &'static str,
-        body: &[u8],
+        content: Content,
     ) -> io::Result<bool>
     where
         T: AsyncRead + AsyncWrite + Unpin,
@@ -53,7 +55,7 @@ impl Gateway {
         let (io, unread) = connection.parts();
         let began = {
             let gone = Connection::<T>::gone(io, unread);
-            either(gone, self.begin(head, path, shape, body)).await
+            either(gone, self.begin(head, path, shape, content)).await
         };
         let Some(began) = began else { return Ok(false) };
         let (method, mut call, first) = match began {
@@ -66,7 +68,7 @@ impl Gateway {
             }
         };
         if shape == Shape::Unary {
-            let response = match translated(method, &first) {
+            let response = match translated(method, &mut call, first) {
                 Ok(body) => Response::json(200, body),
                 Err(status) => Response::json(http_status(status.code), error(&status)),
             };
@@ -77,7 +79,7 @@ impl Gateway {
         let mut next = Ok(Some(first));
         loop {
             let part = match next {
-                Ok(Some(message)) => translated(method, &message).map_or_else(
+                Ok(Some(message)) => translated(method, &mut call, message).map_or_else(
                     |status| in_stream(&status),
                     |body| format!("{{\"result\":{body}}}\n"),
                 ),
@@ -88,6 +90,8 @@ impl Gateway {
                 }
             };
             chunk(io, &part).await?;
+            drop(part);
+            call.hold.keep(0);
             let gone = Connection::<T>::gone(io, unread);
             match either(gone, call.next()).await {
                 Some(message) => next = message,
@@ -104,12 +108,15 @@ impl Gateway {
         head: &Head,
         path: &'static str,
         shape: Shape,
-        body: &[u8],
+        content: Content,
     ) -> Result<(&'static Method, Call, Bytes)> {
         let unknown = || Status::new(Code::Unimplemented, "unknown method");
         let method = method(path).ok_or_else(unknown)?;
         let several = shape == Shape::Bidi;
-        let messages = messages(method.input, body, several)?;
+        let class = MethodInfo::by_path(path).map_or(Class::Write, |info| info.class);
+        let Content { bytes, hold, .. } = content;
+        let messages = messages(method.input, &bytes, several)?;
+        drop(bytes);
         let token = head.header("authorization");
         let token = token.map(|token| token.strip_prefix("Bearer ").unwrap_or(token));
         let upstream = match &mut self.upstream {
@@ -119,7 +126,9 @@ impl Gateway {
         // A watch lasts as long as somebody may ask more of it.
         let open = path == watch::WATCH.path();
         let outcome = async {
-            let mut call = upstream.call(path, token, &messages, open).await?;
+            let sent = upstream.call(path, token, messages, open).await?;
+            drop(hold);
+            let mut call = sent.answered(self.budget.hold(), class).await?;
             let first = call.next().await?;
             Ok((method, call, first.unwrap_or_default()))
         };
@@ -148,10 +157,12 @@ fn messages(input: usize, body: &[u8], several: bool) -> Result<Vec<Vec<u8>>> {
     Ok(messages)
 }
 
-fn translated(method: &Method, message: &[u8]) -> Result<String> {
+/// An answer in JSON, which is held instead of it.
+fn translated(method: &Method, call: &mut Call, message: Bytes) -> Result<String> {
     let mut body = String::new();
-    let done = encode::message(method.output, message, &mut body);
+    let done = encode::message(method.output, &message, &mut body);
     done.ok_or_else(|| Status::new(Code::Internal, "an answer that cannot be translated"))?;
+    call.hold.keep(body.len());
     Ok(body)
 }
 

@@ -17,6 +17,7 @@ use prost::Message as _;
 
 use super::medium::{Drive, Loss};
 use super::power::{entries, load};
+use crate::budget::Budget;
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -245,7 +246,8 @@ async fn a_compaction_that_nobody_waits_for_goes_on_when_it_is_published() {
     drive.hold_syncs(true);
     let compact = CompactionRequest { revision, physical: false }.encode_to_vec();
     let caller = Caller::default();
-    let call = unary(&node, method::kv::COMPACT.path(), &caller, compact.into());
+    let mut hold = Budget::new(&node.held).hold();
+    let call = unary(&node, method::kv::COMPACT.path(), &caller, compact.into(), &mut hold);
     assert!(call.now_or_never().is_none(), "it is durable already");
     drive.hold_syncs(false);
     put(&node, "b", 10).await.unwrap();
