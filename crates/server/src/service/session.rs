@@ -13,6 +13,7 @@ use etcdkit_proto::etcdserverpb::{
     RangeResponse, RequestOp, TxnRequest, TxnResponse, WatchCreateRequest,
 };
 use etcdkit_proto::mvccpb::KeyValue;
+use tokio::task::yield_now;
 
 use super::lease;
 use super::watch::Opened;
@@ -235,7 +236,10 @@ impl Events {
                         return Ok(());
                     }
                 }
-                Work::CatchUp => self.opened.catch_up().await,
+                Work::CatchUp => {
+                    self.opened.catch_up();
+                    yield_now().await;
+                }
                 Work::Closed => return Err(ServerError::Stopped.into()),
             }
         }

@@ -8,6 +8,7 @@ use std::task::Poll;
 use etcdkit_proto::ServerError;
 use etcdkit_proto::etcdserverpb::watch_request::RequestUnion;
 use etcdkit_proto::etcdserverpb::{WatchCreateRequest, WatchRequest};
+use tokio::task::yield_now;
 
 use crate::auth::Access;
 use crate::caller::Caller;
@@ -35,14 +36,11 @@ impl Opened {
         Self { node: Arc::clone(node), id, outbox }
     }
 
-    /// Reads on for the watchers that lag, and lets others go on before there is more to do.
-    pub(super) async fn catch_up(&self) {
-        {
-            let mut state = self.node.state_mut();
-            let State { hub, store, .. } = &mut *state;
-            hub.catch_up(store, self.id);
-        }
-        tokio::task::yield_now().await;
+    /// Reads on for the watchers that lag, for a while: between two of these others are to go on.
+    pub(super) fn catch_up(&self) {
+        let mut state = self.node.state_mut();
+        let State { hub, store, .. } = &mut *state;
+        hub.catch_up(store, self.id);
     }
 }
 
@@ -137,7 +135,12 @@ async fn write(node: &Node, outbound: &mut Outbound, opened: &Opened) -> Result<
                 }
                 outbound.send_framed(out).await?;
             }
-            Some(Work::CatchUp) => opened.catch_up().await,
+            Some(Work::CatchUp) => {
+                yield_now().await;
+                // What others have made meanwhile takes room too, and what this makes is taken at once.
+                outbound.room().await;
+                opened.catch_up();
+            }
             Some(Work::Closed) => return Err(ServerError::WatchCanceled.into()),
             None => {}
         }
