@@ -129,6 +129,9 @@ impl Gathered {
         self.sort();
         // etcd 3.7 answers from its index, which knows no leases, unless it has to sort by values.
         let from_index = self.request.sort_target() != SortTarget::Value;
+        if !self.request.keys_only {
+            out.reserve(self.bytes);
+        }
         // Each is let go when it is in the answer.
         for found in self.found {
             if self.request.keys_only {

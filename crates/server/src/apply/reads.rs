@@ -78,6 +78,7 @@ impl Reads {
 
     /// Appends the encoded answer.
     pub(crate) fn end(self, out: &mut Vec<u8>) {
+        out.reserve(self.held());
         // A vector grows as needed, so that encoding into it cannot fail.
         let _ = self.start.encode(out);
         for (answer, mut range) in self.answers {

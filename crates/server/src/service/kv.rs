@@ -1,5 +1,6 @@
 //! Keys.
 
+use std::mem;
 use std::sync::Arc;
 
 use etcdkit_proto::ServerError;
@@ -19,6 +20,9 @@ use crate::snapshot::Whole;
 use crate::state::State;
 use crate::status::{Result, Status};
 use crate::task;
+
+/// Bytes of an answer that is being made from which on the next ones get a place of their own.
+const PIECE: usize = 256 * 1024;
 
 /// What etcd wraps around a request before it measures it.
 const WRAPPING: usize = 20;
@@ -86,16 +90,27 @@ async fn made<M: Making>(
 /// The answer to a range, copied from where the keys lie.
 struct Range {
     answer: Answer,
+    /// Pieces that are long enough. One that grew with all of them would leave holes in memory that nothing fits into.
+    full: Vec<Vec<u8>>,
+    /// Bytes of those.
+    bytes: usize,
     out: Vec<u8>,
 }
 
 impl Making for Range {
     fn add(&mut self, store: &Store) -> bool {
-        self.answer.add(store, &mut self.out)
+        let more = self.answer.add(store, &mut self.out);
+        if more && self.out.len() >= PIECE {
+            self.bytes += self.out.len();
+            // Mostly the last key goes a little beyond.
+            let next = Vec::with_capacity(PIECE + PIECE / 4);
+            self.full.push(mem::replace(&mut self.out, next));
+        }
+        more
     }
 
     fn held(&self) -> usize {
-        self.out.len() + self.answer.held()
+        self.bytes + self.out.len() + self.answer.held()
     }
 
     fn is_gathered(&self) -> bool {
@@ -108,8 +123,17 @@ impl Making for Range {
 
     fn end(mut self) -> Vec<u8> {
         self.answer.end(&mut self.out);
-        seal(&mut self.out, 0);
-        self.out
+        let mut out = self.out;
+        if !self.full.is_empty() {
+            let mut whole = Vec::with_capacity(self.bytes + out.len());
+            for piece in self.full {
+                whole.extend_from_slice(&piece);
+            }
+            whole.append(&mut out);
+            out = whole;
+        }
+        seal(&mut out, 0);
+        out
     }
 }
 
@@ -152,7 +176,7 @@ pub(super) async fn range(
         let header = state.header(state.published());
         let mut out = vec![0; PREFIX];
         let answer = Answer::begin(header, request, revision, &mut out);
-        Ok(Range { answer, out })
+        Ok(Range { answer, full: Vec::new(), bytes: 0, out })
     };
     made(node, hold, begin).await
 }

@@ -153,7 +153,12 @@ impl Call {
             return None;
         }
         self.unread.advance(PREFIX);
-        Some(self.unread.split_to(length).freeze())
+        let message = self.unread.split_to(length).freeze();
+        if self.unread.is_empty() {
+            // What is left of it would keep all of the message.
+            self.unread = BytesMut::new();
+        }
+        Some(message)
     }
 }
 
