@@ -294,13 +294,7 @@ impl<S: Service + Clone> Leasing<S> {
         options: &CallOptions,
     ) -> Result<GetResponse> {
         match self.take(get.clone(), taking, session, options).await {
-            // A read would have been repeated, and needs no lease.
-            Err(error)
-                if error.kind() == ErrorKind::Unavailable && error.maybe_applied()
-                    || error.server_error() == Some(ServerError::LeaseNotFound) =>
-            {
-                self.pass(get, options).await
-            }
+            Err(error) if is_about_owning(&error) => self.pass(get, options).await,
             done => done,
         }
     }
@@ -352,6 +346,14 @@ impl<S: Service + Clone> Leasing<S> {
             other => Err(odd(&other)),
         }
     }
+}
+
+/// Whether it says that a key could not be owned, and nothing of reading it: that is repeated, writes nothing, and needs no
+/// lease and no permission for the owner's key.
+fn is_about_owning(error: &Error) -> bool {
+    use ServerError as S;
+    error.kind() == ErrorKind::Unavailable && error.maybe_applied()
+        || matches!(error.server_error(), Some(S::LeaseNotFound | S::NoSpace | S::PermissionDenied))
 }
 
 fn with_header(answer: GetResponse, header: ResponseHeader) -> GetResponse {

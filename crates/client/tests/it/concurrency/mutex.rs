@@ -272,6 +272,15 @@ async fn locks_whose_names_begin_alike_are_independent() {
     .await;
 }
 
+/// Waits until the member has so many watches.
+async fn watched(etcd: &Etcd, expected: u32) {
+    eventually("the watches to be as many as expected", DEADLINE, async || {
+        let watches = etcd.metric("etcd_debugging_mvcc_watcher_total").await;
+        (watches == Some(expected.into())).then_some(())
+    })
+    .await;
+}
+
 /// Waiting across a compaction goes on: the waiter looks again at what is there.
 #[tokio::test]
 async fn a_wait_survives_a_compaction() {
@@ -281,8 +290,10 @@ async fn a_wait_survives_a_compaction() {
             let waiter = crate::kv::lost::eager(&proxy).await;
             let (one, two) = (session(&client).await, session(&waiter).await);
             let guard = mutex(&one, name).lock().await.unwrap();
+            watched(&etcd, 0).await;
             let waiting = spawn(async move { mutex(&two, name).lock().await });
-            counted(&client, name, 2).await;
+            // It knows that its key is written.
+            watched(&etcd, 1).await;
             // The release and the compaction over it happen while the waiter is cut off.
             proxy.refuse().await;
             proxy.reset();

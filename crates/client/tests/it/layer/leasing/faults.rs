@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use etcdkit::layer::Leasing;
-use etcdkit::{Client, Compact, Compare, Delete, ErrorKind, Get, Op, Put, Txn};
+use etcdkit::maintenance::{Alarm, AlarmKind, RaisedAlarm};
+use etcdkit::{Client, Compact, Compare, Delete, ErrorKind, Get, Op, Put, ServerError, Txn};
 use etcdkit_testkit::proxy::Proxy;
 use etcdkit_testkit::wait::eventually;
 use tokio::task::JoinSet;
@@ -17,6 +18,23 @@ async fn agree(through: &Client<Leasing<Counted>>, client: &Client, key: &str) {
     let read = in_time("a read", through.get(key)).await.unwrap();
     let direct = client.get(key).await.unwrap();
     assert_eq!(read.kvs(), direct.kvs(), "{key}");
+}
+
+/// To own a key takes a write. Reads failed for want of room, with which they have nothing to do.
+#[tokio::test]
+async fn reads_go_on_when_the_store_is_full() {
+    on_own_member(async |client, _etcd| {
+        client.put("k", "1").await.unwrap();
+        let (through, _) = leasing(&client, "l/").await;
+        let member = client.status().await.unwrap().member();
+        let full = RaisedAlarm::new(member, AlarmKind::NoSpace);
+        client.call(Alarm::activate(full)).await.unwrap();
+        refused(client.put("k", "2").await, ServerError::NoSpace);
+        agree(&through, &client, "k").await;
+        client.alarm_disarm(full).await.unwrap();
+        agree(&through, &client, "k").await;
+    })
+    .await;
 }
 
 /// Who asks for a key gets it, however often the owner's connection breaks meanwhile.
