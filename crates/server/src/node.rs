@@ -9,6 +9,7 @@ use std::task::Poll;
 use tokio::sync::{Notify, watch};
 
 use crate::auth::Who;
+use crate::auth::password::Passwords;
 use crate::budget::Total;
 use crate::caller::Caller;
 use crate::clock::Clock;
@@ -31,6 +32,7 @@ pub(crate) struct Node {
     pub(crate) observed: Observed,
     /// What is held for clients.
     pub(crate) held: Total,
+    pub(crate) passwords: Passwords,
     /// Whether answers wait for the committer.
     durable: bool,
     commits: Commits,
@@ -52,6 +54,7 @@ impl Node {
             counts: Counts::default(),
             observed: Observed::default(),
             held: Total::default(),
+            passwords: Passwords::default(),
             clock,
             durable,
             commits,

@@ -6,7 +6,6 @@ use etcdkit_proto::etcdserverpb::{
     AuthUserChangePasswordResponse, AuthenticateRequest, AuthenticateResponse,
 };
 
-use crate::auth::password;
 use crate::base64;
 use crate::caller::Caller;
 use crate::node::Node;
@@ -22,7 +21,7 @@ pub(super) async fn authenticate(
             let state = node.state();
             (state.auth.password(&request.name)?, state.auth.revision())
         };
-        if !password::verify(request.password.clone(), hash).await? {
+        if !node.passwords.verify(request.password.clone(), hash).await? {
             return Err(ServerError::AuthFailed.into());
         }
         let now = node.now();
@@ -47,7 +46,7 @@ pub(super) async fn user_add(
     let without = request.options.as_ref().is_some_and(|options| options.no_password);
     let hash = match request.password {
         _ if without => None,
-        text => Some(password::hash(text, node.config.bcrypt_cost).await?),
+        text => Some(node.passwords.hash(text, node.config.bcrypt_cost).await?),
     };
     node.write_as(caller, |state, who| state.user_add(who, &request.name, hash)).await
 }
@@ -59,7 +58,7 @@ pub(super) async fn change_password(
 ) -> Result<AuthUserChangePasswordResponse> {
     node.read_as(caller, |state, who| Ok(state.auth.check_root(who)?)).await?;
     let hash = if request.hashed_password.is_empty() {
-        password::hash(request.password, node.config.bcrypt_cost).await?
+        node.passwords.hash(request.password, node.config.bcrypt_cost).await?
     } else {
         read_hash(&request.hashed_password)?
     };
