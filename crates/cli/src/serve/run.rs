@@ -345,14 +345,6 @@ mod tests {
         fn fill(&mut self, _: &mut Source<'_>) -> Result<(), StorageError> {
             Ok(())
         }
-
-        fn size(&self) -> Option<u64> {
-            None
-        }
-
-        fn defragment(&mut self) -> Result<(), StorageError> {
-            Ok(())
-        }
     }
 
     /// It went on, and said nothing.

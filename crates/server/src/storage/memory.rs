@@ -24,12 +24,4 @@ impl Storage for Memory {
     fn is_durable(&self) -> bool {
         false
     }
-
-    fn size(&self) -> Option<u64> {
-        None
-    }
-
-    fn defragment(&mut self) -> Result<(), StorageError> {
-        Ok(())
-    }
 }

@@ -57,20 +57,24 @@ pub trait Storage: Send + fmt::Debug + 'static {
         true
     }
 
-    /// Bytes that it takes on disk, if it is on one.
-    fn size(&self) -> Option<u64>;
+    /// Bytes that it takes on disk, if it is on one. Default: it is on none.
+    fn size(&self) -> Option<u64> {
+        None
+    }
 
     /// How often it had the disk confirm what was written, since it was opened.
     fn syncs(&self) -> u64 {
         0
     }
 
-    /// Gives unused space back.
+    /// Gives unused space back. Default: there is none.
     ///
     /// # Errors
     ///
     /// As for [`commit`](Self::commit).
-    fn defragment(&mut self) -> Result<(), StorageError>;
+    fn defragment(&mut self) -> Result<(), StorageError> {
+        Ok(())
+    }
 }
 
 /// Why a storage failed.

@@ -45,14 +45,6 @@ impl Storage for Drive {
     fn fill(&mut self, _: &mut Source<'_>) -> Result<(), StorageError> {
         Ok(())
     }
-
-    fn size(&self) -> Option<u64> {
-        None
-    }
-
-    fn defragment(&mut self) -> Result<(), StorageError> {
-        Ok(())
-    }
 }
 
 /// Opens a stream, and waits for its first answer.

@@ -151,14 +151,6 @@ impl Storage for Slow {
     fn fill(&mut self, _: &mut Source<'_>) -> Result<(), StorageError> {
         Ok(())
     }
-
-    fn size(&self) -> Option<u64> {
-        None
-    }
-
-    fn defragment(&mut self) -> Result<(), StorageError> {
-        Ok(())
-    }
 }
 
 /// The state was locked until the disk had taken the alarm.
