@@ -1,6 +1,8 @@
 //! Connections over bytes in memory: to a server of the `h2` crate that echoes, under generated schedules of calls, and to
 //! one that says anything.
 
+mod server;
+
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -10,24 +12,23 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use etcdkit_http2::frame::{Head as FrameHead, Kind, PREFACE};
 use etcdkit_http2::hpack::{DEFAULT_TABLE, Decoder};
 use etcdkit_testkit::certs::{ClientAuth, TestCa};
 use futures_util::future::join_all;
-use h2::{RecvStream, SendStream};
-use http::{HeaderMap, Response};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use self::server::{FLOOD, FLOODED, HOLD, MESSAGE, NUMBER, Server, leave};
 use super::*;
 use crate::clock;
 use crate::config::{Address, Tls};
 use crate::metadata::Metadata;
-use crate::task::{self, Task};
+use crate::task;
 use crate::transport::connector::{ConnectFuture, Connector, Io, establish};
 use crate::transport::traits::{Connection, Failure, Head, Sink, Source};
 
@@ -103,69 +104,6 @@ async fn unless_given_up<T>(future: impl Future<Output = T>, polls: Option<u8>) 
     .await
 }
 
-/// What a server allows, and how it behaves.
-#[derive(Clone, Debug)]
-struct Server {
-    streams: u32,
-    window: u32,
-    frame: u32,
-}
-
-impl Server {
-    /// Serves until the connection ends: by an echo, but for [`FLOOD`] and [`HOLD`].
-    async fn serve(self, stream: DuplexStream) {
-        let mut builder = h2::server::Builder::new();
-        builder.max_concurrent_streams(self.streams).initial_window_size(self.window);
-        builder.max_frame_size(self.frame);
-        let mut connection = builder.handshake::<_, Bytes>(stream).await.unwrap();
-        let mut echoes: Vec<Task> = Vec::new();
-        while let Some(request) = connection.accept().await {
-            // What a client does wrong ends the connection, or the test that waits on it.
-            let Ok((request, mut respond)) = request else { return };
-            echoes.retain(|echo| !echo.is_over());
-            echoes.push(task::spawn(async move {
-                let head = Response::builder().header("content-type", "application/grpc");
-                let Ok(mut answer) = respond.send_response(head.body(()).unwrap(), false) else {
-                    return;
-                };
-                // An error says that the client gave the call up.
-                let _ = match request.uri().path() {
-                    FLOOD => flood(answer).await,
-                    HOLD => poll_fn(|cx| answer.poll_reset(cx)).await.map(drop),
-                    _ => echo(request.into_body(), answer).await,
-                };
-            }));
-        }
-    }
-}
-
-/// The metadata that numbers a call.
-const NUMBER: &str = "x-number";
-
-/// Serves by an echo, and leaves after so many calls: at once, or once they are answered. Returns the numbers of all calls
-/// that were begun.
-async fn leave(stream: DuplexStream, after: usize, abruptly: bool) -> Vec<usize> {
-    let (mut begun, mut echoes) = (Vec::new(), Vec::new());
-    let mut connection = h2::server::handshake(stream).await.unwrap();
-    while let Some(Ok((request, mut respond))) = connection.accept().await {
-        begun.push(request.headers()[NUMBER].to_str().unwrap().parse().unwrap());
-        if begun.len() == after {
-            match abruptly {
-                true => connection.abrupt_shutdown(h2::Reason::NO_ERROR),
-                false => connection.graceful_shutdown(),
-            }
-        }
-        echoes.push(task::spawn(async move {
-            let head = Response::builder().header("content-type", "application/grpc");
-            // An error says that the connection is over.
-            if let Ok(answer) = respond.send_response(head.body(()).unwrap(), false) {
-                let _ = echo(request.into_body(), answer).await;
-            }
-        }));
-    }
-    begun
-}
-
 /// The numbers of all calls of which there is a whole head in what a client sent.
 fn numbers_in(mut came: &[u8]) -> Vec<usize> {
     let mut numbers = Vec::new();
@@ -210,46 +148,6 @@ fn unprocessed_are_unseen(outcomes: &[Result<(), Failure>], seen: &[usize]) {
 
 fn lengths() -> impl Strategy<Value = Vec<usize>> {
     vec(prop_oneof![6 => 0usize..300, 2 => 300usize..20_000, 1 => 20_000usize..200_000], 1..40)
-}
-
-async fn echo(mut request: RecvStream, mut answer: SendStream<Bytes>) -> Result<(), h2::Error> {
-    while let Some(content) = request.data().await {
-        let content = content?;
-        request.flow_control().release_capacity(content.len())?;
-        send(&mut answer, content).await?;
-    }
-    succeed(answer)
-}
-
-/// The RPC that is answered with [`FLOODED`] messages of so many bytes.
-const FLOOD: &str = "/a/Flood";
-const FLOODED: usize = 1000;
-const MESSAGE: usize = 10_000;
-
-/// The RPC that lasts until the client gives it up.
-const HOLD: &str = "/a/Hold";
-
-async fn flood(mut answer: SendStream<Bytes>) -> Result<(), h2::Error> {
-    for _ in 0..FLOODED {
-        send(&mut answer, framed(&[1; MESSAGE])).await?;
-    }
-    succeed(answer)
-}
-
-/// Sends content as the windows allow.
-async fn send(answer: &mut SendStream<Bytes>, mut content: Bytes) -> Result<(), h2::Error> {
-    while content.has_remaining() {
-        answer.reserve_capacity(content.len());
-        let Some(room) = poll_fn(|cx| answer.poll_capacity(cx)).await else { return Ok(()) };
-        answer.send_data(content.split_to(room?.min(content.len())), false)?;
-    }
-    Ok(())
-}
-
-fn succeed(mut answer: SendStream<Bytes>) -> Result<(), h2::Error> {
-    let mut trailers = HeaderMap::new();
-    trailers.insert("grpc-status", "0".parse().unwrap());
-    answer.send_trailers(trailers)
 }
 
 #[derive(Clone, Debug)]
