@@ -239,12 +239,13 @@ fn without_time_left(line: &Line, text: String) -> String {
         .fold(text, |text, before| mask_behind(&text, before))
 }
 
-/// Masks the word behind each `before`.
+/// Masks the word behind each `before`, with the `=` that end Base64: how many depends on how long the id in it is.
 pub(crate) fn mask_behind(text: &str, before: &str) -> String {
     let mut parts = text.split(before);
     let mut masked = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let end = part.find(|c: char| !c.is_alphanumeric() && c != '.').unwrap_or(part.len());
+        let in_word = |c: char| c.is_alphanumeric() || ['.', '='].contains(&c);
+        let end = part.find(|c: char| !in_word(c)).unwrap_or(part.len());
         masked.push_str(before);
         masked.push_str("MASKED");
         // A full stop may follow the duration.
