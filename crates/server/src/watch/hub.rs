@@ -7,7 +7,7 @@ use bytes::Bytes;
 use etcdkit_proto::etcdserverpb::{WatchCreateRequest, watch_create_request::FilterType};
 
 use super::index::{Id, Index};
-use super::outbox::{Message, Outbox};
+use super::outbox::{Message, Outbox, Total};
 use super::response::{event, size_of_field};
 use crate::mvcc::{KeyRange, Record, Store};
 
@@ -91,6 +91,8 @@ pub(crate) struct Hub {
     revision: i64,
     /// From which size on a response is cut into fragments.
     fragment: usize,
+    /// What waits in the queues of streams.
+    waiting: Total,
 }
 
 impl Hub {
@@ -103,6 +105,7 @@ impl Hub {
             next_stream: 0,
             revision,
             fragment,
+            waiting: Total::default(),
         }
     }
 
@@ -128,7 +131,7 @@ impl Hub {
     pub(crate) fn open(&mut self) -> (StreamId, Arc<Outbox>) {
         let id = self.next_stream;
         self.next_stream += 1;
-        let outbox = Arc::new(Outbox::default());
+        let outbox = Arc::new(Outbox::new(&self.waiting));
         let stream = Stream {
             outbox: Arc::clone(&outbox),
             ids: HashMap::new(),

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -13,6 +14,13 @@ const MESSAGES: usize = 1024;
 const ANSWERS: usize = 2 * MESSAGES;
 /// Bytes that wait, at most. One message may go beyond.
 const BYTES: usize = 4 * 1024 * 1024;
+/// Bytes that wait in all streams together, at most, though most are shared by all who wait for them.
+const ALL: usize = 256 * 1024 * 1024;
+/// Bytes that wait in one stream, at most, when that many wait in all.
+const LITTLE: usize = 64 * 1024;
+
+/// The bytes that wait in all streams.
+pub(super) type Total = Arc<AtomicUsize>;
 
 /// One response to a watcher, before it is encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +58,9 @@ impl Message {
 }
 
 /// The queue between the hub and the task of a stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
+    total: Total,
     queue: Mutex<Queue>,
     filled: Notify,
     emptied: Notify,
@@ -83,10 +92,16 @@ pub(crate) enum Work {
 }
 
 impl Outbox {
+    pub(super) fn new(total: &Total) -> Self {
+        let (queue, filled, emptied) = Default::default();
+        Self { total: Arc::clone(total), queue, filled, emptied }
+    }
+
     /// Whether there is room for events.
     pub(super) fn has_room(&self) -> bool {
         let queue = self.lock();
-        queue.messages.len() < MESSAGES && queue.bytes < BYTES
+        let little = queue.bytes < LITTLE || self.total.load(Ordering::Relaxed) < ALL;
+        queue.messages.len() < MESSAGES && queue.bytes < BYTES && little
     }
 
     /// How many events wait.
@@ -108,8 +123,10 @@ impl Outbox {
 
     /// Adds a message. Events need room; what answers a request comes on top, as the stream's task waits for that.
     pub(super) fn push(&self, message: Message) {
+        let bytes = message.bytes();
+        self.total.fetch_add(bytes, Ordering::Relaxed);
         let mut queue = self.lock();
-        queue.bytes += message.bytes();
+        queue.bytes += bytes;
         queue.messages.push_back(message);
         drop(queue);
         self.filled.notify_one();
@@ -148,7 +165,7 @@ impl Outbox {
     pub(crate) fn take(&self) -> Option<Work> {
         let mut queue = self.lock();
         if !queue.messages.is_empty() {
-            queue.bytes = 0;
+            self.total.fetch_sub(std::mem::take(&mut queue.bytes), Ordering::Relaxed);
             self.emptied.notify_waiters();
             return Some(Work::Send(std::mem::take(&mut queue.messages).into()));
         }
@@ -160,5 +177,37 @@ impl Outbox {
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let queue = self.queue.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.total.fetch_sub(queue.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(bytes: usize) -> Message {
+        let events = vec![Bytes::from(vec![0; bytes])];
+        Message::Events { watch: 0, revision: 2, events, fragment: false }
+    }
+
+    #[test]
+    fn all_streams_together_hold_no_more_than_there_is() {
+        let total = Total::default();
+        let (modest, greedy) = (Outbox::new(&total), Outbox::new(&total));
+        modest.push(events(LITTLE - 1));
+        greedy.push(events(ALL));
+        assert!(modest.has_room() && !greedy.has_room(), "one with little goes on");
+        modest.push(events(1));
+        assert!(!modest.has_room());
+        drop(greedy);
+        assert!(modest.has_room());
+        assert!(matches!(modest.take(), Some(Work::Send(_))));
+        assert_eq!(total.load(Ordering::Relaxed), 0);
     }
 }
