@@ -106,6 +106,9 @@ impl Liveness {
     /// How long a member that serves watches may lag behind what this client has seen elsewhere, or leave the creation of
     /// a watch without an answer, before they leave it.
     /// Default 10 s: a member that merely catches up needs less, and one that is cut off never makes it.
+    ///
+    /// So often a linearizable read, which counts a key that is watched, finds out how far the cluster has come: a client
+    /// that does nothing but watch leaves a member that lags within three times this.
     #[must_use]
     pub fn stale_after(mut self, duration: Duration) -> Self {
         self.stale_after = duration;

@@ -397,6 +397,9 @@ impl<T: Transport> Hub<T> {
                 }
             }
         }
+        if stream.is_comparison_due(now) {
+            self.machine.compare();
+        }
         if stream.is_stale(self.machine.shown(), goal, now) {
             let why = "the member lags behind what the cluster has agreed on";
             return self.leave(Cause::Disconnected(why.into()));

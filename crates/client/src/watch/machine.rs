@@ -113,11 +113,14 @@ pub(super) struct Machine<R> {
     unsent: VecDeque<Key>,
     unread: Vec<Key>,
     reading: Vec<Key>,
-    /// The read under way: what it must at least show.
+    /// The read under way: what it must at least show, and whether it has to be made again if it fails.
     read_mark: Option<i64>,
+    verifying: bool,
     read_retry_at: Option<Instant>,
     /// The history may have gone back: a read has to tell.
     verify: bool,
+    /// A read may tell how far the cluster has come: another time will do as well.
+    compare: bool,
     /// The highest revision that some member has shown.
     known: i64,
     /// The highest revision that this stream has shown.
@@ -154,8 +157,10 @@ impl<R> Machine<R> {
             unread: Vec::new(),
             reading: Vec::new(),
             read_mark: None,
+            verifying: false,
             read_retry_at: None,
             verify: false,
+            compare: false,
             known: 0,
             shown: 0,
             asked: 0,
@@ -500,6 +505,7 @@ impl<R> Machine<R> {
             self.unsent.clear();
             self.unread.clear();
             self.verify = false;
+            self.compare = false;
         } else if let Some(first) = self.unsent.front()
             && !self.watchers.contains_key(first)
         {

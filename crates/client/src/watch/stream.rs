@@ -37,6 +37,7 @@ pub(super) struct Stream<T: Transport> {
     patience: Duration,
     stale_after: Duration,
     next_tick: Instant,
+    next_comparison: Instant,
     /// When a probe under way counts as unanswered.
     probe_deadline: Option<Instant>,
     /// How many messages came since the last tick.
@@ -79,6 +80,7 @@ impl<T: Transport> Stream<T> {
             patience: liveness.probe_timeout.max(PATIENCE),
             stale_after: liveness.stale_after,
             next_tick: now + liveness.watch_probe_interval,
+            next_comparison: now + liveness.stale_after,
             probe_deadline: None,
             received: 0,
             behind: None,
@@ -159,6 +161,15 @@ impl<T: Transport> Stream<T> {
     /// The probe was answered.
     pub(super) fn alive(&mut self) {
         self.probe_deadline = None;
+    }
+
+    /// Whether it is time to find out how far the rest of the cluster has come.
+    pub(super) fn is_comparison_due(&mut self, now: Instant) -> bool {
+        let due = now >= self.next_comparison;
+        if due {
+            self.next_comparison = now + self.stale_after;
+        }
+        due
     }
 
     /// Whether the member, which has come to `shown`, has for too long not reached what was known elsewhere.

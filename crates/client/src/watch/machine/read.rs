@@ -11,8 +11,13 @@ use crate::watch::watcher::{Place, Watcher};
 impl<R> Machine<R> {
     /// Whether a read is wanted, and from when on.
     pub(in crate::watch) fn wants_read(&self) -> Option<Option<Instant>> {
-        let wanted = self.read_mark.is_none() && (self.verify || !self.unread.is_empty());
-        wanted.then_some(self.read_retry_at)
+        let wanted = self.verify || self.compare || !self.unread.is_empty();
+        (wanted && self.read_mark.is_none()).then_some(self.read_retry_at)
+    }
+
+    /// Has a read find out how far the cluster has come.
+    pub(in crate::watch) fn compare(&mut self) {
+        self.compare = true;
     }
 
     /// Begins a read, of a key that its watch may read if it may watch.
@@ -30,7 +35,8 @@ impl<R> Machine<R> {
             None => watchers.values().next(),
         };
         let key = of.map(|watcher| watcher.first_key());
-        self.verify = false;
+        self.verifying = std::mem::take(&mut self.verify);
+        self.compare = false;
         self.read_retry_at = None;
         self.read_mark = key.as_ref().map(|_| self.known);
         key
@@ -83,7 +89,7 @@ impl<R> Machine<R> {
         }
         if error.is_retryable() {
             // Whoever has to know whether the history went back has to know it still.
-            self.verify |= reading.is_empty();
+            self.verify |= self.verifying;
             self.read_failures = self.read_failures.saturating_add(1);
             let pause = self.policy.pause(self.read_failures - 1, self.random.f64());
             self.read_retry_at = Some(now + pause);

@@ -330,6 +330,23 @@ fn a_failed_read_is_made_again() {
     assert!(machine.wants_read().is_none());
 }
 
+/// A client that only watched never heard how far the others were.
+#[test]
+fn a_read_tells_how_far_the_cluster_has_come() {
+    let (mut machine, _) = watching(TRUSTED, range());
+    machine.compare();
+    assert!(machine.begin_read().is_some());
+    let busy = Error::new(ErrorKind::Unavailable, "nobody is there");
+    machine.read_done(Err(busy), clock::now());
+    assert!(machine.wants_read().is_none(), "there is another time");
+    machine.compare();
+    assert!(machine.begin_read().is_some());
+    machine.read_done(Ok(Revision::new(90)), clock::now());
+    assert!(machine.shown() < 90);
+    assert_eq!(machine.known(), 90);
+    assert!(end_of(&mut machine).is_none() && machine.wants_read().is_none());
+}
+
 #[test]
 fn without_a_leader_it_moves_or_ends_as_asked() {
     let no_leader = Error::from_status(crate::error::Code::Unavailable, "etcdserver: no leader");

@@ -35,6 +35,7 @@ enum Step {
     Overtake,
     Compact(u8),
     RefuseTokens,
+    Compare,
     Read,
 }
 
@@ -55,6 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Overtake),
         1 => any::<u8>().prop_map(Step::Compact),
         1 => Just(Step::RefuseTokens),
+        1 => Just(Step::Compare),
         3 => Just(Step::Read),
     ]
 }
@@ -328,6 +330,7 @@ impl Run {
                 self.model.refuse_tokens = true;
                 self.refusals += 1;
             }
+            Step::Compare => self.machine.compare(),
             Step::Read => self.read(),
         }
         self.carry_out();
