@@ -1,4 +1,4 @@
-//! What is held for clients: parts of requests that are not whole yet, and answers until they are written.
+//! What is held for clients: requests that come in parts, as long as they are served, and answers until they are written.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -6,15 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use etcdkit_proto::ServerError;
+use futures_util::future::select;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
 use crate::status::Result;
 
-/// Bytes that are held for one connection before new calls wait. At twice as many what would take more is refused, unless it
-/// is one message alone.
+/// Bytes that are held for one connection before new calls wait; of answers, before others are made. At twice as many what
+/// would take more is refused, unless it is one message alone.
 const OWN: usize = 64 << 20;
 
-/// The same before streams go on: those that nobody reads leave room for calls.
+/// Bytes of answers before streams go on: those that nobody reads leave room for calls.
 const STREAMS: usize = OWN / 2;
 
 /// Bytes that are held for all of them, or one message more, before they are refused.
@@ -24,42 +25,76 @@ const ALL: usize = 1 << 30;
 const LITTLE: usize = 1 << 20;
 
 /// The bytes that are held for all connections.
-pub(crate) type Total = Arc<AtomicUsize>;
+#[derive(Debug, Default)]
+pub(crate) struct Total {
+    pub(crate) bytes: AtomicUsize,
+    /// It was full, and is not any more.
+    freed: Notify,
+}
+
+impl Total {
+    fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) >= ALL
+    }
+
+    fn free(&self, bytes: usize) {
+        let before = self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        if before >= ALL && before - bytes < ALL {
+            self.freed.notify_waiters();
+        }
+    }
+}
 
 /// The bytes of one connection.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    own: AtomicUsize,
-    total: Total,
+    requests: AtomicUsize,
+    answers: AtomicUsize,
+    total: Arc<Total>,
     freed: Notify,
     turn: Semaphore,
 }
 
 impl Budget {
-    pub(crate) fn new(total: &Total) -> Arc<Self> {
-        let (own, freed) = Default::default();
-        Arc::new(Self { own, total: Arc::clone(total), freed, turn: Semaphore::new(1) })
+    pub(crate) fn new(total: &Arc<Total>) -> Arc<Self> {
+        let (requests, answers, freed) = Default::default();
+        let turn = Semaphore::new(1);
+        Arc::new(Self { requests, answers, total: Arc::clone(total), freed, turn })
     }
 
-    /// Waits until the client has taken enough of what it asked for before.
+    fn answers(&self) -> usize {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    fn own(&self) -> usize {
+        self.requests.load(Ordering::Relaxed) + self.answers()
+    }
+
+    /// Waits until little enough is held for another call to be read.
     pub(crate) async fn room_for_calls(&self) {
-        self.below(OWN).await;
+        self.below(OWN, Self::own).await;
+    }
+
+    /// Waits until the client has taken enough of what it asked for before. Requests don't count: those of the calls that wait
+    /// here would keep all of them waiting.
+    pub(crate) async fn room_for_answers(&self) {
+        self.below(OWN, Self::answers).await;
     }
 
     /// Waits until the client has taken enough for a stream to go on.
     pub(crate) async fn room_for_streams(&self) {
-        self.below(STREAMS).await;
+        self.below(STREAMS, Self::answers).await;
     }
 
-    async fn below(&self, limit: usize) {
+    async fn below(&self, limit: usize, held: impl Fn(&Self) -> usize) {
         loop {
-            let mut freed = pin!(self.freed.notified());
-            freed.as_mut().enable();
-            let own = self.own.load(Ordering::Relaxed);
-            if own < LITTLE || own < limit && self.total.load(Ordering::Relaxed) < ALL {
+            // What is freed after it was looked at ends these.
+            let (own, all) = (pin!(self.freed.notified()), pin!(self.total.freed.notified()));
+            let held = held(self);
+            if held < LITTLE || held < limit && !self.total.is_full() {
                 return;
             }
-            freed.await;
+            select(own, all).await;
         }
     }
 
@@ -68,13 +103,18 @@ impl Budget {
     pub(crate) async fn turn(&self) -> Turn<'_> {
         // It is never closed.
         let permit = self.turn.acquire().await.ok();
-        self.room_for_calls().await;
+        self.room_for_answers().await;
         Turn { _permit: permit }
     }
 
-    /// Holds nothing yet.
-    pub(crate) fn hold(self: &Arc<Self>) -> Hold {
-        Hold { budget: Arc::clone(self), bytes: 0 }
+    /// For what a client sends. Holds nothing yet.
+    pub(crate) fn request(self: &Arc<Self>) -> Hold {
+        Hold { budget: Arc::clone(self), of: |budget| &budget.requests, bytes: 0 }
+    }
+
+    /// For what a client gets. Holds nothing yet.
+    pub(crate) fn answer(self: &Arc<Self>) -> Hold {
+        Hold { budget: Arc::clone(self), of: |budget| &budget.answers, bytes: 0 }
     }
 }
 
@@ -88,6 +128,7 @@ pub(crate) struct Turn<'a> {
 #[derive(Debug)]
 pub(crate) struct Hold {
     budget: Arc<Budget>,
+    of: fn(&Budget) -> &AtomicUsize,
     bytes: usize,
 }
 
@@ -99,7 +140,7 @@ impl Hold {
     /// When there are too many already. What it held it still holds.
     pub(crate) fn set(&mut self, bytes: usize) -> Result<()> {
         if bytes > self.bytes {
-            let own = self.budget.own.load(Ordering::Relaxed);
+            let own = self.budget.own();
             if own > self.bytes && own + (bytes - self.bytes) > 2 * OWN {
                 return Err(ServerError::TooManyRequests.into());
             }
@@ -109,7 +150,7 @@ impl Hold {
 
     /// As [`set`](Self::set), for what waited until there was room: it may be of any size.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<()> {
-        if bytes > self.bytes && self.budget.total.load(Ordering::Relaxed) >= ALL {
+        if bytes > self.bytes && self.budget.total.is_full() {
             return Err(ServerError::TooManyRequests.into());
         }
         self.keep(bytes);
@@ -119,8 +160,8 @@ impl Hold {
     /// As [`set`](Self::set), for what cannot be refused any more.
     pub(crate) fn keep(&mut self, bytes: usize) {
         if let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) {
-            self.budget.own.fetch_add(more, Ordering::Relaxed);
-            self.budget.total.fetch_add(more, Ordering::Relaxed);
+            (self.of)(&self.budget).fetch_add(more, Ordering::Relaxed);
+            self.budget.total.bytes.fetch_add(more, Ordering::Relaxed);
         } else {
             self.free(self.bytes - bytes);
         }
@@ -133,7 +174,7 @@ impl Hold {
     ///
     /// When too much is held for it already.
     pub(crate) fn may_grow(&self) -> Result<()> {
-        if self.budget.own.load(Ordering::Relaxed) > 2 * OWN {
+        if self.budget.own() > 2 * OWN {
             return Err(ServerError::TooManyRequests.into());
         }
         Ok(())
@@ -152,9 +193,9 @@ impl Hold {
 
     fn free(&self, bytes: usize) {
         if bytes > 0 {
-            self.budget.own.fetch_sub(bytes, Ordering::Relaxed);
-            self.budget.total.fetch_sub(bytes, Ordering::Relaxed);
+            (self.of)(&self.budget).fetch_sub(bytes, Ordering::Relaxed);
             self.budget.freed.notify_waiters();
+            self.budget.total.free(bytes);
         }
     }
 }
@@ -183,25 +224,27 @@ mod tests {
     use std::future::Future as _;
     use std::task::{Context, Waker};
 
+    use futures_util::future::poll_immediate;
+
     use super::*;
 
     #[tokio::test]
     async fn calls_wait_while_much_is_held_and_are_refused_at_twice_as_much() {
-        let total = Total::default();
+        let total = Arc::<Total>::default();
         let budget = Budget::new(&total);
-        let mut first = budget.hold();
+        let mut first = budget.answer();
         // One message may be of any size.
         first.set(3 * OWN).unwrap();
-        let mut second = budget.hold();
+        let mut second = budget.answer();
         assert!(second.set(1).is_err());
         let mut waiting = Box::pin(budget.room_for_calls());
         assert!(waiting.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         first.set(OWN - 1).unwrap();
         waiting.await;
         second.set(OWN).unwrap();
-        assert_eq!(total.load(Ordering::Relaxed), 2 * OWN - 1);
+        assert_eq!(total.bytes.load(Ordering::Relaxed), 2 * OWN - 1);
         drop((first, second));
-        assert_eq!(total.load(Ordering::Relaxed), 0);
+        assert_eq!(total.bytes.load(Ordering::Relaxed), 0);
     }
 
     fn is_ready(future: impl Future) -> bool {
@@ -210,8 +253,8 @@ mod tests {
 
     #[test]
     fn streams_that_nobody_reads_leave_room_for_calls() {
-        let budget = Budget::new(&Total::default());
-        let mut hold = budget.hold();
+        let budget = Budget::new(&Arc::default());
+        let mut hold = budget.answer();
         hold.keep(STREAMS - 1);
         assert!(is_ready(budget.room_for_streams()));
         hold.keep(STREAMS);
@@ -220,9 +263,9 @@ mod tests {
 
     #[test]
     fn connections_with_little_go_on_when_others_have_taken_everything() {
-        let total = Total::default();
+        let total = Arc::<Total>::default();
         let (greedy, modest) = (Budget::new(&total), Budget::new(&total));
-        let (mut all, mut some) = (greedy.hold(), modest.hold());
+        let (mut all, mut some) = (greedy.answer(), modest.answer());
         all.grow(ALL).unwrap();
         some.keep(LITTLE - 1);
         assert!(is_ready(modest.room_for_calls()) && is_ready(modest.room_for_streams()));
@@ -231,13 +274,35 @@ mod tests {
         assert!(some.grow(LITTLE + 1).is_err());
     }
 
+    #[test]
+    fn calls_that_wait_for_room_do_not_wait_for_their_own_requests() {
+        let budget = Budget::new(&Arc::default());
+        let mut request = budget.request();
+        request.keep(OWN);
+        assert!(!is_ready(budget.room_for_calls()));
+        assert!(is_ready(budget.turn()) && is_ready(budget.room_for_streams()));
+    }
+
+    #[tokio::test]
+    async fn who_waits_because_others_have_taken_everything_goes_on_when_they_give_it_back() {
+        let total = Arc::default();
+        let (greedy, modest) = (Budget::new(&total), Budget::new(&total));
+        let (mut all, mut some) = (greedy.answer(), modest.answer());
+        all.grow(ALL).unwrap();
+        some.keep(LITTLE);
+        let mut waiting = Box::pin(modest.room_for_calls());
+        assert_eq!(poll_immediate(&mut waiting).await, None);
+        drop(all);
+        assert_eq!(poll_immediate(&mut waiting).await, Some(()), "nobody told");
+    }
+
     #[tokio::test]
     async fn long_answers_are_made_one_after_the_other() {
-        let budget = Budget::new(&Total::default());
+        let budget = Budget::new(&Arc::default());
         let first = budget.turn().await;
         let mut second = Box::pin(budget.turn());
         assert!(second.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        let mut made = budget.hold();
+        let mut made = budget.answer();
         made.grow(3 * OWN).unwrap();
         drop(first);
         // There is no room for it yet.
@@ -248,23 +313,23 @@ mod tests {
 
     #[test]
     fn an_answer_is_held_until_its_last_part_is_gone() {
-        let total = Total::default();
-        let mut bytes = Budget::new(&total).hold().bytes(vec![7; 1000]);
+        let total = Arc::<Total>::default();
+        let mut bytes = Budget::new(&total).answer().bytes(vec![7; 1000]);
         let part = bytes.split_to(10);
         drop(bytes);
-        assert_eq!(total.load(Ordering::Relaxed), 1000);
+        assert_eq!(total.bytes.load(Ordering::Relaxed), 1000);
         drop(part);
-        assert_eq!(total.load(Ordering::Relaxed), 0);
+        assert_eq!(total.bytes.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn all_connections_together_hold_no_more_than_there_is() {
-        let total = Total::default();
+        let total = Arc::<Total>::default();
         let budgets: Vec<_> = (0..20).map(|_| Budget::new(&total)).collect();
-        let mut holds: Vec<_> = budgets.iter().map(Budget::hold).collect();
+        let mut holds: Vec<_> = budgets.iter().map(Budget::answer).collect();
         let held = holds.iter_mut().filter_map(|hold| hold.set(OWN).ok()).count();
         assert_eq!(held, ALL / OWN);
         holds.clear();
-        assert_eq!(total.load(Ordering::Relaxed), 0);
+        assert_eq!(total.bytes.load(Ordering::Relaxed), 0);
     }
 }

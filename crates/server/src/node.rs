@@ -31,7 +31,7 @@ pub(crate) struct Node {
     pub(crate) counts: Counts,
     pub(crate) observed: Observed,
     /// What is held for clients.
-    pub(crate) held: Total,
+    pub(crate) held: Arc<Total>,
     pub(crate) passwords: Passwords,
     /// Whether answers wait for the committer.
     durable: bool,
@@ -53,7 +53,7 @@ impl Node {
             faults: Faults::new(),
             counts: Counts::default(),
             observed: Observed::default(),
-            held: Total::default(),
+            held: Arc::default(),
             passwords: Passwords::default(),
             clock,
             durable,

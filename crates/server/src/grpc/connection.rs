@@ -163,7 +163,7 @@ async fn call(
         Err(status) => return outbound.end(Err(status)),
     };
     let timeout = head::timeout(&head.headers);
-    let inbound = Inbound::new(body, node.config.receive_limit(), budget.hold(), tally);
+    let inbound = Inbound::new(body, node.config.receive_limit(), budget.request(), tally);
     let path = head.uri.path();
     node.counts.started(place);
     let time = stopwatch();
@@ -186,7 +186,7 @@ async fn unary(
     mut outbound: Outbound,
     timeout: Option<Duration>,
 ) -> Code {
-    let mut hold = budget.hold();
+    let mut hold = budget.answer();
     let served = async {
         budget.room_for_calls().await;
         let message = inbound.only().await?;

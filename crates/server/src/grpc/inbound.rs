@@ -23,7 +23,7 @@ pub(crate) struct Inbound {
     gathered: BytesMut,
     rest: Bytes,
     limit: usize,
-    /// For what is no whole message yet.
+    /// For what came of a message in parts, until the next one is waited for.
     hold: Hold,
     tally: Tally,
     /// Whether a message has to come, even if nothing of it is there.

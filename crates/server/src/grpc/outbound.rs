@@ -45,7 +45,7 @@ impl Outbound {
 
     /// Holds so many bytes of what is to be sent.
     pub(crate) fn hold(&self, bytes: usize) -> Hold {
-        let mut hold = self.budget.hold();
+        let mut hold = self.budget.answer();
         hold.keep(bytes);
         hold
     }
@@ -56,7 +56,7 @@ impl Outbound {
     ///
     /// When nobody reads any more, or what would wait is too much.
     pub(crate) async fn send(&mut self, message: &impl Message) -> Result<()> {
-        self.budget.room_for_calls().await;
+        self.budget.room_for_answers().await;
         self.send_framed(framed(message)).await
     }
 
@@ -67,7 +67,7 @@ impl Outbound {
             return Ok(());
         }
         self.tally.sent(&framed);
-        let mut hold = self.budget.hold();
+        let mut hold = self.budget.answer();
         let stream = self.open()?;
         let wait = || if length > SMALL { hold.grow(length) } else { Ok(()) };
         let room = room_for(stream, length, wait).await?;

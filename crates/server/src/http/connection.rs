@@ -133,7 +133,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
         self.buffer.advance(4);
         // Only the gateway is told what a body says. Others are read and forgotten.
         let route = route(node, &head, self.is_local, self.offer);
-        let hold = matches!(route, Route::Gateway(_)).then(|| budget.hold());
+        let hold = matches!(route, Route::Gateway(_)).then(|| budget.request());
         let expects =
             head.header("expect").is_some_and(|it| it.eq_ignore_ascii_case("100-continue"));
         if expects {

@@ -33,7 +33,7 @@ fn connect(node: &Arc<Node>) -> (DuplexStream, Task) {
 }
 
 fn held(node: &Node) -> usize {
-    node.held.load(Ordering::Relaxed)
+    node.held.bytes.load(Ordering::Relaxed)
 }
 
 async fn ask(io: &mut DuplexStream, request: &str, host: &str, body: &str) {
@@ -92,7 +92,7 @@ async fn bodies_are_held_for_who_may_send_them_and_for_no_other() {
 #[tokio::test]
 async fn bodies_are_refused_when_too_much_is_held() {
     let node = node();
-    node.held.fetch_add(ALL, Ordering::Relaxed);
+    node.held.bytes.fetch_add(ALL, Ordering::Relaxed);
     let (mut io, _task) = connect(&node);
     let body = format!("{{\"key\":\"{}\"}}", "A".repeat(100_000));
     // Who asks how the member is gets an answer all the same, whatever he sends along.
@@ -119,7 +119,7 @@ async fn what_a_client_of_the_gateway_does_not_read_is_held_until_it_does() {
     answer(&mut io).await;
     assert_eq!(held(&node), 0);
 
-    node.held.fetch_add(ALL, Ordering::Relaxed);
+    node.held.bytes.fetch_add(ALL, Ordering::Relaxed);
     ask(&mut io, "POST /v3/kv/range", "localhost", r#"{"key":"a2V5"}"#).await;
     let (head, body) = answer(&mut io).await;
     assert!(head.starts_with("HTTP/1.1 500"), "{head}");

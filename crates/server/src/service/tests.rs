@@ -51,7 +51,7 @@ fn node() -> Arc<Node> {
 }
 
 fn hold(node: &Node) -> Hold {
-    Budget::new(&node.held).hold()
+    Budget::new(&node.held).answer()
 }
 
 /// Reads a range on a connection of its own.

@@ -128,7 +128,7 @@ impl Gateway {
         let outcome = async {
             let sent = upstream.call(path, token, messages, open).await?;
             drop(hold);
-            let mut call = sent.answered(self.budget.hold(), class).await?;
+            let mut call = sent.answered(self.budget.answer(), class).await?;
             let first = call.next().await?;
             Ok((method, call, first.unwrap_or_default()))
         };

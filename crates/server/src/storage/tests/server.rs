@@ -238,7 +238,7 @@ async fn a_compaction_that_nobody_waits_for_goes_on_when_it_is_published() {
     drive.hold_syncs(true);
     let compact = CompactionRequest { revision, physical: false }.encode_to_vec();
     let caller = Caller::default();
-    let mut hold = Budget::new(&node.held).hold();
+    let mut hold = Budget::new(&node.held).answer();
     let call = unary(&node, method::kv::COMPACT.path(), &caller, compact.into(), &mut hold);
     assert!(call.now_or_never().is_none(), "it is durable already");
     drive.hold_syncs(false);
