@@ -216,6 +216,8 @@ impl Server {
     pub fn restart(&self) {
         let now = self.node.now();
         self.node.state_mut().started_again(now);
+        // What is read from here on waits until this is settled.
+        self.node.commits().wake();
         self.node.faults.drop_connections();
         self.node.leases_changed.notify_one();
     }

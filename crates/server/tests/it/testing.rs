@@ -9,10 +9,12 @@ use etcdkit::{CallOptions, Client, ErrorKind, Event, Get, Put, ServerError, Watc
 use etcdkit_proto::etcdserverpb::request_op::Request;
 use etcdkit_proto::etcdserverpb::{
     MemberAddRequest, MemberListRequest, MemberPromoteRequest, MemberRemoveRequest,
-    MemberUpdateRequest, MoveLeaderRequest, PutRequest, RangeRequest, RequestOp, TxnRequest,
+    MemberUpdateRequest, MoveLeaderRequest, PutRequest, RangeRequest, RequestOp, StatusRequest,
+    TxnRequest,
 };
 use etcdkit_proto::v3lockpb::{LockRequest, UnlockRequest};
 use etcdkit_proto::{Code, method};
+use etcdkit_server::storage::Disk;
 use etcdkit_server::{AutoCompaction, Server};
 use etcdkit_testkit::etcd::{Etcd, Version};
 use prost::Message as _;
@@ -337,6 +339,23 @@ async fn a_restart_breaks_connections_and_keeps_the_rest() {
     server.shutdown().await;
     let hasty = client.with_options(CallOptions::new().timeout(Duration::from_millis(100)));
     assert!(hasty.get("a").await.is_err(), "a server that was shut down answers");
+}
+
+/// What is read of anything but keys waited until somebody wrote.
+#[tokio::test(start_paused = true)]
+async fn a_durable_server_tells_its_status_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Disk::open(folder.path()).unwrap();
+    let server = Server::builder().storage(storage).start().await.unwrap();
+    let peer = Peer::over(server.connect()).await;
+    let put = PutRequest { key: "a".into(), ..PutRequest::default() };
+    let term = peer.call(method::kv::PUT, &put).await.unwrap().header.unwrap().raft_term;
+    server.restart();
+    let peer = Peer::over(server.connect()).await;
+    let request = StatusRequest::default();
+    let status = peer.call(method::maintenance::STATUS, &request);
+    let status = in_time("the status", status).await.unwrap();
+    assert_eq!(status.raft_term, term + 1);
 }
 
 #[tokio::test]
