@@ -89,7 +89,11 @@ pub(super) async fn renew(node: &Node, caller: &Caller, id: i64) -> Result<Lease
             state.forget_checkpoint(id);
             Ok(())
         };
-        node.write(forget).await?;
+        match node.write(forget).await {
+            // A full disk keeps it, until a later renewal finds room. The lease is on that disk, and renewed.
+            Err(full) if full == ServerError::NoSpace.into() => {}
+            forgotten => forgotten?,
+        }
     } else {
         node.durable(rests_on).await?;
     }

@@ -35,7 +35,7 @@ use crate::mvcc::KeyRange;
 use crate::node::Node;
 use crate::state::State;
 use crate::status::Result;
-use crate::storage::{Batch, Bucket, Memory};
+use crate::storage::{Batch, Bucket, Load, Memory, Source, Storage, StorageError};
 use crate::task::spawn;
 
 /// A node with keys for several pieces of each hash.
@@ -256,6 +256,48 @@ async fn a_renewal_that_outdates_a_checkpoint_is_stored() {
     let mut expected = Batch::default();
     expected.put(Bucket::Lease, key, lease(0).encode_to_vec());
     assert_eq!(batch.operations()[..1], *expected.operations());
+}
+
+/// A disk that is full, with a lease of which a checkpoint left ten seconds.
+#[derive(Debug)]
+struct Full;
+
+impl Full {
+    const LEASE: i64 = 5;
+}
+
+impl Storage for Full {
+    fn load(&mut self, each: &mut Load<'_>) -> Result<(), StorageError> {
+        let lease = Lease { id: Self::LEASE, ttl: 3600, remaining_ttl: 10 };
+        each(Bucket::Lease, &Self::LEASE.to_be_bytes(), &lease.encode_to_vec())
+    }
+
+    fn commit(&mut self, _: &Batch) -> Result<(), StorageError> {
+        Err(StorageError::Full("the disk".to_owned()))
+    }
+
+    fn fill(&mut self, _: &mut Source<'_>) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
+/// It was tried again at once, and each time all of the storage was read.
+#[tokio::test]
+async fn a_renewal_that_cannot_be_stored_on_a_full_disk_is_answered() {
+    let config = Arc::new(Config::default());
+    let mut state = State::of_storage(config, &mut Full, Duration::ZERO).unwrap();
+    state.keep_journal();
+    let node = Arc::new(Node::new(state, Clock::new(), true));
+    let committing = Arc::clone(&node);
+    let _committer = spawn(async move { committing.commit(Box::new(Full)).await });
+    for _ in 0..2 {
+        let renewed = renew(&node, &Caller::default(), Full::LEASE).await;
+        assert_eq!(renewed.map(|renewed| renewed.ttl), Ok(3600));
+        let state = node.state();
+        let left = state.lessor.time_to_live(Full::LEASE, node.now()).unwrap().remaining;
+        assert!(left > Duration::from_secs(10), "{left:?}");
+        assert!(state.lessor.has_checkpoint(Full::LEASE), "what is stored is not known any more");
+    }
 }
 
 /// All of it was one turn of the connection's task, whose other calls waited.
