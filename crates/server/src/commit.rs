@@ -32,7 +32,7 @@ pub(crate) struct Commits {
     stopping: AtomicBool,
     /// Those who wait for the storage to be defragmented; one for each such call.
     defragment: Mutex<Vec<oneshot::Sender<Result<()>>>>,
-    pub(crate) size: AtomicU64,
+    size: Mutex<Option<u64>>,
     pub(crate) syncs: AtomicU64,
 }
 
@@ -88,7 +88,7 @@ impl Commits {
             work: Notify::new(),
             stopping: AtomicBool::new(false),
             defragment: Mutex::default(),
-            size: AtomicU64::new(0),
+            size: Mutex::default(),
             syncs: AtomicU64::new(0),
         }
     }
@@ -156,8 +156,13 @@ impl Commits {
         self.lock().clear();
     }
 
+    /// Bytes that the storage takes on disk, if it tells.
+    pub(crate) fn size(&self) -> Option<u64> {
+        *self.size.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn count(&self, storage: &dyn Storage) {
-        self.size.store(storage.size().unwrap_or_default(), Ordering::Relaxed);
+        *self.size.lock().unwrap_or_else(PoisonError::into_inner) = storage.size();
         self.syncs.store(storage.syncs(), Ordering::Relaxed);
     }
 }

@@ -17,10 +17,7 @@ pub(super) fn text(node: &Node) -> String {
     let state = node.state();
     let leader = u64::from(node.faults.has_leader());
     let size = state.db_size();
-    let on_disk = match node.is_durable() {
-        true => node.commits().size.load(Ordering::Relaxed),
-        false => size,
-    };
+    let on_disk = node.commits().size().unwrap_or(size);
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     let revision = |revision: i64| u64::try_from(revision).unwrap_or_default();
     let observed = &node.observed;

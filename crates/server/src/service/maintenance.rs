@@ -2,7 +2,6 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use etcdkit_proto::etcdserverpb::{
     DefragmentResponse, HashKvRequest, HashKvResponse, HashResponse, StatusResponse,
@@ -19,8 +18,7 @@ use crate::storage::Bucket;
 /// What there is to know, with the size that is on disk if there is one.
 pub(super) async fn status(node: &Node, caller: &Caller) -> Result<StatusResponse> {
     let mut status = node.read_as(caller, |state, who| state.status(who)).await?;
-    if node.is_durable() {
-        let size = node.commits().size.load(Ordering::Relaxed);
+    if let Some(size) = node.commits().size() {
         status.db_size = i64::try_from(size).unwrap_or(i64::MAX);
         status.db_size_in_use = status.db_size_in_use.min(status.db_size);
     }

@@ -57,7 +57,7 @@ pub trait Storage: Send + fmt::Debug + 'static {
         true
     }
 
-    /// Bytes that it takes on disk, if it is on one. Default: it is on none.
+    /// Bytes that it takes on disk. With `None`, the default, the server tells about how many etcd's database would take.
     fn size(&self) -> Option<u64> {
         None
     }

@@ -72,6 +72,23 @@ fn broken<T>(outcome: Result<T, Refused>, what: &str) {
     assert_eq!(outcome.err(), Some((14, why.to_owned())), "{what}");
 }
 
+/// It was 0.
+#[tokio::test]
+async fn a_storage_that_does_not_tell_its_size_has_that_of_what_is_in_it() {
+    let server = Server::builder().listen("127.0.0.1:0").storage(Drive::default());
+    let server = server.start().await.unwrap();
+    let peer = Peer::over(server.connect()).await;
+    let put = PutRequest { key: "a".into(), value: vec![7; 1000].into(), ..Default::default() };
+    peer.call(kv::PUT, &put).await.unwrap();
+    let status = peer.call(method::maintenance::STATUS, &StatusRequest::default()).await.unwrap();
+    assert!(status.db_size > 1000, "{status:?}");
+    assert_eq!(status.db_size_in_use, status.db_size);
+    let mut http = Http::to(&server.client_urls()[0]).await;
+    let metrics = http.ask("GET", "/metrics", "", "").await.body;
+    let size = format!("\netcd_mvcc_db_total_size_in_bytes {}\n", status.db_size);
+    assert!(metrics.contains(&size), "{metrics}");
+}
+
 #[tokio::test]
 async fn after_a_failed_sync_nothing_is_answered_and_every_stream_ends() {
     let drive = Drive::default();
