@@ -15,6 +15,9 @@ use crate::clock::Pause;
 use crate::front::PATIENCE;
 use crate::status::{Result, Status};
 
+/// Bytes of a message that are not counted: a call takes as much by itself.
+const LITTLE: usize = 1024;
+
 /// One call's messages, one behind the other.
 #[derive(Debug)]
 pub(crate) struct Inbound {
@@ -23,7 +26,7 @@ pub(crate) struct Inbound {
     gathered: BytesMut,
     rest: Bytes,
     limit: usize,
-    /// For what came of a message in parts, until the next one is waited for.
+    /// For what came of a message, until the next one is waited for.
     hold: Hold,
     tally: Tally,
     /// Whether a message has to come, even if nothing of it is there.
@@ -58,6 +61,9 @@ impl Inbound {
             if let Some(message) = self.take()? {
                 self.patience = None;
                 self.tally.received();
+                if message.len() >= LITTLE {
+                    self.hold.set(message.len())?;
+                }
                 return Ok(Some(message));
             }
             self.hold.set(self.gathered.len() + self.rest.len())?;

@@ -129,3 +129,30 @@ async fn candidates_that_wait_do_not_silence_the_watches_of_their_connection() {
     peer.call(method::kv::PUT, &put).await.unwrap();
     assert_eq!(events(&mut told).await, 1);
 }
+
+/// Each came in one frame, and was not counted.
+#[tokio::test(start_paused = true)]
+async fn many_waiting_calls_of_one_connection_hold_up_its_next_ones() {
+    const VALUE: usize = 60 << 10;
+    // The first is the leader, and does not wait.
+    const CANDIDATES: usize = 1 + (64 << 20) / VALUE + 1;
+    let server = Server::start_ephemeral().await.unwrap();
+    let (peer, other) = (Peer::over(server.connect()).await, Peer::over(server.connect()).await);
+    let (_joining, mut joined) = watch(&other, "n/").await;
+    let value = vec![b'v'; VALUE].into();
+    let campaign = CampaignRequest { name: "n".into(), value, ..CampaignRequest::default() };
+    let campaign = framed(&campaign.encode_to_vec());
+    let (mut open, mut waiting) = (Vec::new(), 0);
+    while waiting < CANDIDATES {
+        let (mut body, answer) = peer.open(method::election::CAMPAIGN.path()).await;
+        body.send_data(campaign.clone(), true).unwrap();
+        open.push((body, answer));
+        waiting += events(&mut joined).await;
+    }
+    let put = PutRequest { key: "a".into(), ..PutRequest::default() };
+    let second = Duration::from_secs(1);
+    assert!(tokio::time::timeout(second, peer.call(method::kv::PUT, &put)).await.is_err());
+    other.call(method::kv::PUT, &put).await.unwrap();
+    open.clear();
+    served(peer.call(method::kv::PUT, &put)).await.unwrap();
+}
