@@ -126,7 +126,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
 
     /// Writes down in this key of the destination, in the same transactions as the copy, how far it has come; and begins
     /// there if the key exists. If the source is another cluster by then, or has come less far because a backup was restored,
-    /// everything is copied anew where what is [extra](Self::delete_extra) is deleted; elsewhere that is an error.
+    /// everything is copied anew where what is [extra](Self::delete_extra) is deleted; elsewhere that is an error, as is the
+    /// checkpoint of a copy that was to delete and is not finished.
     #[must_use]
     pub fn checkpoint(mut self, key: impl Into<ByteString>) -> Self {
         self.checkpoint = Some(key.into().into_bytes());
@@ -154,8 +155,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     ///
     /// Unless what is [extra](Self::delete_extra) is deleted: [`Compacted`](ErrorKind::Compacted) if a compaction overtook it or
     /// the revision that it was to go on from, and [`ClusterChanged`](ErrorKind::ClusterChanged) if its checkpoint is of another
-    /// source, or of a history that went back. Without that checkpoint it copies everything anew, and what was deleted
-    /// meanwhile stays in the copy.
+    /// source, of a history that went back, or of a copy that was to delete and is not finished. Without that checkpoint it copies
+    /// everything anew, and what was deleted meanwhile stays in the copy.
     ///
     /// Else whatever reading or writing fails with. A write whose answer is lost, with its connection or with the leader, is done
     /// again, a few times. It can be run again, and goes on where it was if it has a [checkpoint](Self::checkpoint).
