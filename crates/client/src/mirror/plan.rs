@@ -5,7 +5,7 @@ use std::{mem, slice};
 
 use bytes::Bytes;
 
-use crate::request::{Delete, Op, Put, Txn};
+use crate::request::{Compare, Delete, Op, Put, Txn};
 use crate::response::{Event, KeyValue, ResponseHeader};
 use crate::revision::Revision;
 
@@ -13,7 +13,7 @@ use crate::revision::Revision;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) ops: usize,
-    /// Of keys and values. One write alone may be more.
+    /// Of values, and of keys twice, as the conditions name them too. One write alone may be more.
     bytes: usize,
 }
 
@@ -86,7 +86,7 @@ struct Write {
 
 impl Write {
     fn bytes(&self) -> usize {
-        self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
+        2 * self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
     }
 
     fn into_op(self) -> Op {
@@ -129,9 +129,17 @@ impl Batch {
         self.ops.len() as u64
     }
 
-    /// The transaction, with the revision that is complete by it written down.
-    pub(super) fn into_txn(self, mark: Option<&Mark>) -> Txn {
-        let txn = Txn::new().then(self.ops.into_values());
+    /// Nothing but a revision that is complete, to be written down.
+    pub(super) fn complete(revision: Revision) -> Self {
+        Self { complete: Some(revision), ..Self::default() }
+    }
+
+    /// The transaction, with the revision that is complete by it written down. It does nothing if one of its keys, or the mark,
+    /// has changed since the destination was at the revision `seen`.
+    pub(super) fn txn(&self, mark: Option<&Mark>, seen: Revision) -> Txn {
+        let keys = self.ops.keys().chain(mark.map(|mark| &mark.key));
+        let unchanged = keys.map(|key| Compare::mod_revision(key).lt(seen.next()));
+        let txn = Txn::new().when(unchanged).then(self.ops.values().cloned());
         match (mark, self.complete) {
             (Some(mark), Some(revision)) => txn.then([mark.put(revision)]),
             _ => txn,

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering as Memory};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use crate::client::Client;
 use crate::clock;
 use crate::config::RetryPolicy;
 use crate::error::{Error, ErrorKind, Result};
-use crate::request::{Get, Request};
+use crate::request::Get;
 use crate::response::{GetResponse, KeyValue};
 use crate::revision::Revision;
 use crate::service::{Service, Streaming};
@@ -39,6 +40,11 @@ const AT_ONCE: usize = 8;
 /// Keys are copied without their leases, which mean nothing elsewhere: a key whose lease ends is deleted in the source, and
 /// then in the copy.
 ///
+/// A write whose answer is lost is done again. If a member that was frozen does the first of the two only later, that changes
+/// nothing, as its keys have changed since. But etcd can't tell of a key that it changed if it is gone again: a late write of
+/// which all keys were deleted meanwhile brings them back, unless there is a [`checkpoint`](Self::checkpoint). This takes the
+/// permission to read what is written.
+///
 /// ```
 /// use etcdkit::mirror::Mirror;
 ///
@@ -59,6 +65,8 @@ pub struct Mirror<S = Channel, D = Channel> {
     keys_per_second: Option<u64>,
     limits: Limits,
     extra: Extra,
+    /// The highest revision that the destination answered a write with.
+    answered: AtomicI64,
 }
 
 /// How far a [`Mirror`] has come.
@@ -96,6 +104,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
             keys_per_second: None,
             limits: Limits::default(),
             extra: Extra::Kept,
+            answered: AtomicI64::new(0),
         }
     }
 
@@ -117,7 +126,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
 
     /// Writes down in this key of the destination, in the same transactions as the copy, how far it has come; and begins
     /// there if the key exists. If the source is another cluster by then, or has come less far because a backup was restored,
-    /// everything is copied anew where what is [extra](Self::delete_extra) is deleted; elsewhere that is an error.
+    /// everything is copied anew where what is [extra](Self::delete_extra) is deleted; elsewhere that is an error, as is the
+    /// checkpoint of a copy that was to delete and is not finished.
     #[must_use]
     pub fn checkpoint(mut self, key: impl Into<ByteString>) -> Self {
         self.checkpoint = Some(key.into().into_bytes());
@@ -145,8 +155,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     ///
     /// Unless what is [extra](Self::delete_extra) is deleted: [`Compacted`](ErrorKind::Compacted) if a compaction overtook it or
     /// the revision that it was to go on from, and [`ClusterChanged`](ErrorKind::ClusterChanged) if its checkpoint is of another
-    /// source, or of a history that went back. Without that checkpoint it copies everything anew, and what was deleted
-    /// meanwhile stays in the copy.
+    /// source, of a history that went back, or of a copy that was to delete and is not finished. Without that checkpoint it copies
+    /// everything anew, and what was deleted meanwhile stays in the copy.
     ///
     /// Else whatever reading or writing fails with. A write whose answer is lost, with its connection or with the leader, is done
     /// again, a few times. It can be run again, and goes on where it was if it has a [checkpoint](Self::checkpoint).
@@ -207,16 +217,11 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         let Some(kv) = answer.first() else { return Ok((mark, self.from)) };
         match Mark::read(kv, now) {
             Some(Revision::NONE) if self.extra == Extra::Kept => {
-                let what = "is the checkpoint of another source, or of a history that went back: delete it to copy everything \
-                            anew, or have what is extra deleted";
+                let what = "is the checkpoint of another source, of a history that went back, or of a copy that is not finished: \
+                            delete it to copy everything anew, or have what is extra deleted";
                 Err(Error::new(ErrorKind::ClusterChanged, format!("the key {key:?} {what}")))
             }
-            Some(Revision::NONE) => {
-                // Or a copy that is broken off would go on there as soon as the source has come as far again.
-                self.persist(mark.put(Revision::NONE)).await?;
-                Ok((mark, None))
-            }
-            Some(revision) => Ok((mark, Some(revision))),
+            Some(revision) => Ok((mark, Some(revision).filter(|it| *it > Revision::NONE))),
             None => Err(Error::invalid(format!(
                 "the key {key:?} holds no checkpoint: delete it to copy everything anew"
             ))),
@@ -229,6 +234,10 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         mark: Option<&Mark>,
         tell: &mut impl FnMut(Revision, u64, u64),
     ) -> Result<Revision> {
+        if mark.is_some() && self.extra == Extra::Deleted {
+            // Or a copy that is broken off would go on where the last one was. And what is late of that brings nothing back.
+            self.write(&Batch::complete(Revision::NONE), mark).await?;
+        }
         let mut syncer = Syncer::new(&self.source, &self.translation.from);
         let mut source = Keys::new(syncer.base().await?);
         let revision = syncer.revision().unwrap_or_default();
@@ -254,7 +263,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
                     tell(revision, written?, compared);
                 }
                 self.pace(&batch).await;
-                writes.push(Box::pin(self.write(batch, mark)));
+                writes.push(Box::pin(async move { self.write(&batch, mark).await }));
             }
             if over {
                 break;
@@ -263,8 +272,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         while let Some(written) = writes.next().await {
             tell(revision, written?, compared);
         }
-        if let Some(mark) = mark {
-            self.persist(mark.put(revision)).await?;
+        if mark.is_some() {
+            self.write(&Batch::complete(revision), mark).await?;
         }
         Ok(revision)
     }
@@ -279,10 +288,9 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         let mut updates = syncer.updates().await?;
         while let Some(response) = updates.next().await {
             for batch in batches(response?.events(), &self.translation, self.limits) {
-                let complete = batch.complete;
                 self.pace(&batch).await;
-                let written = self.write(batch, mark).await?;
-                if let Some(revision) = complete {
+                let written = self.write(&batch, mark).await?;
+                if let Some(revision) = batch.complete {
                     tell(revision, written);
                 }
             }
@@ -290,21 +298,33 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
         Err(Error::internal("a watch ended without a reason"))
     }
 
-    async fn write(&self, batch: Batch, mark: Option<&Mark>) -> Result<u64> {
-        let count = batch.len();
-        self.persist(batch.into_txn(mark)).await?;
-        Ok(count)
-    }
-
     /// Writes, and does it again if nobody knows whether it was done: each write says what a key is, not how it changes. What
     /// certainly was not done has been repeated by the call itself.
-    async fn persist<R: Request>(&self, write: R) -> Result<R::Response> {
+    ///
+    /// Each attempt is on condition that no key of it, nor the checkpoint, changed after the last answer before it. So one that is
+    /// late, because a member was frozen, does nothing once it was done again, which changed them. A key that is gone tells
+    /// nothing of that; the checkpoint, which changes with every revision that is complete, stays.
+    async fn write(&self, batch: &Batch, mark: Option<&Mark>) -> Result<u64> {
         let policy = RetryPolicy::new();
         let mut failures = 0;
         loop {
-            let error = match self.destination.call(write.clone()).await {
+            let seen = Revision::new(self.answered.load(Memory::Relaxed));
+            let error = match self.destination.call(batch.txn(mark, seen)).await {
+                Ok(answer) => {
+                    self.answered.fetch_max(answer.revision().get(), Memory::Relaxed);
+                    if answer.succeeded() {
+                        return Ok(batch.len());
+                    }
+                    if answer.revision() <= seen {
+                        return Err(Error::internal(
+                            "the destination refused a write because of changes that are still to come",
+                        ));
+                    }
+                    // Others wrote there, or an attempt that is late.
+                    continue;
+                }
                 Err(error) if error.maybe_applied() && error.is_retryable() => error,
-                outcome => return outcome,
+                Err(error) => return Err(error),
             };
             failures += 1;
             // A call that took all the time there is wants no other after it.

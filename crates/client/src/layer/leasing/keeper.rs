@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::write::REVOKE;
 use super::{Prefix, Shared};
 use crate::client::Client;
 use crate::clock;
 use crate::concurrency::{Session, SessionOptions};
+use crate::error::{ErrorKind, Result};
 use crate::request::{Compare, Delete, KeyRange, Txn, Watch};
 use crate::response::KeyValue;
 use crate::revision::Revision;
@@ -88,7 +89,11 @@ async fn serve<S: Service + Clone>(
         };
         let given_up = owners.into_iter().chain(shared.take_given_up());
         let deletions = given_up.map(|(owner, since)| give_back(client, owner, since));
-        stream::iter(deletions).buffer_unordered(AT_ONCE).for_each(async |()| {}).await;
+        let given_back = stream::iter(deletions).buffer_unordered(AT_ONCE);
+        if given_back.try_collect::<()>().await.is_err() {
+            // What can't be deleted ends with the lease, which is not renewed from here on. The next session may fare better.
+            let _ = session.close().await;
+        }
     }
 }
 
@@ -132,11 +137,17 @@ fn answer<S: Service + Clone>(
     owners
 }
 
-async fn give_back<S: Service>(client: &Client<S>, owner: Bytes, since: Revision) {
+/// Deletes an owner's key, if it is still the one made at `since`. Fails where it is no use to try again.
+async fn give_back<S: Service>(client: &Client<S>, owner: Bytes, since: Revision) -> Result<()> {
     let ours = Compare::create_revision(&owner).eq(since);
     let delete = Txn::new().when([ours]).then([Delete::new(owner)]);
-    while client.call(delete.clone()).await.is_err() {
-        // With the session, the key goes as well.
-        clock::sleep(PAUSE).await;
+    loop {
+        match client.call(delete.clone()).await {
+            Err(error) if error.is_retryable() || error.kind() == ErrorKind::ResourceExhausted => {
+                // With the session, the key goes as well.
+                clock::sleep(PAUSE).await;
+            }
+            done => return done.map(drop),
+        }
     }
 }

@@ -376,8 +376,14 @@ impl<S: Service + Clone> Service for Leasing<S> {
     ) -> Result<Streaming<R::Item, R::Control>> {
         let opened = self.client.service().open(request, options).await;
         let stream = opened.inspect_err(|error| self.shared.heed(error, &self.prefix))?;
-        let (shared, prefix) = (Arc::clone(&self.shared), self.prefix.clone());
-        Ok(stream.map(move |item| item.inspect_err(|error| shared.heed(error, &prefix))))
+        // A stream may outlive the layer, and must not keep its session.
+        let (shared, prefix) = (Arc::downgrade(&self.shared), self.prefix.clone());
+        let heed = move |error: &Error| {
+            if let Some(shared) = shared.upgrade() {
+                shared.heed(error, &prefix);
+            }
+        };
+        Ok(stream.map(move |item| item.inspect_err(&heed)))
     }
 }
 

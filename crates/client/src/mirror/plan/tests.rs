@@ -11,7 +11,7 @@ fn put(key: &str, value: &str, at: i64) -> Event {
 }
 
 fn ops(batch: Batch) -> Vec<Op> {
-    batch.into_txn(None).success().collect()
+    batch.txn(None, Revision::NONE).success().collect()
 }
 
 #[test]
@@ -41,9 +41,9 @@ fn a_batch_ends_with_a_revision() {
 fn the_checkpoint_goes_with_the_last_of_a_revision() {
     let batch = || batches(&[put("x", "1", 5)], &translation(), Limits::default()).remove(0);
     let mark = Mark::new("mark".into(), source(0xaf, 9));
-    let txn = batch().into_txn(Some(&mark));
+    let txn = batch().txn(Some(&mark), Revision::NONE);
     assert_eq!(txn.success().last(), Some(Put::new("mark", "5 af").into()));
-    assert_eq!(batch().into_txn(None).success().count(), 1);
+    assert_eq!(batch().txn(None, Revision::NONE).success().count(), 1);
 }
 
 fn source(cluster: u64, revision: i64) -> ResponseHeader {

@@ -1,6 +1,8 @@
 //! Copies of ranges on real etcd, each version that is at hand, named after the tests of etcd's own client that they match.
 #![cfg(test)]
 
+mod late;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use etcdkit::layer::Leasing;
 use etcdkit::maintenance::{Alarm, AlarmKind, RaisedAlarm};
-use etcdkit::{Client, Compact, Compare, Delete, ErrorKind, Get, Op, Put, ServerError, Txn};
+use etcdkit::{
+    Client, Compact, Compare, Delete, ErrorKind, Get, KeyRange, Op, Put, ServerError, Txn,
+};
 use etcdkit_testkit::proxy::Proxy;
 use etcdkit_testkit::wait::eventually;
 use tokio::task::JoinSet;
 
 use super::{Counted, cost, leasing, read};
+use crate::auth::users::{add, add_with_prefix, allow, enable, login, quick};
 use crate::kv::lost::eager;
 use crate::kv::members::*;
 
@@ -218,6 +221,28 @@ async fn leasing_delete_range_contend_del() {
     on_every_version(async |client, _| {
         let prefix = "leasing_contend_del/";
         contend(client, prefix, || Delete::prefix(format!("{prefix}k/")).into()).await;
+    })
+    .await;
+}
+
+/// An owner that may not delete its proofs any more tried to for ever, and went on to renew the lease that they are on.
+#[tokio::test]
+async fn an_owner_that_may_not_give_keys_back_does_not_keep_them() {
+    on_own_member_with(quick, async |client, etcd| {
+        add(&client, "root", "root").await;
+        add_with_prefix(&client, "owner", "l/").await;
+        allow(&client, "owner", "k").await;
+        enable(&client).await;
+        let root = login(&etcd, "root").await;
+        let ttl = Duration::from_secs(2);
+        let owner = login(&etcd, "owner").await.leasing("l/", ttl).await.unwrap();
+        let (other, _) = leasing(&root, "l/").await;
+        read(&owner, "k").await;
+        assert_eq!(owner.service().owned(), 1);
+        root.role_revoke_permission("owner", KeyRange::prefix("l/")).await.unwrap();
+        at_most(DEADLINE / 2, "a write", other.put("k", "1")).await.unwrap();
+        assert_eq!(read(&owner, "k").await.as_deref(), Some("1"));
+        assert_eq!(owner.service().owned(), 0);
     })
     .await;
 }

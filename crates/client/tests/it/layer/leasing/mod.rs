@@ -390,6 +390,23 @@ async fn closing_lets_others_write_at_once() {
     .await;
 }
 
+/// A watch that was left of a client kept its session alive, and nobody was there to give its keys back.
+#[tokio::test]
+async fn a_watch_that_outlives_its_client_keeps_no_keys() {
+    on_every_version(async |client, _| {
+        let key = "leasing_outlived_a";
+        let (owner, _) = leasing(&client, "leasing_outlived/").await;
+        let (other, _) = leasing(&client, "leasing_outlived/").await;
+        read(&owner, key).await;
+        let mut watch = owner.watch(key).await.unwrap();
+        drop(owner);
+        at_most(DEADLINE / 2, "a write", other.put(key, "1")).await.unwrap();
+        let seen = in_time("an event", watch.next()).await.unwrap().unwrap();
+        assert_eq!(seen.events()[0].kv().value(), b"1");
+    })
+    .await;
+}
+
 /// TestLeasingSessionExpire: without its session a client owns nothing, and with another it owns again.
 #[tokio::test]
 async fn leasing_session_expire() {
