@@ -304,6 +304,8 @@ impl<T: Transport> Hub<T> {
             if let Err(error) = channel.check_cluster(&header) {
                 return self.machine.end_all(&error);
             }
+            // What other calls saw is not far ahead, on a member that is a moment behind.
+            self.machine.heard(channel.known_revision().get());
         }
         self.machine.receive(response, bytes);
     }
