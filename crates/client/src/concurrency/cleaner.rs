@@ -11,12 +11,12 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::places::{Left, Places};
+use super::places::{Had, Left, Places};
 use super::served;
 use crate::client::Client;
 use crate::clock;
 use crate::error::ErrorKind;
-use crate::request::{Delete, LeaseRevoke};
+use crate::request::{Compare, Delete, LeaseRevoke, Txn};
 use crate::revision::LeaseId;
 use crate::service::Service;
 use crate::task::{Either, Task, race, spawn};
@@ -67,17 +67,23 @@ async fn run<S: Service + Clone>(
 }
 
 /// Deletes a key, however long that takes; after the time to live of the lease it has gone by itself, or the lease lives
-/// on and there is time to go on.
+/// on and there is time to go on. One that another session made since is that one's.
 async fn delete<S: Service>(client: &Client<S>, left: Left) -> Bytes {
+    let mut had = left.had;
     if let Some(pending) = left.pending {
-        // What it came to does not matter: the key may exist.
-        let _ = pending.await;
+        had = had.after(&left.key, &pending.await);
     }
+    let condition = match had {
+        Had::Nothing => return left.key,
+        Had::MadeAt(revision) => Some(Compare::create_revision(&left.key).eq(revision)),
+        Had::Any => None,
+    };
+    let delete = Txn::new().when(condition).then([Delete::new(&left.key)]);
     if left.served {
         served::settle(client, &left.key).await;
     }
     let mut pause = PAUSE;
-    while let Err(error) = client.call(Delete::new(left.key.clone())).await {
+    while let Err(error) = client.call(delete.clone()).await {
         if !error.is_retryable() && error.kind() != ErrorKind::ResourceExhausted {
             break;
         }
@@ -94,7 +100,9 @@ mod tests {
     use super::super::places;
     use super::*;
     use crate::error::Error;
-    use crate::response::{DeleteResponse, HeaderResponse, TxnResponse};
+    use crate::request::{Op, OpResponse};
+    use crate::response::{GetResponse, HeaderResponse, KeyValue, ResponseHeader, TxnResponse};
+    use crate::revision::Revision;
     use crate::service::{Service, service_fn};
     use crate::{AnyRequest, AnyResponse};
 
@@ -109,13 +117,23 @@ mod tests {
         let client = Client::from_service(service_fn(move |request| {
             let mut log = written.lock().unwrap();
             let answer = match request {
-                AnyRequest::Delete(delete) => {
+                AnyRequest::Txn(txn) => {
+                    let [Op::Delete(delete)] = &txn.success().collect::<Vec<_>>()[..] else {
+                        panic!("unexpected {txn:?}")
+                    };
                     let key = delete.key_range().start().to_vec();
-                    log.push(format!("delete {}", String::from_utf8(key).unwrap()));
+                    let made_at = |revision: &i64| {
+                        txn.compares().eq([Compare::create_revision(&*key).eq(*revision)])
+                    };
+                    let key = String::from_utf8_lossy(&key);
+                    log.push(match (0..10).find(made_at) {
+                        Some(revision) => format!("delete {key} of {revision}"),
+                        None => format!("delete {key}"),
+                    });
                     if log.len() <= failures {
                         Err(Error::new(ErrorKind::Unavailable, "no member"))
                     } else {
-                        Ok(AnyResponse::Delete(DeleteResponse::default()))
+                        Ok(AnyResponse::Txn(TxnResponse::default()))
                     }
                 }
                 AnyRequest::LeaseRevoke(_) => {
@@ -148,8 +166,8 @@ mod tests {
         let (client, log) = cluster(2);
         let places = Arc::new(Places::default());
         let _task = start(client, lease(), TTL, Arc::clone(&places));
-        places::left(&places, "a", None);
-        settle(&log, &["delete a", "delete a", "delete a"]).await;
+        places::left(&places, "a", Had::MadeAt(Revision::new(5)), None);
+        settle(&log, &["delete a of 5"; 3]).await;
     }
 
     /// A key that was left blocked others for up to the time to live of its lease after members answered again.
@@ -158,7 +176,7 @@ mod tests {
         let (client, log) = cluster(usize::MAX);
         let places = Arc::new(Places::default());
         let _task = start(client, lease(), Duration::from_secs(3600), Arc::clone(&places));
-        places::left(&places, "a", None);
+        places::left(&places, "a", Had::Any, None);
         clock::sleep(Duration::from_secs(600)).await;
         let before = log.lock().unwrap().len();
         clock::sleep(5 * LONGEST_PAUSE).await;
@@ -166,22 +184,38 @@ mod tests {
         assert!((4..=6).contains(&attempts), "{attempts}");
     }
 
-    /// A call that was given up may still make the key, so the key is deleted after it and not before.
+    /// A call that was given up may still make the key, so the key is deleted after it and not before; and only that one, since
+    /// another session with the same lease may have made it anew.
     #[tokio::test(start_paused = true)]
     async fn a_key_is_deleted_after_the_call_that_may_make_it() {
-        let (client, log) = cluster(0);
-        let places = Arc::new(Places::default());
-        let _task = start(client, lease(), TTL, Arc::clone(&places));
-        let made = Arc::clone(&log);
-        let pending = Box::pin(async move {
-            clock::sleep(Duration::from_secs(2)).await;
-            made.lock().unwrap().push("made a".into());
-            Ok(TxnResponse::default())
-        });
-        places::left(&places, "a", Some(pending));
-        places::left(&places, "b", None);
-        clock::sleep(Duration::from_secs(3)).await;
-        settle(&log, &["delete b", "made a", "delete a"]).await;
+        let header = ResponseHeader::at(9);
+        let read = |made| {
+            GetResponse::default().with_keys([KeyValue::new("a", "").with_revisions(made, made)])
+        };
+        let unknown =
+            Error::new(ErrorKind::Unavailable, "the stream broke").with_maybe_applied(true);
+        let refused = Error::new(ErrorKind::PermissionDenied, "no");
+        for (outcome, deletion) in [
+            (Ok(TxnResponse::success(header, [])), Some("delete a of 9")),
+            (Ok(TxnResponse::failure(header, [OpResponse::Get(read(7))])), Some("delete a of 7")),
+            (Err(unknown), Some("delete a")),
+            (Err(refused), None),
+        ] {
+            let (client, log) = cluster(0);
+            let places = Arc::new(Places::default());
+            let _task = start(client, lease(), TTL, Arc::clone(&places));
+            let made = Arc::clone(&log);
+            let pending = Box::pin(async move {
+                clock::sleep(Duration::from_secs(2)).await;
+                made.lock().unwrap().push("made a".into());
+                outcome
+            });
+            places::left(&places, "a", Had::Nothing, Some(pending));
+            places::left(&places, "b", Had::Any, None);
+            clock::sleep(Duration::from_secs(3)).await;
+            let expected = ["delete b", "made a"].into_iter().chain(deletion);
+            settle(&log, &expected.collect::<Vec<_>>()).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -190,7 +224,7 @@ mod tests {
             let (client, log) = cluster(0);
             let places = Arc::new(Places::default());
             let task = start(client, lease(), TTL, Arc::clone(&places));
-            places::left(&places, "a", None);
+            places::left(&places, "a", Had::Any, None);
             places.end(revoke);
             task.leave();
             settle(&log, &[expected]).await;

@@ -98,7 +98,6 @@ impl<S: Service + Clone> DoubleBarrier<S> {
         let txn = Txn::new().when([Compare::missing(&key)]).then([Op::from(put), all.into()]);
         let answer = place.run(txn).await?;
         if !answer.succeeded() {
-            place.unmade();
             let message = "two participants drew the same number of 63 bits: enter again";
             return Err(Error::new(ErrorKind::Conflict, message));
         }

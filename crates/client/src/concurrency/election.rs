@@ -175,7 +175,7 @@ impl<S: Service + Clone> Election<S> {
             return Err(gone(&key));
         }
         let mut place = Place::enter(&self.session, key).await;
-        place.made();
+        place.found(revision);
         Ok(Leadership(Guard::new(place, revision)))
     }
 

@@ -145,10 +145,7 @@ impl<S: Service + Clone> Mutex<S> {
                 let mine = kv.create_revision();
                 Ok(Some(Guard::new(place, mine)))
             }
-            Some(kv) if self.line.holds(&kv) => {
-                place.unmade();
-                Ok(None)
-            }
+            Some(kv) if self.line.holds(&kv) => Ok(None),
             // What is under the name is no lock.
             _ => self.try_among_others(place).await,
         }

@@ -83,8 +83,7 @@ impl<S: Service + Clone> RwMutex<S> {
             let txn = Txn::new().when([Compare::missing(&key)]).then([put]).then([line.youngest()]);
             let answer = place.run(txn).await?;
             if !answer.succeeded() {
-                // Somebody else's, and so not for us to delete.
-                place.unmade();
+                // The key is somebody else's.
                 continue;
             }
             let mine = answer.revision();

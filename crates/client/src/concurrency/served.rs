@@ -30,7 +30,8 @@ pub(super) enum Served {
 }
 
 impl Served {
-    /// Has the server wait. `false` if it could not: the key may be gone.
+    /// Has the server wait; if the key is gone by then, the server makes another. `false` if it could not: the key may be
+    /// gone. Which key there is has to be found out after it, and with that the place is served no more.
     pub(super) async fn wait<S: Service + Clone>(&self, place: &Place<S>) -> Result<bool> {
         let client = place.session().client();
         let patient = client.with_options(client.options().clone().no_timeout());
@@ -39,17 +40,15 @@ impl Served {
             Self::Lock(lock) => patient.call(lock.clone()).await.map(drop),
             Self::Campaign(campaign) => patient.call(campaign.clone()).await.map(drop),
         };
-        let came = match answer {
-            Ok(()) => true,
+        match answer {
+            Ok(()) => Ok(true),
             // Its member is gone, its watch was compacted away, or it found no key: whoever lines up again learns more.
             Err(error) if error.is_retryable() || is_servers_own(error.kind()) => {
                 settle(client, place.key()).await;
-                false
+                Ok(false)
             }
-            Err(error) => return Err(error),
-        };
-        place.set_served(false);
-        Ok(came)
+            Err(error) => Err(error),
+        }
     }
 }
 

@@ -87,6 +87,8 @@ impl SessionOptions {
     }
 
     /// Keeps this lease alive, which somebody else granted, instead of granting one. Its time to live is its own.
+    /// Sessions that keep one lease have the same keys: a lock is had by all of them that take it, and lost by all once one of
+    /// them gives it up.
     #[must_use]
     pub fn lease(mut self, lease: LeaseId) -> Self {
         self.lease = Some(lease);

@@ -158,7 +158,9 @@ impl<S: Service + Clone> Turn<'_, S> {
             before = match self.served {
                 None => waiting::patiently(|| self.outlast(&kv)).await?,
                 Some(served) if served.wait(self.place).await? => {
-                    waiting::patiently(|| self.look()).await?
+                    let before = waiting::patiently(|| self.look()).await?;
+                    self.place.set_served(false);
+                    before
                 }
                 Some(_) => return Ok(false),
             };

@@ -17,7 +17,7 @@ use etcdkit_proto::etcdserverpb::WatchResponse;
 use etcdkit_proto::method;
 use prost::Message;
 
-use super::inbox::{Inbox, Mail, Signal};
+use super::inbox::{Inbox, Mail, Signal, abandoned};
 use super::machine::{Key, Machine};
 use super::queue::Queue;
 use super::stream::{Stream, Tick};
@@ -304,6 +304,8 @@ impl<T: Transport> Hub<T> {
             if let Err(error) = channel.check_cluster(&header) {
                 return self.machine.end_all(&error);
             }
+            // What other calls saw is not far ahead, on a member that is a moment behind.
+            self.machine.heard(channel.known_revision().get());
         }
         self.machine.receive(response, bytes);
     }
@@ -440,9 +442,11 @@ impl<T: Transport> Hub<T> {
 impl<T: Transport> Drop for Hub<T> {
     /// It ends by itself only when nobody watches: with watches left, its runtime is gone, or it is broken.
     fn drop(&mut self) {
-        for reader in self.machine.readers() {
-            let message = "the runtime that this client was first used in has ended: make a client per runtime";
-            reader.queue.end(Error::new(ErrorKind::Closed, message));
+        let mail = self.inbox.end();
+        let error = if mail.closing { Error::closed() } else { abandoned() };
+        let added = mail.additions.iter().map(|addition| &addition.queue);
+        for queue in self.machine.readers().map(|reader| &reader.queue).chain(added) {
+            queue.end(error.clone());
         }
     }
 }

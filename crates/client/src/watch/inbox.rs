@@ -4,7 +4,7 @@
 //! not added again.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -14,7 +14,7 @@ use super::machine::Key;
 use super::queue::Queue;
 use crate::clock::Instant;
 use crate::config::Endpoint;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::request::WatchSettings;
 
 /// What a reader tells the hub about its watch.
@@ -82,6 +82,15 @@ pub(super) struct Inbox {
     mail: Mutex<(Mail, Option<Waker>)>,
     status: Mutex<Status>,
     next_key: AtomicU64,
+    /// Nobody looks any more.
+    over: AtomicBool,
+}
+
+/// What ends watches whose hub is gone: it ends by itself only when nobody watches.
+pub(super) fn abandoned() -> Error {
+    let message =
+        "the runtime that this client was first used in has ended: make a client per runtime";
+    Error::new(ErrorKind::Closed, message)
 }
 
 impl Inbox {
@@ -93,8 +102,13 @@ impl Inbox {
         self.next_key.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Adds a watch. Where nobody looks any more, that is its end.
     pub(super) fn add(&self, addition: Addition) {
+        let queue = Arc::clone(&addition.queue);
         self.change(|mail| mail.additions.push(addition));
+        if self.is_over() {
+            queue.end(abandoned());
+        }
     }
 
     pub(super) fn signal(&self, key: Key, signal: Signal) {
@@ -134,6 +148,17 @@ impl Inbox {
             none => *none = Some(cx.waker().clone()),
         }
         Poll::Pending
+    }
+
+    /// The hub is gone; what it did not look at.
+    pub(super) fn end(&self) -> Mail {
+        // Before the mail is taken: whoever adds to it after that sees this.
+        self.over.store(true, Ordering::Release);
+        std::mem::take(&mut self.lock().0)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
     }
 
     /// Whether nothing has come.

@@ -109,6 +109,10 @@ impl Queue {
     /// Nothing more of `revision` or before will come.
     pub(super) fn moved(&self, revision: Revision) {
         let mut state = self.lock();
+        if state.over || state.end.is_some() {
+            // What came before it was not taken.
+            return;
+        }
         match state.items.back_mut() {
             Some(item) => item.bookmark = revision,
             None => state.bookmark = revision,
@@ -276,6 +280,23 @@ mod tests {
         queue.moved(Revision::new(12));
         assert_eq!(queue.glance().bookmark.get(), 12);
         assert!(read(&queue).is_none());
+    }
+
+    /// Who went on from the bookmark of a watch that was cancelled lost what came before the server heard of it.
+    #[test]
+    fn the_bookmark_does_not_pass_what_came_after_the_end() {
+        let queue = queue(1 << 20, 10);
+        queue.started(Revision::new(5));
+        queue.push(at(5), 0);
+        queue.end(Error::closed());
+        queue.push(at(6), 0);
+        queue.moved(Revision::new(6));
+        assert!(read(&queue).is_some());
+        assert_eq!(queue.glance().bookmark.get(), 5);
+        queue.moved(Revision::new(7));
+        assert!(matches!(read(&queue), Some(Read::End(Some(_)))));
+        queue.moved(Revision::new(8));
+        assert_eq!(queue.glance().bookmark.get(), 5);
     }
 
     #[test]

@@ -48,7 +48,7 @@ impl Watches {
             return Err(Error::closed());
         }
         // A hub whose runtime has ended takes nothing in any more.
-        hubs.entries.retain(|entry| entry.done.has_changed().is_ok());
+        hubs.entries.retain(|entry| !entry.inbox.is_over());
         let inbox = match hubs.entries.iter().find(|entry| entry.options == options) {
             Some(entry) => Arc::clone(&entry.inbox),
             None => {

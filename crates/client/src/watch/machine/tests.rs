@@ -304,6 +304,26 @@ fn a_history_that_went_back_before_the_first_stream_is_noticed() {
     assert_eq!(end_of(&mut machine).unwrap().kind(), ErrorKind::ClusterChanged);
 }
 
+/// However many watches a member creates while it is behind what other calls saw.
+#[test]
+fn one_read_tells_for_many_watches_whether_the_history_went_back() {
+    let (mut machine, _) = watching(TRUSTED, range());
+    machine.heard(20);
+    for key in 2..10 {
+        let watch = range().from_revision(21);
+        let settings = watch.settings();
+        machine.add(key, watch.into_wire(), &settings, key);
+        let [RequestUnion::Create(create)] = &sent(&mut machine)[..] else { panic!("no creation") };
+        let watch_id = create.watch_id;
+        machine.receive(Wire { created: true, watch_id, header: at(9), ..Wire::default() }, 0);
+        assert!(machine.output().is_none(), "what is heard of is not ahead");
+    }
+    assert!(machine.begin_read().is_some());
+    assert!(machine.wants_read().is_none());
+    machine.read_done(Ok(Revision::new(20)), clock::now());
+    assert!(machine.output().is_none() && machine.wants_read().is_none());
+}
+
 /// A read that was to tell whether the history went back, and failed, was forgotten.
 #[test]
 fn a_failed_read_is_made_again() {

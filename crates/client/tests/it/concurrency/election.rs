@@ -152,6 +152,25 @@ async fn resume_election() {
     .await;
 }
 
+/// Who resumed a leadership that was resigned since took the next one from the candidate whose key it was.
+#[tokio::test]
+async fn a_leadership_that_was_lost_takes_no_later_one() {
+    each_way("a_later_leadership", async |client, _, name, election| {
+        let (one, two) = (session(&client).await, session(&client).await);
+        let (one, two) = (election(&one, name), election(&two, name));
+        let first = one.campaign("first").await.unwrap();
+        let resumed = two.resume(first.key(), first.fencing_token()).await.unwrap();
+        first.resign().await.unwrap();
+        let later = one.campaign("later").await.unwrap();
+        resumed.resign().await.unwrap();
+        // Which waits until nothing of the same session is left to be deleted.
+        let resumed = in_time("the same", two.resume(later.key(), later.fencing_token())).await;
+        assert!(later.guard().is_held().await.unwrap());
+        resumed.unwrap().resign().await.unwrap();
+    })
+    .await;
+}
+
 /// The keys of the election `a/b` are under those of `a`.
 #[tokio::test]
 async fn elections_whose_names_begin_alike_are_independent() {

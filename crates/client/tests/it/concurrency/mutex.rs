@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use etcdkit::concurrency::{Loss, Mutex, Session};
-use etcdkit::{Client, Compact, ErrorKind, Get, LossReason, Put, Revision, Txn};
+use etcdkit::service::{Service, Streaming};
+use etcdkit::{
+    AnyRequest, CallOptions, Channel, Client, Compact, Delete, ErrorKind, Get, LossReason, Put,
+    Request, Result, Revision, StreamRequest, Txn,
+};
 use etcdkit_testkit::cluster::Cluster;
 use etcdkit_testkit::etcd::{Etcd, Version};
 use etcdkit_testkit::proxy::{Direction, Proxy};
@@ -194,6 +198,35 @@ async fn no_key_is_left_of_a_lock_that_was_lost_and_taken_again() {
     .await;
 }
 
+/// Of two sessions with one lease, the one whose lock was lost deleted the key that the other had made since.
+#[tokio::test]
+async fn a_lock_that_was_lost_takes_none_from_another_session() {
+    each_way("lost_and_taken_elsewhere", async |client, _, name, mutex| {
+        for unlocks in [true, false] {
+            let lease = grant(&client).await;
+            let one = client.session(lease).await.unwrap();
+            let two = client.session(lease).await.unwrap();
+            let first = mutex(&one, name).lock().await.unwrap();
+            let shared = in_time("the same", mutex(&two, name).lock()).await.unwrap();
+            assert_eq!(shared.fencing_token(), first.fencing_token());
+            first.unlock().await.unwrap();
+            let again = mutex(&one, name).lock().await.unwrap();
+            if unlocks {
+                fails(shared.unlock().await, ErrorKind::NotFound);
+            } else {
+                drop(shared);
+            }
+            // Which waits until nothing of the same session is left to be deleted.
+            let found = in_time("the same", mutex(&two, name).lock()).await.unwrap();
+            assert_eq!(found.fencing_token(), again.fencing_token());
+            again.unlock().await.unwrap();
+            fails(found.unlock().await, ErrorKind::NotFound);
+            client.revoke(lease).await.unwrap();
+        }
+    })
+    .await;
+}
+
 /// A lock whose key went when a backup was restored was held for ever, if its session was in the backup.
 #[tokio::test]
 async fn a_holder_learns_that_a_backup_took_its_lock_away() {
@@ -331,6 +364,48 @@ async fn a_wait_of_the_server_that_was_given_up_takes_no_later_lock_away() {
         let guard = in_time("the lock", mutex.lock()).await.unwrap();
         blocked("the loss", &mut Box::pin(guard.lost())).await;
         guard.unlock().await.unwrap();
+    })
+    .await;
+}
+
+const MADE_ANEW: &str = "made_by_the_server";
+
+/// Has every key deleted just before a server waits with it.
+#[derive(Clone)]
+struct Robbed(Channel);
+
+impl Service for Robbed {
+    async fn call<R: Request>(&self, request: R, options: &CallOptions) -> Result<R::Response> {
+        if let AnyRequest::Lock(lock) = request.clone().into_any() {
+            let key = format!("{MADE_ANEW}/{:x}", lock.lease_id().unwrap().get());
+            assert_eq!(self.0.call(Delete::new(key), options).await?.deleted(), 1);
+        }
+        self.0.call(request, options).await
+    }
+
+    async fn open<R: StreamRequest>(
+        &self,
+        request: R,
+        options: &CallOptions,
+    ) -> Result<Streaming<R::Item, R::Control>> {
+        self.0.open(request, options).await
+    }
+}
+
+/// The server makes a key of its own for the one that is gone, which nobody holds in the end.
+#[tokio::test]
+async fn a_key_that_the_server_made_anew_is_not_left() {
+    on_every_version(async |client, _| {
+        let one = session(&client).await;
+        let two = client.clone().layer(Robbed).session(Duration::from_secs(60)).await.unwrap();
+        let held = Mutex::new(&one, MADE_ANEW).lock().await.unwrap();
+        let mutex = Mutex::on_server(&two, MADE_ANEW);
+        let mut waiting = Box::pin(mutex.lock());
+        blocked("the lock", &mut waiting).await;
+        counted(&client, MADE_ANEW, 2).await;
+        held.unlock().await.unwrap();
+        fails(in_time("the lock", waiting).await, ErrorKind::NotFound);
+        counted(&client, MADE_ANEW, 0).await;
     })
     .await;
 }

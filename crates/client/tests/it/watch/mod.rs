@@ -3,7 +3,7 @@
 //! Tests are named after those of etcd's own client that they match. `basic.rs`: what is seen; `options.rs`: option by
 //! option; `progress.rs`, `fragment.rs`; `cancel.rs`: what is left on the server; `reconnect.rs`: connections that break;
 //! `members.rs`: members that fail; `auth.rs`: tokens and permissions; `slow.rs`: readers that are slow; `resync.rs`;
-//! `scripted.rs`: servers that answer as they should not; `flood.rs`: one that never pauses; `soak.rs`: everything at once.
+//! `runtimes.rs`: a runtime that ends; `scripted.rs`: servers that answer as they should not; `flood.rs`: one that never pauses; `soak.rs`: everything at once.
 #![cfg(test)]
 
 mod auth;
@@ -16,6 +16,7 @@ mod options;
 mod progress;
 mod reconnect;
 mod resync;
+mod runtimes;
 mod scripted;
 mod slow;
 mod soak;

@@ -338,6 +338,54 @@ async fn a_member_that_freezes_while_it_is_asked_how_far_it_is_is_left() {
     found.await;
 }
 
+/// What came next after a read, on a member that was a moment behind, was taken for what is far ahead: it was created anew in
+/// the past, and its first events came late.
+#[tokio::test]
+async fn a_watch_after_a_read_is_created_once_on_a_member_that_is_behind() {
+    let (told, mut asked) = mpsc::channel(8);
+    let mut peer = Peer::bind().await;
+    peer.run(move |mut conn| {
+        let told = told.clone();
+        async move {
+            conn.handshake(&[]).await?;
+            loop {
+                let request = conn.next_headers().await?;
+                let stream = request.stream_id;
+                match request.path.as_str() {
+                    "/grpc.health.v1.Health/Check" => conn.respond(stream, SERVING).await?,
+                    "/etcdserverpb.Maintenance/Status" => conn.respond(stream, STATUS).await?,
+                    "/etcdserverpb.KV/Range" => {
+                        let answer = RangeResponse { header: header(20), ..Default::default() };
+                        conn.respond(stream, &answer.encode_to_vec()).await?;
+                    }
+                    _ => {
+                        conn.start_response(stream).await?;
+                        let mut server = Server { conn, stream };
+                        let before = server.create().await?.watch_id;
+                        server.say(created(before)).await?;
+                        let after = server.create().await?.watch_id;
+                        server.say(created(after)).await?;
+                        server.say(put(after, "k", 21)).await?;
+                        loop {
+                            let _ = told.send(server.request().await?).await;
+                        }
+                    }
+                }
+            }
+        }
+    });
+    let client = Client::builder().endpoints([peer.endpoint()]).build().unwrap();
+    let mut before = watch(&client, from_1("a").created_notify()).await;
+    assert!(next(&mut before).await.is_created());
+    let read = client.get("k").await.unwrap().revision();
+    let mut after = watch(&client, Watch::new("k").from_revision(read.next())).await;
+    tokio::select! {
+        biased;
+        seen = events(&mut after, 1) => assert_eq!(shown(&seen), ["k=v"]),
+        again = asked.recv() => panic!("{again:?}"),
+    }
+}
+
 /// Between the stream that refused the token and the next one nobody serves the watch.
 #[tokio::test]
 async fn a_watch_without_a_token_is_not_connected() {
