@@ -1,11 +1,9 @@
 //! `elect`: runs for leader, or watches who leads.
 
-use std::pin::pin;
-
 use etcdkit::concurrency::{Election, SessionOptions};
 use etcdkit::{Client, Error};
 
-use super::lock::{give_back, interrupted, listen, show_key, ttl};
+use super::lock::{give_back, hold, interrupted, listen, read, show, ttl};
 use super::print::Display;
 use super::session::Session;
 use super::{heading, refusal};
@@ -68,18 +66,15 @@ async fn campaign(
         leadership = election.campaign(proposal) => leadership.map_err(failed)?,
         _ = signals.next() => {
             drop(election);
-            session.close().await.map_err(failed)?;
+            give_back(&session, async { Ok(()) }).await?;
             return Err(interrupted());
         }
     };
-    let outcome = async {
-        show_key(client, display, console, leadership.key()).await?;
-        tokio::select! {
-            _ = leadership.lost() => Err(Failure::error("elect: session expired")),
-            _ = signals.next() => Ok(()),
-        }
+    let lost = async {
+        leadership.lost().await;
+        Failure::error("elect: session expired")
     };
-    let outcome = outcome.await;
+    let outcome = hold(client, display, console, leadership.key(), lost, &mut signals).await;
     let resigned = give_back(&session, leadership.resign()).await;
     outcome?;
     resigned.map(drop)
@@ -93,17 +88,15 @@ async fn observe(
     name: Vec<u8>,
 ) -> Result<()> {
     let mut leaders = client.election_leaders(name);
-    let mut interrupted = pin!(signals::interrupted());
-    loop {
-        tokio::select! {
-            leader = leaders.next() => match leader {
-                Some(Ok(leader)) => {
-                    show_key(client, display, console, &leader.key_bytes()).await?;
-                }
-                Some(Err(error)) => return Err(refusal::failure(&error)),
-                None => return Err(Failure::error("elect: observer lost")),
-            },
-            _ = &mut interrupted => return Ok(()),
+    let observing = async {
+        while let Some(leader) = leaders.next().await {
+            let leader = leader.map_err(|error| refusal::failure(&error))?;
+            show(display, console, &read(client, &leader.key_bytes()).await?)?;
         }
+        Err(Failure::error("elect: observer lost"))
+    };
+    tokio::select! {
+        ended = observing => ended,
+        _ = signals::interrupted() => Ok(()),
     }
 }
