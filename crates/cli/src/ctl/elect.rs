@@ -1,10 +1,11 @@
 //! `elect`: runs for leader, or watches who leads.
 
 use etcdkit::concurrency::{Election, SessionOptions};
+use etcdkit::proto::etcdserverpb::RangeResponse;
 use etcdkit::{Client, Error};
 
 use super::lock::{give_back, hold, interrupted, listen, read, show, ttl};
-use super::print::Display;
+use super::print::{Display, Format};
 use super::session::Session;
 use super::{heading, refusal};
 use crate::command::{Action, Call, Command, Flag};
@@ -91,7 +92,13 @@ async fn observe(
     let observing = async {
         while let Some(leader) = leaders.next().await {
             let leader = leader.map_err(|error| refusal::failure(&error))?;
-            show(display, console, &read(client, &leader.key_bytes()).await?)?;
+            // What it said is in no answer: who wants to see a header gets that of one to a question for the key.
+            let header = match display.format {
+                Format::Simple => None,
+                _ => read(client, &leader.key_bytes()).await?.header,
+            };
+            let kvs = vec![leader.into()];
+            show(display, console, &RangeResponse { header, kvs, ..RangeResponse::default() })?;
         }
         Err(Failure::error("elect: observer lost"))
     };

@@ -123,6 +123,9 @@ async fn elections() {
     compare(async |side| {
         let mut first = side.start("elect e one");
         side.read(&mut first, 2).await;
+        let mut observer = side.start("elect -l e -w json");
+        side.read(&mut observer, 1).await;
+        side.interrupt(observer).await;
         let mut observer = side.start("elect -l e");
         side.read(&mut observer, 2).await;
         let mut second = side.start("elect e two");

@@ -87,3 +87,21 @@ async fn a_second_interrupt_ends_who_cannot_give_its_place_back() {
     }
     drop((lock, leads));
 }
+
+#[tokio::test]
+async fn an_observer_shows_what_was_said_and_not_what_is_there_by_now() {
+    let stage = Stage::new().await;
+    let session = stage.client.session(SessionOptions::new()).await.expect("it grants a lease");
+    let leads = Election::new(&session, "e").campaign("0").await.expect("nobody leads");
+    let key = String::from_utf8(leads.key().to_vec()).expect("it is text");
+    let mut observer = stage.start(&["elect", "-l", "e"]);
+    assert_eq!(observer.lines(2).await, [key.as_str(), "0"]);
+    // Of what is there by now it would hear nothing.
+    stage.server.faults().delay(READ, NEVER);
+    for value in ["1", "2"] {
+        leads.proclaim(value).await.expect("it leads");
+    }
+    leads.resign().await.expect("it leads");
+    assert_eq!(observer.lines(4).await, [&key, "1", &key, "2"]);
+    assert_eq!(observer.interrupt().await.code, Some(0));
+}
