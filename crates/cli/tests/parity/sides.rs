@@ -6,8 +6,10 @@
 //! that Go's client writes to stderr.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use etcdkit_testkit::etcd::{Etcd, Version};
+use etcdkit_testkit::wait::eventually;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -109,6 +111,15 @@ impl Side {
             "etcdutl" => self.version.etcdutl().expect("since etcd 3.5 there is one"),
             _ => self.version.etcdctl(),
         }
+    }
+
+    /// Waits until its member has so many watches.
+    pub(crate) async fn watched(&self, count: f64) {
+        eventually("the watches", Duration::from_secs(60), async || {
+            let watches = self.member.metric("etcd_debugging_mvcc_watcher_total").await;
+            watches.is_some_and(|watches| watches >= count).then_some(())
+        })
+        .await;
     }
 
     pub(crate) fn endpoint(&self) -> String {
