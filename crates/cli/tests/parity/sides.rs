@@ -165,9 +165,7 @@ impl Side {
     }
 
     fn mask(&self, text: &str) -> String {
-        let mut text = text
-            .replace(&self.endpoint(), "ENDPOINT")
-            .replace(&format!(":{}", self.port()), ":PORT")
+        let mut text = mask_port(&text.replace(&self.endpoint(), "ENDPOINT"), &self.port())
             .replace(&*self.tmp.path().to_string_lossy(), "TMP");
         if let Ok(id) = u64::from_str_radix(&self.lease, 16)
             && id > 0xffff
@@ -189,6 +187,25 @@ impl Side {
         }
         text.lines().map(mask_sizes).collect()
     }
+}
+
+/// Masks a port, and no longer number that begins alike.
+fn mask_port(text: &str, port: &str) -> String {
+    let port = format!(":{port}");
+    let mut parts = text.split(&port);
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_longer = part.starts_with(|c: char| c.is_ascii_digit());
+        masked.push_str(if is_longer { &port } else { ":PORT" });
+        masked.push_str(part);
+    }
+    masked
+}
+
+#[test]
+fn a_number_that_begins_like_the_port_is_not_masked() {
+    let masked = mask_port("\"dbSizeQuota\":2147483648, 127.0.0.1:21474", "21474");
+    assert_eq!(masked, "\"dbSizeQuota\":2147483648, 127.0.0.1:PORT");
 }
 
 /// Lists of members are ordered by id: the one that was added goes to the end.
