@@ -111,6 +111,14 @@ impl Drop for Progress {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn what_is_quick_shows_nothing() {
+        let shown = Some(Mutex::default());
+        let progress = Progress { label: "x".to_owned(), unit: None, shown };
+        progress.wait(std::future::ready(())).await;
+        assert_eq!(progress.last(), None);
+    }
+
     #[test]
     fn bars() {
         let bar = Progress { label: "x".to_owned(), unit: None, shown: None };

@@ -6,13 +6,17 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use etcdkit_server::Server;
+use etcdkit_server::storage::{Batch, Load, Source, Storage, StorageError};
+use etcdkit_server::{Server, ServerBuilder};
 use etcdkit_testkit::wait::eventually;
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 
 /// A terminal: the end of who looks at it and types, and that of who runs on it.
 fn terminal() -> (File, File) {
@@ -78,11 +82,15 @@ async fn shown(
     variables: &[(&str, &str)],
 ) -> (Option<i32>, String) {
     let running = Shown::start(endpoint, words, variables);
-    tokio::task::spawn_blocking(|| running.end()).await.expect("nothing panics")
+    spawn_blocking(|| running.end()).await.expect("nothing panics")
 }
 
 async fn served() -> (Server, String) {
-    let server = Server::builder().listen("127.0.0.1:0").start().await.expect("it starts");
+    filled(Server::builder()).await
+}
+
+async fn filled(server: ServerBuilder) -> (Server, String) {
+    let server = server.listen("127.0.0.1:0").start().await.expect("it starts");
     let client = etcdkit::Client::connect(server.client_urls()).await.expect("it serves");
     for key in ["k/1", "k/2", "k/3"] {
         client.put(key, "v").await.expect("it takes it");
@@ -128,7 +136,7 @@ async fn a_mirror_shows_how_many_keys_it_has_copied_and_then_nothing() {
     let there = Server::builder().listen("127.0.0.1:0").start().await.expect("it starts");
     let to = there.client_urls()[0].clone();
     let mut mirror = Shown::start(&endpoint, &["make-mirror", &to, "--prefix", "k/"], &[]);
-    tokio::task::spawn_blocking(move || {
+    spawn_blocking(move || {
         mirror.wait("copying [==============================] 3 of 3 keys");
         mirror.wait("keys\r\x1b[K");
     })
@@ -136,16 +144,47 @@ async fn a_mirror_shows_how_many_keys_it_has_copied_and_then_nothing() {
     .expect("it is shown");
 }
 
+/// A disk that is as slow as who holds it wants.
+#[derive(Debug)]
+struct Slow(Arc<Mutex<()>>);
+
+impl Storage for Slow {
+    fn load(&mut self, _: &mut Load<'_>) -> Result<(), StorageError> {
+        Ok(())
+    }
+
+    fn commit(&mut self, _: &Batch) -> Result<(), StorageError> {
+        drop(self.0.blocking_lock());
+        Ok(())
+    }
+
+    fn fill(&mut self, _: &mut Source<'_>) -> Result<(), StorageError> {
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn a_large_deletion_shows_that_it_goes_on() {
-    let (server, endpoint) = served().await;
-    server.faults().delay("/etcdserverpb.KV/DeleteRange", Duration::from_millis(1_500));
-    let (code, seen) = shown(&endpoint, &["del", "--prefix", "k/"], &[]).await;
-    assert_eq!((code, seen.as_str()), (Some(0), "\r\x1b[Kdeleting 3 keys: 1 s\r\x1b[K"));
-    // One that is quick shows nothing.
-    server.faults().delay("/etcdserverpb.KV/DeleteRange", Duration::ZERO);
-    let (code, seen) = shown(&endpoint, &["del", "k"], &[]).await;
-    assert_eq!((code, seen.as_str()), (Some(0), ""));
+    let disk = Arc::new(Mutex::new(()));
+    let (_server, endpoint) = filled(Server::builder().storage(Slow(Arc::clone(&disk)))).await;
+    let held = disk.lock().await;
+    let mut deleting = Shown::start(&endpoint, &["del", "--prefix", "k/"], &[]);
+    let deleting = spawn_blocking(move || {
+        deleting.wait("deleting 3 keys: ");
+        deleting
+    });
+    let deleting = deleting.await.expect("it is shown");
+    drop(held);
+    let (code, seen) = spawn_blocking(|| deleting.end()).await.expect("nothing panics");
+    assert_eq!(code, Some(0), "{seen}");
+    let lines: Vec<&str> = seen.split("\r\x1b[K").collect();
+    let ["", told @ .., ""] = lines.as_slice() else { panic!("{seen:?}") };
+    assert!(!told.is_empty(), "{seen:?}");
+    for line in told {
+        let seconds =
+            line.strip_prefix("deleting 3 keys: ").and_then(|line| line.strip_suffix(" s"));
+        assert!(seconds.is_some_and(|seconds| seconds.parse::<u32>().is_ok()), "{seen:?}");
+    }
 }
 
 #[tokio::test]

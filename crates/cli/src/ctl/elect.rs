@@ -1,12 +1,11 @@
 //! `elect`: runs for leader, or watches who leads.
 
-use std::pin::pin;
-
 use etcdkit::concurrency::{Election, SessionOptions};
+use etcdkit::proto::etcdserverpb::RangeResponse;
 use etcdkit::{Client, Error};
 
-use super::lock::{give_back, interrupted, listen, show_key, ttl};
-use super::print::Display;
+use super::lock::{give_back, hold, interrupted, listen, read, show, ttl};
+use super::print::{Display, Format};
 use super::session::Session;
 use super::{heading, refusal};
 use crate::command::{Action, Call, Command, Flag};
@@ -68,18 +67,15 @@ async fn campaign(
         leadership = election.campaign(proposal) => leadership.map_err(failed)?,
         _ = signals.next() => {
             drop(election);
-            session.close().await.map_err(failed)?;
+            give_back(&session, async { Ok(()) }).await?;
             return Err(interrupted());
         }
     };
-    let outcome = async {
-        show_key(client, display, console, leadership.key()).await?;
-        tokio::select! {
-            _ = leadership.lost() => Err(Failure::error("elect: session expired")),
-            _ = signals.next() => Ok(()),
-        }
+    let lost = async {
+        leadership.lost().await;
+        Failure::error("elect: session expired")
     };
-    let outcome = outcome.await;
+    let outcome = hold(client, display, console, leadership.key(), lost, &mut signals).await;
     let resigned = give_back(&session, leadership.resign()).await;
     outcome?;
     resigned.map(drop)
@@ -93,17 +89,21 @@ async fn observe(
     name: Vec<u8>,
 ) -> Result<()> {
     let mut leaders = client.election_leaders(name);
-    let mut interrupted = pin!(signals::interrupted());
-    loop {
-        tokio::select! {
-            leader = leaders.next() => match leader {
-                Some(Ok(leader)) => {
-                    show_key(client, display, console, &leader.key_bytes()).await?;
-                }
-                Some(Err(error)) => return Err(refusal::failure(&error)),
-                None => return Err(Failure::error("elect: observer lost")),
-            },
-            _ = &mut interrupted => return Ok(()),
+    let observing = async {
+        while let Some(leader) = leaders.next().await {
+            let leader = leader.map_err(|error| refusal::failure(&error))?;
+            // What it said is in no answer: who wants to see a header gets that of one to a question for the key.
+            let header = match display.format {
+                Format::Simple => None,
+                _ => read(client, &leader.key_bytes()).await?.header,
+            };
+            let kvs = vec![leader.into()];
+            show(display, console, &RangeResponse { header, kvs, ..RangeResponse::default() })?;
         }
+        Err(Failure::error("elect: observer lost"))
+    };
+    tokio::select! {
+        ended = observing => ended,
+        _ = signals::interrupted() => Ok(()),
     }
 }

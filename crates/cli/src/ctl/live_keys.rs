@@ -3,7 +3,7 @@
 //! It looks for one key, takes it up to the slash, and goes on behind all that begin so: as many small reads as there are
 //! candidates, whatever is below them.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use etcdkit::proto::etcdserverpb::RangeRequest;
 use etcdkit::proto::method;
@@ -15,20 +15,25 @@ use crate::pause;
 
 /// More than that are no help.
 const CANDIDATES: usize = 64;
-/// Nobody waits longer for a completion.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Nobody waits longer for a completion, unless they say so.
+const PATIENCE: &[u8] = b"1s";
+/// The flag that says so.
+const TIMEOUT: &str = "command-timeout";
 
 /// The keys that begin with `begin`, each up to the first slash behind it.
 pub(crate) fn beginning_with(call: &mut Call<'_>, begin: &[u8]) -> Result<Vec<Vec<u8>>> {
     if would_ask(call) {
         return Ok(Vec::new());
     }
-    let patience = call.flags.flags().find(|flag| flag.name == "command-timeout");
-    if let Some(flag) = patience {
-        let _ = call.flags.set(flag, b"1s");
+    let patience = call.flags.flags().find(|flag| flag.name == TIMEOUT);
+    if let Some(flag) = patience
+        && !call.flags.is_given(TIMEOUT)
+        && call.console.variable("ETCDCTL_COMMAND_TIMEOUT").is_none()
+    {
+        let _ = call.flags.set(flag, PATIENCE);
     }
     let session = Session::open(call)?;
-    let deadline = pause::now() + PATIENCE;
+    let deadline = pause::now() + call.flags.duration(TIMEOUT);
     collect(begin, deadline, |from, end| {
         let request = RangeRequest {
             key: from.into(),
@@ -93,6 +98,8 @@ fn behind(begin: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

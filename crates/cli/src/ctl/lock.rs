@@ -1,8 +1,10 @@
 //! `lock`: holds a lock, for as long as a command runs or until it is interrupted.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use etcdkit::concurrency::{self, Guard, Mutex, SessionOptions};
+use bytes::Bytes;
+use etcdkit::concurrency::{self, Mutex, SessionOptions};
 use etcdkit::proto::etcdserverpb::{RangeRequest, RangeResponse};
 use etcdkit::proto::method;
 use etcdkit::{Client, Error, ErrorKind};
@@ -46,12 +48,17 @@ fn lock(call: &mut Call<'_>) -> Result<()> {
             guard = mutex.lock() => guard.map_err(failed)?,
             _ = signals.next() => {
                 drop(mutex);
-                lease.close().await.map_err(failed)?;
+                give_back(&lease, async { Ok(()) }).await?;
                 return Err(interrupted());
             }
         };
         let outcome = if words.is_empty() {
-            hold(&client, session.display, console, &guard, &mut signals).await
+            let lost = async {
+                let loss = guard.lost().await;
+                Failure::error("session expired")
+                    .with_hint(format!("the lock may have gone to another: {loss:?}"))
+            };
+            hold(&client, session.display, console, guard.key(), lost, &mut signals).await
         } else {
             console.flush()?;
             let variables = [
@@ -72,18 +79,23 @@ fn lock(call: &mut Call<'_>) -> Result<()> {
     })
 }
 
-/// Holds the lock until it is lost, or an interrupt.
-async fn hold(
+/// Shows the key of what is held, and holds it until it is lost, which is a failure, or an interrupt.
+pub(super) async fn hold(
     client: &Client,
     display: Display,
     console: &mut Console,
-    guard: &Guard,
+    key: &Bytes,
+    lost: impl Future<Output = Failure>,
     signals: &mut Signals,
 ) -> Result<()> {
-    show_key(client, display, console, guard.key()).await?;
+    let mut lost = pin!(lost);
     tokio::select! {
-        loss = guard.lost() => Err(Failure::error("session expired")
-            .with_hint(format!("the lock may have gone to another: {loss:?}"))),
+        response = read(client, key) => show(display, console, &response?)?,
+        failure = &mut lost => return Err(failure),
+        _ = signals.next() => return Err(interrupted()),
+    }
+    tokio::select! {
+        failure = lost => Err(failure),
         _ = signals.next() => Ok(()),
     }
 }
@@ -126,17 +138,19 @@ pub(super) fn interrupted() -> Failure {
     Failure::error("context canceled")
 }
 
-/// Prints a key as `get` does.
-pub(super) async fn show_key(
-    client: &Client,
+/// What there is of a key.
+pub(super) async fn read(client: &Client, key: &Bytes) -> Result<RangeResponse> {
+    let request = RangeRequest { key: key.clone(), ..RangeRequest::default() };
+    client.raw(method::kv::RANGE, &request).await.map_err(|error| refusal::failure(&error))
+}
+
+/// Prints keys as `get` does.
+pub(super) fn show(
     display: Display,
     console: &mut Console,
-    key: &bytes::Bytes,
+    response: &RangeResponse,
 ) -> Result<()> {
-    let request = RangeRequest { key: key.clone(), ..RangeRequest::default() };
-    let response: RangeResponse =
-        client.raw(method::kv::RANGE, &request).await.map_err(|error| refusal::failure(&error))?;
-    display.show(console, &response, |text| {
+    display.show(console, response, |text| {
         for kv in &response.kvs {
             print::key_value(text, display.hex, kv);
         }

@@ -41,10 +41,12 @@ pub(super) static WATCH: Command = Command {
 };
 
 fn watch(call: &mut Call<'_>) -> Result<()> {
+    request::check_variables(call.console)?;
     if call.flags.bool("interactive") {
         return interactive(call);
     }
-    let request = Request::read(call.console, &call.flags, &call.arguments, call.before_dashes)?;
+    let request = Request::read(call.console, &call.flags, &call.arguments, call.before_dashes)?
+        .map_err(Failure::bad_arguments)?;
     let session = Session::open(call)?;
     if request.is_before_history() {
         say_canceled(call.console, COMPACTED);

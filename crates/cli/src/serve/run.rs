@@ -102,9 +102,12 @@ fn start(
         log.info("checked, and without effect in this server", &[("flags", json!(recorded))]);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let ended = runtime
-        .map_err(|error| error.to_string())
-        .and_then(|runtime| runtime.block_on(serve(settings, &log)));
+    let ended = runtime.map_err(|error| error.to_string()).and_then(|runtime| {
+        let ended = runtime.block_on(serve(settings, &log));
+        // What had to be waited for was: a thread that hangs, in a sync say, keeps nothing from ending.
+        runtime.shutdown_background();
+        ended
+    });
     match ended {
         Ok(end) => end.end_process(),
         Err(why) => {

@@ -104,9 +104,14 @@ impl Live {
     pub(crate) async fn end_by(mut self, signal: Signal) -> Ran {
         // Else it might end because there is nothing more to read.
         let _input = self.input.take();
+        self.send(signal);
+        self.ended().await
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn send(&self, signal: Signal) {
         let id = self.child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
         kill_process(id.expect("it runs"), signal).expect("it runs");
-        self.ended().await
     }
 
     /// Ends its input and waits for its end. What it printed is without the lines that were read before.

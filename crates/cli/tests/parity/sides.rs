@@ -6,8 +6,10 @@
 //! that Go's client writes to stderr.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use etcdkit_testkit::etcd::{Etcd, Version};
+use etcdkit_testkit::wait::eventually;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -111,6 +113,15 @@ impl Side {
         }
     }
 
+    /// Waits until its member has so many watches.
+    pub(crate) async fn watched(&self, count: f64) {
+        eventually("the watches", Duration::from_secs(60), async || {
+            let watches = self.member.metric("etcd_debugging_mvcc_watcher_total").await;
+            watches.is_some_and(|watches| watches >= count).then_some(())
+        })
+        .await;
+    }
+
     pub(crate) fn endpoint(&self) -> String {
         self.member.client_addr().to_string()
     }
@@ -154,9 +165,7 @@ impl Side {
     }
 
     fn mask(&self, text: &str) -> String {
-        let mut text = text
-            .replace(&self.endpoint(), "ENDPOINT")
-            .replace(&format!(":{}", self.port()), ":PORT")
+        let mut text = mask_port(&text.replace(&self.endpoint(), "ENDPOINT"), &self.port())
             .replace(&*self.tmp.path().to_string_lossy(), "TMP");
         if let Ok(id) = u64::from_str_radix(&self.lease, 16)
             && id > 0xffff
@@ -178,6 +187,25 @@ impl Side {
         }
         text.lines().map(mask_sizes).collect()
     }
+}
+
+/// Masks a port, and no longer number that begins alike.
+fn mask_port(text: &str, port: &str) -> String {
+    let port = format!(":{port}");
+    let mut parts = text.split(&port);
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_longer = part.starts_with(|c: char| c.is_ascii_digit());
+        masked.push_str(if is_longer { &port } else { ":PORT" });
+        masked.push_str(part);
+    }
+    masked
+}
+
+#[test]
+fn a_number_that_begins_like_the_port_is_not_masked() {
+    let masked = mask_port("\"dbSizeQuota\":2147483648, 127.0.0.1:21474", "21474");
+    assert_eq!(masked, "\"dbSizeQuota\":2147483648, 127.0.0.1:PORT");
 }
 
 /// Lists of members are ordered by id: the one that was added goes to the end.

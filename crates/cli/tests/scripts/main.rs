@@ -4,6 +4,7 @@
 
 mod early;
 mod endpoints;
+mod interrupts;
 #[path = "../common/live.rs"]
 mod live;
 mod snapshots;

@@ -4,9 +4,13 @@
 mod process;
 
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use etcdkit::Client;
 use etcdkit::config::Tls;
@@ -94,6 +98,25 @@ async fn a_certificate_of_its_own_is_trusted_by_who_has_its_file() {
     server.end(Signal::TERM);
     let server = Running::start(folder.path(), &arguments);
     connect(&server.address).await.expect("the certificate is the same");
+}
+
+/// It said that it was closed, and then waited for the thread, whatever signals came.
+#[test]
+fn a_server_ends_though_one_of_its_threads_hangs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let arguments = ["--auto-tls", "--listen-client-urls=https://127.0.0.1:0", "--data-dir=d"];
+    let server = Running::start(folder.path(), &arguments);
+    // Certificates are read for each handshake: this one never comes.
+    let certificate = folder.path().join("d/fixtures/client/cert.pem");
+    fs::remove_file(&certificate).expect("it is there");
+    let made = Command::new("mkfifo").arg(&certificate).status().expect("it runs");
+    assert!(made.success());
+    let _connection = TcpStream::connect(&server.address).expect("it listens");
+    let _hangs = fs::File::options().write(true).open(&certificate).expect("it is read");
+    let (tell, ended) = mpsc::channel();
+    thread::spawn(move || tell.send(server.end(Signal::TERM).0));
+    let status = ended.recv_timeout(Duration::from_secs(60)).expect("it ends");
+    assert_eq!(status.signal(), Some(15));
 }
 
 /// A folder's files with their content.

@@ -62,21 +62,19 @@ fn txn(call: &mut Call<'_>) -> Result<()> {
     let mut input = call.console.take_input();
     let session = Session::open(call)?;
     let interactive = call.flags.bool("interactive");
-    let mut section = |console: &mut Console, prompt: &str| {
+    let prompt = |console: &mut Console, prompt: &str| -> Result<()> {
         if interactive {
             console.line(prompt)?;
             console.flush()?;
         }
-        read_section(&mut input)
+        Ok(())
     };
-    let compare = section(call.console, "compares:")?;
-    let compare = compare.iter().map(|line| compare::read(line)).collect::<Result<_>>()?;
-    let mut operations = |console: &mut Console, prompt| {
-        let lines = section(console, prompt)?;
-        lines.iter().map(|line| read_operation(line, console)).collect::<Result<_>>()
-    };
-    let success = operations(call.console, "success requests (get, put, del):")?;
-    let failure = operations(call.console, "failure requests (get, put, del):")?;
+    prompt(call.console, "compares:")?;
+    let compare = read_section(&mut input, compare::read)?;
+    prompt(call.console, "success requests (get, put, del):")?;
+    let success = read_section(&mut input, |line| read_operation(line, call.console))?;
+    prompt(call.console, "failure requests (get, put, del):")?;
+    let failure = read_section(&mut input, |line| read_operation(line, call.console))?;
     let request = TxnRequest { compare, success, failure };
     let response = session.call_forever(method::kv::TXN, &request)?;
     let hex = session.display.hex;
@@ -100,9 +98,12 @@ fn simple(text: &mut Vec<u8>, hex: bool, response: &TxnResponse) {
     }
 }
 
-/// The lines up to an empty one.
-fn read_section(input: &mut dyn BufRead) -> Result<Vec<Vec<u8>>> {
-    let mut lines = Vec::new();
+/// What the lines up to an empty one say. The first that says nothing is the last that is read.
+fn read_section<T>(
+    input: &mut dyn BufRead,
+    mut read: impl FnMut(&[u8]) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut section = Vec::new();
     loop {
         let mut line = Vec::new();
         input
@@ -113,9 +114,9 @@ fn read_section(input: &mut dyn BufRead) -> Result<Vec<Vec<u8>>> {
         }
         let line = line.trim_ascii();
         if line.is_empty() {
-            return Ok(lines);
+            return Ok(section);
         }
-        lines.push(line.to_vec());
+        section.push(read(line)?);
     }
 }
 
