@@ -129,6 +129,7 @@ async fn the_header_timeout_does_not_end_a_watch() {
         .endpoints([server.url()])
         .header_timeout(Duration::from_millis(20))
         .watch_intervals(Duration::from_millis(20), Duration::from_secs(60))
+        .suspect_after(SOON, SOON)
         .build()
         .unwrap();
     let mut watcher = client.keys().watch(Watch::new("/k"));
@@ -136,6 +137,23 @@ async fn the_header_timeout_does_not_end_a_watch() {
     drop_after(watcher.next(), &server, 5).await;
     let polls = server.lines().iter().filter(|line| line.contains("wait=true")).count();
     assert_eq!(polls, 1);
+}
+
+#[tokio::test]
+async fn the_header_timeout_does_not_make_a_slow_member_look_frozen() {
+    let server = Server::always(Reply::Silence).await;
+    let client = Client::builder()
+        .endpoints([server.url()])
+        .header_timeout(Duration::from_millis(20))
+        .watch_intervals(Duration::from_millis(20), Duration::from_secs(60))
+        .suspect_after(SOON, SOON)
+        .build()
+        .unwrap();
+    let keys = client.keys();
+    let mut watcher = keys.watch("/k");
+    // A sign of life may take as long as was said of signs of life.
+    let waited = timeout(Duration::from_millis(200), watcher.next()).await;
+    assert!(waited.is_err(), "{waited:?}");
 }
 
 #[tokio::test]
