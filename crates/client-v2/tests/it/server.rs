@@ -1,14 +1,16 @@
 //! A scripted HTTP server: what each request is answered with is a function of the request.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use etcdkit_v2::Endpoint;
+use etcdkit_v2::{Endpoint, Watcher};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Long enough that only a defect reaches it.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -166,14 +168,37 @@ impl Server {
     pub(crate) async fn wait_closed(&self, number: usize) {
         let mut connections = self.connections.clone();
         let closed = connections.wait_for(|(_, closed)| *closed >= number);
-        tokio::time::timeout(SOON, closed).await.expect("connections end").unwrap();
+        timeout(SOON, closed).await.expect("connections end").unwrap();
     }
 }
 
-/// A URL that nobody listens at.
-pub(crate) async fn refusing() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+/// A port at which nobody listens, nor anybody else will.
+pub(crate) struct Refusing {
+    url: String,
+    _bound: TcpSocket,
+}
+
+impl Refusing {
+    pub(crate) fn start() -> Self {
+        let bound = TcpSocket::new_v4().unwrap();
+        bound.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Self { url: format!("http://{}", bound.local_addr().unwrap()), _bound: bound }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// Has a watch find out when "now" is. Nothing happens meanwhile.
+pub(crate) async fn begun(watcher: &mut Watcher) {
+    let begun = async {
+        while watcher.after_index().is_none() {
+            let event = timeout(Duration::from_millis(100), watcher.next()).await;
+            assert!(event.is_err(), "{event:?}");
+        }
+    };
+    timeout(SOON, begun).await.unwrap();
 }
 
 async fn serve(stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Received>>) {
