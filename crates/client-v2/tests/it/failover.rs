@@ -17,7 +17,9 @@ async fn ordered(urls: &[&str]) -> Client {
         _ => Reply::ok(leader.clone()),
     })
     .await;
-    let builder = Client::builder().selection(Selection::PrioritizeLeader);
+    // Whoever is silent is left for another reason than that its time is up.
+    let builder = Client::builder().header_timeout(100 * SOON);
+    let builder = builder.selection(Selection::PrioritizeLeader);
     let client = builder.endpoints([seed.url()]).build().unwrap();
     client.sync().await.unwrap();
     assert_eq!(client.endpoints().len(), urls.len());
@@ -200,13 +202,12 @@ async fn a_read_does_not_wait_for_a_silent_endpoint() {
     let silent = Server::always(Reply::Silence).await;
     let other = Server::always(Reply::key("v", 7)).await;
     let client = ordered(&[silent.url(), other.url()]).await;
-    let begin = crate::server::now();
-    client.keys().get("/k").await.unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(2));
+    timeout(SOON, client.keys().get("/k")).await.unwrap().unwrap();
     assert_eq!(client.pinned(), other.endpoint());
-    // The next one turns to the other endpoint at once.
-    client.keys().get("/k").await.unwrap();
-    assert_eq!((silent.received().len(), other.received().len()), (1, 2));
+    // The next one turns to the other endpoint at once: a write is not made at two.
+    client.keys().set("/k", "v").await.unwrap();
+    assert!(!silent.lines().is_empty());
+    assert!(!silent.lines().contains(&"PUT /v2/keys/k".to_owned()), "{:?}", silent.lines());
 }
 
 #[tokio::test]
@@ -214,9 +215,7 @@ async fn a_write_leaves_a_silent_endpoint_that_gives_no_sign_of_life() {
     let silent = Server::always(Reply::Silence).await;
     let other = Server::always(Reply::key("v", 7)).await;
     let client = ordered(&[silent.url(), other.url()]).await;
-    let begin = crate::server::now();
-    let error = client.keys().set("/k", "v").await.unwrap_err();
-    assert!(begin.elapsed() < Duration::from_secs(4));
+    let error = timeout(SOON, client.keys().set("/k", "v")).await.unwrap().unwrap_err();
     assert_eq!(error.attempts()[0].cause(), &Cause::Frozen);
     assert!(error.maybe_applied());
     assert!(other.received().is_empty());
