@@ -1,11 +1,14 @@
 //! A scripted HTTP server: what each request is answered with is a function of the request.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
-use etcdkit_v2::{Endpoint, Watcher};
+use etcdkit_v2::{Client, ClientBuilder, Endpoint, Watcher};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -148,6 +151,11 @@ impl Server {
         &self.url
     }
 
+    /// A client of this server alone, which makes each request once.
+    pub(crate) fn client(&self) -> Client {
+        patient().endpoints([self.url()]).build().unwrap()
+    }
+
     pub(crate) fn endpoint(&self) -> Endpoint {
         self.url.parse().unwrap()
     }
@@ -172,6 +180,13 @@ impl Server {
     }
 }
 
+/// Clients that do nothing because time passes, however slow the machine is.
+pub(crate) fn patient() -> ClientBuilder {
+    let long = 100 * SOON;
+    let builder = Client::builder().connect_timeout(long).header_timeout(long);
+    builder.hedge_after(long).suspect_after(long, long)
+}
+
 /// A port at which nobody listens, nor anybody else will.
 pub(crate) struct Refusing {
     url: String,
@@ -187,6 +202,23 @@ impl Refusing {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+}
+
+/// Polls `future` until the server has received `requests`, then drops it.
+pub(crate) async fn drop_after<F: Future>(future: F, server: &Server, requests: usize) {
+    let mut future = pin!(future);
+    let mut tick = tokio::time::interval(Duration::from_millis(5));
+    while server.received().len() < requests {
+        let mut ticked = pin!(tick.tick());
+        poll_fn(|cx| {
+            assert!(future.as_mut().poll(cx).is_pending(), "it is answered");
+            match ticked.as_mut().poll(cx) {
+                Poll::Ready(_) => Poll::Ready(()),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
     }
 }
 

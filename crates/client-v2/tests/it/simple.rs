@@ -1,40 +1,16 @@
 //! One endpoint: what is passed on, what is cancelled, and what takes too long.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use etcdkit_v2::{Cause, Client, ErrorKind, Watch};
 use tokio::time::timeout;
 
-use crate::server::{Refusing, Reply, SOON, Server};
-
-fn client(server: &Server) -> Client {
-    Client::new([server.url()]).unwrap()
-}
-
-/// Polls `future` until the server has received `requests`, then drops it.
-async fn drop_after<F: Future>(future: F, server: &Server, requests: usize) {
-    let mut future = pin!(future);
-    let mut tick = tokio::time::interval(Duration::from_millis(5));
-    while server.received().len() < requests {
-        let mut ticked = pin!(tick.tick());
-        poll_fn(|cx| {
-            assert!(future.as_mut().poll(cx).is_pending(), "it is answered");
-            match ticked.as_mut().poll(cx) {
-                Poll::Ready(_) => Poll::Ready(()),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await;
-    }
-}
+use crate::server::{Refusing, Reply, SOON, Server, drop_after, patient};
 
 #[tokio::test]
 async fn simple_http_client_do_success() {
     let server = Server::always(Reply::key("v", 7)).await;
-    let answer = client(&server).keys().get("/k").await.unwrap();
+    let answer = server.client().keys().get("/k").await.unwrap();
     assert_eq!(answer.node().unwrap().value(), Some("v"));
     let request = &server.received()[0];
     assert_eq!(request.line(), "GET /v2/keys/k?quorum=false&recursive=false&sorted=false");
@@ -56,7 +32,8 @@ async fn simple_http_client_do_error() {
         (foreign.url().to_owned(), |cause| matches!(cause, Cause::Protocol(_))),
         ("http://no-such-host.invalid:1".to_owned(), |cause| matches!(cause, Cause::Connect(_))),
     ] {
-        let error = Client::new([&url]).unwrap().keys().get("/k").await.unwrap_err();
+        let error =
+            patient().endpoints([&url]).build().unwrap().keys().get("/k").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(matches(error.attempts()[0].cause()), "{error:?}");
         assert!(error.to_string().contains(&url), "{error}");
@@ -67,7 +44,7 @@ async fn simple_http_client_do_error() {
 #[tokio::test]
 async fn simple_http_client_do_cancel_context() {
     let server = Server::always(Reply::Silence).await;
-    let keys = client(&server).keys();
+    let keys = server.client().keys();
     drop_after(keys.set("/k", "v"), &server, 1).await;
     server.wait_closed(1).await;
 }
@@ -75,7 +52,7 @@ async fn simple_http_client_do_cancel_context() {
 #[tokio::test]
 async fn simple_http_client_do_cancel_context_response_body_closed() {
     let server = Server::start(|_| Reply::Part { headers: vec![], body: "{".to_owned() }).await;
-    let keys = client(&server).keys();
+    let keys = server.client().keys();
     drop_after(keys.get("/k"), &server, 1).await;
     server.wait_closed(1).await;
 }
@@ -84,7 +61,7 @@ async fn simple_http_client_do_cancel_context_response_body_closed() {
 async fn simple_http_client_do_cancel_context_response_body_closed_with_blocking_body() {
     // The head has been seen, and the body never comes.
     let server = Server::always(Reply::Part { headers: vec![], body: String::new() }).await;
-    let keys = client(&server).keys();
+    let keys = server.client().keys();
     let mut watcher = keys.watch("/k");
     drop_after(watcher.next(), &server, 1).await;
     server.wait_closed(1).await;
@@ -94,7 +71,7 @@ async fn simple_http_client_do_cancel_context_response_body_closed_with_blocking
 async fn simple_http_client_do_cancel_context_wait_for_round_trip() {
     // Nothing is left that could still act: a call after the dropped one finds a client as new.
     let server = Server::replies([Reply::Silence, Reply::key("v", 7)]).await;
-    let keys = client(&server).keys();
+    let keys = server.client().keys();
     drop_after(keys.set("/k", "v"), &server, 1).await;
     server.wait_closed(1).await;
     keys.get("/k").await.unwrap();
@@ -163,7 +140,7 @@ async fn the_header_timeout_does_not_make_a_slow_member_look_frozen() {
 #[tokio::test]
 async fn connections_are_used_again_and_closed_ones_are_not() {
     let server = Server::always(Reply::key("v", 7)).await;
-    let keys = client(&server).keys();
+    let keys = server.client().keys();
     for _ in 0..5 {
         keys.get("/k").await.unwrap();
     }
@@ -172,7 +149,7 @@ async fn connections_are_used_again_and_closed_ones_are_not() {
     // A server that ends each connection after its answer: writes are made all the same, once each.
     let answer = Reply::key("v", 7).with("Connection", "close");
     let server = Server::always(answer).await;
-    let keys = client(&server).keys();
+    let keys = server.client().keys();
     for _ in 0..3 {
         keys.set("/k", "v").await.unwrap();
     }
