@@ -69,7 +69,7 @@ impl Cluster {
             repeatable: true,
         };
         let sent = AtomicBool::new(false);
-        let manner = Manner { fresh: true, on_head: None, sent: &sent };
+        let manner = Manner { fresh: true, limit: None, on_head: None, sent: &sent };
         // etcd gives its own check of health a second before it says that there is none.
         let limit = match sign {
             Sign::Life => self.config.timeouts.probe,
@@ -79,7 +79,7 @@ impl Cluster {
         match within(limit, request).await {
             None => Err(Cause::Frozen),
             Some(Err(Failure { cause, .. })) => match (sign, cause) {
-                (_, Cause::ConnectTimeout | Cause::HeaderTimeout) => Err(Cause::Frozen),
+                (_, Cause::ConnectTimeout) => Err(Cause::Frozen),
                 (_, cause @ (Cause::Connect(_) | Cause::Tls(_))) => Err(cause),
                 (Sign::Health, cause) => Err(cause),
                 // It answered, in whatever way.

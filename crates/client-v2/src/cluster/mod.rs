@@ -122,7 +122,9 @@ impl Cluster {
         fresh: bool,
     ) -> Result<Answer, Failure> {
         let sent = AtomicBool::new(false);
-        self.http.request(&endpoint, outgoing, Manner { fresh, on_head: None, sent: &sent }).await
+        let limit = Some(self.config.timeouts.header);
+        let manner = Manner { fresh, limit, on_head: None, sent: &sent };
+        self.http.request(&endpoint, outgoing, manner).await
     }
 
     /// Makes a request that must not be repeated once it may have left.
@@ -130,7 +132,8 @@ impl Cluster {
         let mut failures = Vec::new();
         for endpoint in self.order(scope) {
             let sent = AtomicBool::new(false);
-            let manner = Manner { fresh: false, on_head: None, sent: &sent };
+            let limit = Some(self.config.timeouts.header);
+            let manner = Manner { fresh: false, limit, on_head: None, sent: &sent };
             let request = self.http.request(&endpoint, outgoing, manner);
             let interval = self.config.timeouts.suspect;
             let guarded = self.guard(&endpoint, request, &sent, interval, Sign::Life);
@@ -163,7 +166,8 @@ impl Cluster {
         let mut failures = Vec::new();
         for endpoint in self.order(scope) {
             let sent = AtomicBool::new(false);
-            let manner = Manner { fresh: false, on_head: Some(on_head), sent: &sent };
+            let on_head = Some(on_head);
+            let manner = Manner { fresh: false, limit: None, on_head, sent: &sent };
             let request = self.http.request(&endpoint, outgoing, manner);
             let interval = self.config.timeouts.watch_probe;
             match Box::pin(self.guard(&endpoint, request, &sent, interval, sign)).await {

@@ -146,7 +146,8 @@ impl ClientBuilder {
     }
 
     /// How long one endpoint may take to begin its answer, and to go on with it. Default 10 s, which is longer than
-    /// etcd itself tries to serve a request (7 s). It does not hold for the events that a watch waits for.
+    /// etcd itself tries to serve a request (7 s). It does not hold for the events that a watch waits for, nor for signs
+    /// of life, which have [a time of their own](Self::suspect_after).
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.header = timeout;
         self

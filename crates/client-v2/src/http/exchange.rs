@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION, PROXY_AUTHORIZATION};
@@ -62,7 +63,8 @@ pub(crate) type OnHead<'a> = &'a (dyn Fn(&HeaderMap) + Sync);
 pub(crate) struct Manner<'a> {
     /// On a new connection.
     pub(crate) fresh: bool,
-    /// Answers that take their time: a watch's.
+    /// How long the answer may take to begin, and to go on; `None` where its time is limited elsewhere.
+    pub(crate) limit: Option<Duration>,
     pub(crate) on_head: Option<OnHead<'a>>,
     /// Set as soon as the server may act upon the request.
     pub(crate) sent: &'a AtomicBool,
@@ -130,9 +132,8 @@ impl Http {
             {
                 on_head(response.headers());
             }
-            let patient = manner.on_head.is_some();
             let answer =
-                self.body(&origin, connection, response, patient).await.map_err(failure)?;
+                self.body(&origin, connection, response, manner.limit).await.map_err(failure)?;
             return match answer.status {
                 500 | 503 => Err(failure(Cause::NoLeader(answer::text(&answer)))),
                 501..=599 => Err(failure(Cause::Server(answer.status, answer::text(&answer)))),
@@ -243,9 +244,8 @@ impl Http {
         manner: Manner<'_>,
     ) -> Result<Response<Incoming>, Unanswered> {
         manner.sent.store(true, Ordering::Relaxed);
-        let limit = manner.on_head.is_none().then_some(self.config.timeouts.header);
         let late = Unanswered { cause: Cause::HeaderTimeout, sent: true };
-        maybe_within(limit, connection.send(request)).await.unwrap_or(Err(late))
+        maybe_within(manner.limit, connection.send(request)).await.unwrap_or(Err(late))
     }
 
     /// Reads the body and keeps the connection for later.
@@ -254,9 +254,8 @@ impl Http {
         origin: &Origin,
         mut connection: Connection,
         response: Response<Incoming>,
-        patient: bool,
+        limit: Option<Duration>,
     ) -> Result<Answer, Cause> {
-        let limit = (!patient).then_some(self.config.timeouts.header);
         let (head, mut incoming) = response.into_parts();
         let mut body = BytesMut::new();
         while !incoming.is_end_stream() {

@@ -8,7 +8,7 @@ use crate::server::{Reply, Server, event};
 
 async fn keys(reply: Reply) -> (Server, Keys) {
     let server = Server::always(reply).await;
-    let keys = Client::new([server.url()]).unwrap().keys();
+    let keys = server.client().keys();
     (server, keys)
 }
 

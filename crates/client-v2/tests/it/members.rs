@@ -6,7 +6,7 @@ use crate::server::{Received, Reply, Server};
 
 async fn client(reply: Reply) -> (Server, Client) {
     let server = Server::always(reply).await;
-    let client = Client::new([server.url()]).unwrap();
+    let client = server.client();
     (server, client)
 }
 

@@ -9,14 +9,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirec
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::server::{Reply, SOON, Server, refusing};
+use crate::server::{Refusing, Reply, SOON, Server, patient};
 
 /// A name that nobody could look up.
 const MEMBER: &str = "http://etcd.invalid:2379";
 
 fn through(url: &str) -> Client {
     let proxy = Proxy::new(url).unwrap();
-    Client::builder().endpoints([MEMBER]).user("root", "secret").proxy(proxy).build().unwrap()
+    patient().endpoints([MEMBER]).user("root", "secret").proxy(proxy).build().unwrap()
 }
 
 #[tokio::test]
@@ -36,8 +36,8 @@ async fn requests_without_tls_are_handed_to_the_proxy() {
 #[tokio::test]
 async fn a_proxy_that_fails_is_named_and_nothing_was_written() {
     let demanding = Server::always(Reply::status(407, "")).await;
-    let refused = refusing().await;
-    for (url, text) in [(demanding.url(), "407"), (refused.as_str(), "refused")] {
+    let refusing = Refusing::start();
+    for (url, text) in [(demanding.url(), "407"), (refusing.url(), "refused")] {
         let error = through(url).keys().set("/k", "v").await.unwrap_err();
         let Cause::Connect(why) = error.attempts()[0].cause() else { panic!("{error:?}") };
         assert!(why.contains(url) && why.contains(text), "{why}");
@@ -54,7 +54,7 @@ async fn a_proxy_that_makes_no_tunnel_is_told_and_shown_no_credentials() {
         (Reply::Close, "closed the connection"),
     ] {
         let server = Server::always(reply).await;
-        let client = Client::builder()
+        let client = patient()
             .endpoints([MEMBER.replace("http:", "https:")])
             .user("root", "secret")
             .proxy(Proxy::new(server.url()).unwrap())
@@ -85,7 +85,7 @@ async fn tls_is_spoken_with_the_member_through_a_tunnel() {
     for url in
         [format!("http://{tunnels}"), format!("https://{terminated}"), format!("socks5://{socks}")]
     {
-        let client = Client::builder()
+        let client = patient()
             .endpoints([etcd.client_url()])
             .tls(Tls::new().ca_file(ca.cert_path()))
             .proxy(Proxy::new(&url).unwrap())
@@ -96,7 +96,7 @@ async fn tls_is_spoken_with_the_member_through_a_tunnel() {
         assert_eq!(answer.node().and_then(|node| node.value()), Some(&*url));
     }
     // A proxy with a certificate that nobody vouches for is not told where to go.
-    let strangers = Client::builder()
+    let strangers = patient()
         .endpoints([etcd.client_url()])
         .proxy(Proxy::new(&format!("https://{terminated}")).unwrap())
         .build()
@@ -116,7 +116,7 @@ async fn a_socks_proxy_passes_everything_on() {
         let (socks, _socks) = socks(user).await;
         let credentials = if user.is_some() { "me:p%40ss@" } else { "" };
         let proxy = Proxy::new(&format!("socks5://{credentials}{socks}")).unwrap();
-        let builder = Client::builder().endpoints([format!("http://{member}")]).proxy(proxy);
+        let builder = patient().endpoints([format!("http://{member}")]).proxy(proxy);
         builder.build().unwrap().keys().set("/k", "v").await.unwrap();
     }
     for received in server.received() {
@@ -137,12 +137,13 @@ async fn a_socks_proxy_that_fails_says_why() {
         stream.read_to_end(&mut Vec::new()).await.ok();
     })
     .await;
+    let refusing = Refusing::start();
     for (url, text) in [
         (format!("socks5://{guarded}"), "demands a user name and a password"),
         (format!("socks5://me:wrong@{guarded}"), "does not accept the user name"),
         (format!("socks5://{open}"), "no connection to etcd.invalid:2379: the host is unreachable"),
         (format!("socks5://{other}"), "does not speak SOCKS 5"),
-        (refusing().await.replace("http:", "socks5:"), "refused"),
+        (refusing.url().replace("http:", "socks5:"), "refused"),
     ] {
         let error = through(&url).keys().set("/k", "v").await.unwrap_err();
         let Cause::Connect(why) = error.attempts()[0].cause() else { panic!("{error:?}") };
@@ -155,9 +156,9 @@ async fn a_socks_proxy_that_fails_says_why() {
 async fn the_environment_names_the_proxy() {
     const CHILD: &str = "ETCDKIT_TEST_PROXY_CHILD";
     if std::env::var_os(CHILD).is_some() {
-        let client = Client::new([MEMBER]).unwrap();
+        let client = patient().endpoints([MEMBER]).build().unwrap();
         client.keys().set("/k", "v").await.unwrap();
-        let direct = Client::builder().endpoints([MEMBER]).proxy(Proxy::none()).build().unwrap();
+        let direct = patient().endpoints([MEMBER]).proxy(Proxy::none()).build().unwrap();
         assert!(direct.keys().set("/k", "v").await.is_err());
         return;
     }
@@ -193,7 +194,7 @@ async fn sockets_are_endpoints() {
     let url = format!("unix://{}", path.display());
     let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let sink = lines.clone();
-    let client = Client::builder()
+    let client = patient()
         .endpoints([url.as_str()])
         .debug_curl(move |line| sink.lock().unwrap().push(line.to_owned()))
         .build()
@@ -210,7 +211,8 @@ async fn sockets_are_endpoints() {
     client.sync().await.unwrap();
     assert_eq!(client.endpoints(), ["http://127.0.0.1:1".parse().unwrap()]);
 
-    let missing = Client::new([format!("unix://{}/none", folder.path().display())]).unwrap();
+    let missing =
+        patient().endpoints([format!("unix://{}/none", folder.path().display())]).build().unwrap();
     let error = missing.keys().set("/k", "v").await.unwrap_err();
     assert!(matches!(error.attempts()[0].cause(), Cause::Connect(_)), "{error:?}");
 }

@@ -2,7 +2,7 @@
 
 use etcdkit_v2::{Cause, Client};
 
-use crate::server::{Reply, Server};
+use crate::server::{Reply, Server, patient};
 
 #[tokio::test]
 async fn redirected_http_action() {
@@ -10,7 +10,7 @@ async fn redirected_http_action() {
     let target = Server::always(Reply::key("v", 7)).await;
     let location = format!("{}/elsewhere?a=b", target.url());
     let server = Server::always(Reply::redirect(location)).await;
-    let client = Client::new([server.url()]).unwrap();
+    let client = server.client();
     client.keys().set("/k", "v").await.unwrap();
     let request = &target.received()[0];
     assert_eq!((request.line().as_str(), request.body.as_str()), ("PUT /elsewhere?a=b", "value=v"));
@@ -27,7 +27,7 @@ async fn redirect_following_http_client() {
         (vec![Reply::redirect("/a"), Reply::redirect("/b"), Reply::key("v", 7)], None),
     ] {
         let server = Server::replies(replies).await;
-        let outcome = Client::new([server.url()]).unwrap().keys().get("/k").await;
+        let outcome = server.client().keys().get("/k").await;
         match (outcome, matches) {
             (Ok(_), None) => {}
             (Err(error), Some(text)) => {
@@ -42,7 +42,7 @@ async fn redirect_following_http_client() {
 #[tokio::test]
 async fn default_check_redirect() {
     let server = Server::always(Reply::redirect("/again")).await;
-    let client = Client::new([server.url()]).unwrap();
+    let client = server.client();
     let error = client.keys().set("/k", "v").await.unwrap_err();
     assert_eq!(server.received().len(), 11);
     assert!(error.to_string().contains("more than 10"), "{error}");
@@ -58,7 +58,7 @@ async fn default_check_redirect() {
 async fn a_failed_redirect_has_the_next_endpoint_tried() {
     let server = Server::always(Reply::redirect("/again")).await;
     let other = Server::always(Reply::key("v", 7)).await;
-    let client = Client::new([server.url(), other.url()]).unwrap();
+    let client = patient().endpoints([server.url(), other.url()]).build().unwrap();
     for _ in 0..4 {
         client.keys().set("/k", "v").await.unwrap();
     }
@@ -68,14 +68,14 @@ async fn a_failed_redirect_has_the_next_endpoint_tried() {
 async fn a_write_is_not_sent_to_where_its_outcome_is() {
     let server = Server::always(Reply::status(303, "").with("Location", "/there")).await;
     let other = Server::always(Reply::key("v", 7)).await;
-    let client = Client::new([server.url()]).unwrap();
+    let client = server.client();
     let error = client.keys().create_in_order("/k", "v").await.unwrap_err();
     assert!(error.maybe_applied() && error.to_string().contains("303"), "{error}");
     assert_eq!(server.received().len(), 1);
 
     // One that leads nowhere certainly was not made: the next endpoint may be tried.
     let server = Server::always(Reply::status(307, "")).await;
-    let client = Client::new([server.url(), other.url()]).unwrap();
+    let client = patient().endpoints([server.url(), other.url()]).build().unwrap();
     for _ in 0..4 {
         client.keys().create_in_order("/k", "v").await.unwrap();
     }

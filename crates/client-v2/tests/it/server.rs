@@ -1,14 +1,19 @@
 //! A scripted HTTP server: what each request is answered with is a function of the request.
 
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
-use etcdkit_v2::Endpoint;
+use etcdkit_v2::{Client, ClientBuilder, Endpoint, Watcher};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// Long enough that only a defect reaches it.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -146,6 +151,11 @@ impl Server {
         &self.url
     }
 
+    /// A client of this server alone, which makes each request once.
+    pub(crate) fn client(&self) -> Client {
+        patient().endpoints([self.url()]).build().unwrap()
+    }
+
     pub(crate) fn endpoint(&self) -> Endpoint {
         self.url.parse().unwrap()
     }
@@ -166,14 +176,61 @@ impl Server {
     pub(crate) async fn wait_closed(&self, number: usize) {
         let mut connections = self.connections.clone();
         let closed = connections.wait_for(|(_, closed)| *closed >= number);
-        tokio::time::timeout(SOON, closed).await.expect("connections end").unwrap();
+        timeout(SOON, closed).await.expect("connections end").unwrap();
     }
 }
 
-/// A URL that nobody listens at.
-pub(crate) async fn refusing() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
+/// Clients that do nothing because time passes, however slow the machine is.
+pub(crate) fn patient() -> ClientBuilder {
+    let long = 100 * SOON;
+    let builder = Client::builder().connect_timeout(long).header_timeout(long);
+    builder.hedge_after(long).suspect_after(long, long)
+}
+
+/// A port at which nobody listens, nor anybody else will.
+pub(crate) struct Refusing {
+    url: String,
+    _bound: TcpSocket,
+}
+
+impl Refusing {
+    pub(crate) fn start() -> Self {
+        let bound = TcpSocket::new_v4().unwrap();
+        bound.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        Self { url: format!("http://{}", bound.local_addr().unwrap()), _bound: bound }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// Polls `future` until the server has received `requests`, then drops it.
+pub(crate) async fn drop_after<F: Future>(future: F, server: &Server, requests: usize) {
+    let mut future = pin!(future);
+    let mut tick = tokio::time::interval(Duration::from_millis(5));
+    while server.received().len() < requests {
+        let mut ticked = pin!(tick.tick());
+        poll_fn(|cx| {
+            assert!(future.as_mut().poll(cx).is_pending(), "it is answered");
+            match ticked.as_mut().poll(cx) {
+                Poll::Ready(_) => Poll::Ready(()),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+    }
+}
+
+/// Has a watch find out when "now" is. Nothing happens meanwhile.
+pub(crate) async fn begun(watcher: &mut Watcher) {
+    let begun = async {
+        while watcher.after_index().is_none() {
+            let event = timeout(Duration::from_millis(100), watcher.next()).await;
+            assert!(event.is_err(), "{event:?}");
+        }
+    };
+    timeout(SOON, begun).await.unwrap();
 }
 
 async fn serve(stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Received>>) {

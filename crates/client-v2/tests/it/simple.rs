@@ -1,40 +1,16 @@
 //! One endpoint: what is passed on, what is cancelled, and what takes too long.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use etcdkit_v2::{Cause, Client, ErrorKind, Watch};
 use tokio::time::timeout;
 
-use crate::server::{Reply, SOON, Server, refusing};
-
-fn client(server: &Server) -> Client {
-    Client::new([server.url()]).unwrap()
-}
-
-/// Polls `future` until the server has received `requests`, then drops it.
-async fn drop_after<F: Future>(future: F, server: &Server, requests: usize) {
-    let mut future = pin!(future);
-    let mut tick = tokio::time::interval(Duration::from_millis(5));
-    while server.received().len() < requests {
-        let mut ticked = pin!(tick.tick());
-        poll_fn(|cx| {
-            assert!(future.as_mut().poll(cx).is_pending(), "it is answered");
-            match ticked.as_mut().poll(cx) {
-                Poll::Ready(_) => Poll::Ready(()),
-                Poll::Pending => Poll::Pending,
-            }
-        })
-        .await;
-    }
-}
+use crate::server::{Refusing, Reply, SOON, Server, drop_after, patient};
 
 #[tokio::test]
 async fn simple_http_client_do_success() {
     let server = Server::always(Reply::key("v", 7)).await;
-    let answer = client(&server).keys().get("/k").await.unwrap();
+    let answer = server.client().keys().get("/k").await.unwrap();
     assert_eq!(answer.node().unwrap().value(), Some("v"));
     let request = &server.received()[0];
     assert_eq!(request.line(), "GET /v2/keys/k?quorum=false&recursive=false&sorted=false");
@@ -46,13 +22,18 @@ async fn simple_http_client_do_success() {
 async fn simple_http_client_do_error() {
     let closing = Server::always(Reply::Close).await;
     let foreign = Server::always(Reply::Raw("SSH-2.0-OpenSSH\r\n".to_owned())).await;
+    let refusing = Refusing::start();
     for (url, matches) in [
-        (refusing().await, (|cause| matches!(cause, Cause::Connect(_))) as fn(&Cause) -> bool),
+        (
+            refusing.url().to_owned(),
+            (|cause| matches!(cause, Cause::Connect(_))) as fn(&Cause) -> bool,
+        ),
         (closing.url().to_owned(), |cause| matches!(cause, Cause::Disconnected(_))),
         (foreign.url().to_owned(), |cause| matches!(cause, Cause::Protocol(_))),
         ("http://no-such-host.invalid:1".to_owned(), |cause| matches!(cause, Cause::Connect(_))),
     ] {
-        let error = Client::new([&url]).unwrap().keys().get("/k").await.unwrap_err();
+        let error =
+            patient().endpoints([&url]).build().unwrap().keys().get("/k").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(matches(error.attempts()[0].cause()), "{error:?}");
         assert!(error.to_string().contains(&url), "{error}");
@@ -63,7 +44,7 @@ async fn simple_http_client_do_error() {
 #[tokio::test]
 async fn simple_http_client_do_cancel_context() {
     let server = Server::always(Reply::Silence).await;
-    let keys = client(&server).keys();
+    let keys = server.client().keys();
     drop_after(keys.set("/k", "v"), &server, 1).await;
     server.wait_closed(1).await;
 }
@@ -71,7 +52,7 @@ async fn simple_http_client_do_cancel_context() {
 #[tokio::test]
 async fn simple_http_client_do_cancel_context_response_body_closed() {
     let server = Server::start(|_| Reply::Part { headers: vec![], body: "{".to_owned() }).await;
-    let keys = client(&server).keys();
+    let keys = server.client().keys();
     drop_after(keys.get("/k"), &server, 1).await;
     server.wait_closed(1).await;
 }
@@ -80,7 +61,7 @@ async fn simple_http_client_do_cancel_context_response_body_closed() {
 async fn simple_http_client_do_cancel_context_response_body_closed_with_blocking_body() {
     // The head has been seen, and the body never comes.
     let server = Server::always(Reply::Part { headers: vec![], body: String::new() }).await;
-    let keys = client(&server).keys();
+    let keys = server.client().keys();
     let mut watcher = keys.watch("/k");
     drop_after(watcher.next(), &server, 1).await;
     server.wait_closed(1).await;
@@ -90,7 +71,7 @@ async fn simple_http_client_do_cancel_context_response_body_closed_with_blocking
 async fn simple_http_client_do_cancel_context_wait_for_round_trip() {
     // Nothing is left that could still act: a call after the dropped one finds a client as new.
     let server = Server::replies([Reply::Silence, Reply::key("v", 7)]).await;
-    let keys = client(&server).keys();
+    let keys = server.client().keys();
     drop_after(keys.set("/k", "v"), &server, 1).await;
     server.wait_closed(1).await;
     keys.get("/k").await.unwrap();
@@ -129,6 +110,7 @@ async fn the_header_timeout_does_not_end_a_watch() {
         .endpoints([server.url()])
         .header_timeout(Duration::from_millis(20))
         .watch_intervals(Duration::from_millis(20), Duration::from_secs(60))
+        .suspect_after(SOON, SOON)
         .build()
         .unwrap();
     let mut watcher = client.keys().watch(Watch::new("/k"));
@@ -139,9 +121,26 @@ async fn the_header_timeout_does_not_end_a_watch() {
 }
 
 #[tokio::test]
+async fn the_header_timeout_does_not_make_a_slow_member_look_frozen() {
+    let server = Server::always(Reply::Silence).await;
+    let client = Client::builder()
+        .endpoints([server.url()])
+        .header_timeout(Duration::from_millis(20))
+        .watch_intervals(Duration::from_millis(20), Duration::from_secs(60))
+        .suspect_after(SOON, SOON)
+        .build()
+        .unwrap();
+    let keys = client.keys();
+    let mut watcher = keys.watch("/k");
+    // A sign of life may take as long as was said of signs of life.
+    let waited = timeout(Duration::from_millis(200), watcher.next()).await;
+    assert!(waited.is_err(), "{waited:?}");
+}
+
+#[tokio::test]
 async fn connections_are_used_again_and_closed_ones_are_not() {
     let server = Server::always(Reply::key("v", 7)).await;
-    let keys = client(&server).keys();
+    let keys = server.client().keys();
     for _ in 0..5 {
         keys.get("/k").await.unwrap();
     }
@@ -150,7 +149,7 @@ async fn connections_are_used_again_and_closed_ones_are_not() {
     // A server that ends each connection after its answer: writes are made all the same, once each.
     let answer = Reply::key("v", 7).with("Connection", "close");
     let server = Server::always(answer).await;
-    let keys = client(&server).keys();
+    let keys = server.client().keys();
     for _ in 0..3 {
         keys.set("/k", "v").await.unwrap();
     }

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use etcdkit_testkit::wait::eventually;
 use etcdkit_v2::{Client, ErrorKind, Selection};
 use tokio::time::timeout;
 
-use crate::server::{Reply, SOON, Server};
+use crate::server::{Reply, SOON, Server, patient};
 
 fn members(groups: &[&[&str]]) -> Reply {
     let members: Vec<String> = groups
@@ -34,7 +35,7 @@ fn set(urls: &[&str]) -> BTreeSet<String> {
 async fn http_cluster_client_sync() {
     let list = members(&[&["http://127.0.0.1:2", "http://127.0.0.1:3"], &["http://127.0.0.1:4"]]);
     let server = Server::always(list).await;
-    let client = Client::new([server.url()]).unwrap();
+    let client = server.client();
     let clone = client.clone();
     client.sync().await.unwrap();
     let expected = set(&["http://127.0.0.1:2", "http://127.0.0.1:3", "http://127.0.0.1:4"]);
@@ -56,7 +57,7 @@ async fn http_cluster_client_sync_fail() {
         (members(&[&["http://0.0.0.0:1", "bad"]]), ErrorKind::Unavailable),
     ] {
         let server = Server::always(reply).await;
-        let client = Client::new([server.url()]).unwrap();
+        let client = server.client();
         assert_eq!(client.sync().await.unwrap_err().kind(), kind);
         assert_eq!(shown(&client), set(&[server.url()]), "nothing is changed");
     }
@@ -65,16 +66,20 @@ async fn http_cluster_client_sync_fail() {
 #[tokio::test]
 async fn http_cluster_client_auto_sync_cancel_context() {
     let server = Server::always(members(&[&["http://127.0.0.1:2"]])).await;
-    let client = Client::new([server.url()]).unwrap();
-    let endless = timeout(Duration::from_millis(100), client.auto_sync(SOON)).await;
-    assert!(endless.is_err());
-    assert_eq!(shown(&client), set(&["http://127.0.0.1:2"]), "it begins at once");
+    let client = server.client();
+    let begun = eventually("it begins at once", SOON, async || {
+        (shown(&client) == set(&["http://127.0.0.1:2"])).then_some(())
+    });
+    tokio::select! {
+        error = client.auto_sync(100 * SOON) => panic!("it ends: {error}"),
+        () = begun => {}
+    }
 }
 
 #[tokio::test]
 async fn http_cluster_client_auto_sync_fail() {
     let server = Server::always(Reply::Close).await;
-    let client = Client::new([server.url()]).unwrap();
+    let client = server.client();
     let error = timeout(SOON, client.auto_sync(SOON)).await.unwrap();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 }
@@ -108,7 +113,7 @@ async fn http_cluster_client_sync_pin_endpoint() {
     };
     let servers = [server().await, server().await];
     known.set([servers[0].url().to_owned(), servers[1].url().to_owned()]).unwrap();
-    let client = Client::new([servers[0].url(), servers[1].url()]).unwrap();
+    let client = patient().endpoints([servers[0].url(), servers[1].url()]).build().unwrap();
     let pinned = client.pinned();
     for _ in 0..6 {
         client.sync().await.unwrap();
@@ -120,7 +125,7 @@ async fn http_cluster_client_sync_pin_endpoint() {
 async fn http_cluster_client_sync_unpin_endpoint() {
     // Other endpoints than before: the pin goes to one of them.
     let server = Server::always(members(&[&["http://127.0.0.1:2"], &["http://127.0.0.1:3"]])).await;
-    let client = Client::new([server.url()]).unwrap();
+    let client = server.client();
     client.sync().await.unwrap();
     assert!(shown(&client).contains(&client.pinned().to_string()));
     assert_ne!(client.pinned(), server.endpoint());
@@ -154,7 +159,7 @@ async fn http_cluster_client_sync_pin_leader_endpoint() {
 async fn http_cluster_client_get_version() {
     let body = r#"{"etcdserver":"3.4.23","etcdcluster":"3.4.0"}"#;
     let server = Server::always(Reply::ok(body)).await;
-    let version = Client::new([server.url()]).unwrap().version().await.unwrap();
+    let version = server.client().version().await.unwrap();
     assert_eq!((version.server(), version.cluster()), ("3.4.23", "3.4.0"));
     assert_eq!(server.lines(), ["GET /version"]);
 }

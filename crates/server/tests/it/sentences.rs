@@ -18,6 +18,7 @@ use etcdkit_proto::method::{
 use etcdkit_proto::{grpc_health_v1::HealthCheckRequest, v3electionpb::*, v3lockpb::*};
 use etcdkit_server::Server;
 use etcdkit_testkit::etcd::{Etcd, Version};
+use etcdkit_testkit::wait::eventually;
 use h2::SendStream;
 use h2::client::ResponseFuture;
 use prost::Message;
@@ -75,6 +76,22 @@ impl Pair {
         outcomes.swap_remove(0)
     }
 
+    /// What each tells of itself. etcd answers before it counts an entry as applied, and finds out its storage's version
+    /// only after it has begun to serve.
+    async fn same_status(&self) {
+        let [(ours, _), (etcd, _)] = &self.peers;
+        let request = StatusRequest::default();
+        let version = ours.call(maintenance::STATUS, &request).await.unwrap().storage_version;
+        eventually("etcd to settle", Duration::from_secs(60), async || {
+            let status = etcd.call(maintenance::STATUS, &request).await.unwrap();
+            let applied = status.raft_applied_index == status.raft_index;
+            (applied && status.storage_version == version).then_some(())
+        })
+        .await;
+        let sizes = |status: &mut StatusResponse| (status.db_size, status.db_size_in_use) = (0, 0);
+        self.each(maintenance::STATUS, |_| request.clone(), sizes).await;
+    }
+
     async fn same<Q: Message + Debug + Clone, A: Message + Default + Debug>(
         &self,
         method: Method<Q, A>,
@@ -112,8 +129,7 @@ fn operation(request: Request) -> RequestOp {
 #[tokio::test]
 async fn a_member_tells_of_itself_what_etcd_tells() {
     let pair = Pair::start().await;
-    let sizes = |status: &mut StatusResponse| (status.db_size, status.db_size_in_use) = (0, 0);
-    pair.each(maintenance::STATUS, |_| StatusRequest::default(), sizes).await;
+    pair.same_status().await;
     for (action, version) in [
         (DowngradeAction::Validate, "3.6.0"),
         (DowngradeAction::Validate, "3.6"),
@@ -184,8 +200,7 @@ async fn alarms_refuse_what_they_refuse_in_etcd() {
         }
         let get = AlarmRequest::default();
         pair.same(maintenance::ALARM, get).await;
-        let sizes = |status: &mut StatusResponse| (status.db_size, status.db_size_in_use) = (0, 0);
-        pair.each(maintenance::STATUS, |_| StatusRequest::default(), sizes).await;
+        pair.same_status().await;
 
         pair.refused(kv::PUT, put("a")).await;
         let delete = DeleteRangeRequest { key: "b".into(), ..DeleteRangeRequest::default() };

@@ -298,8 +298,9 @@ impl Etcd {
         for name in own_variables() {
             command.env_remove(name);
         }
-        // Its own limit is 5 s, which a busy machine can need for a single password.
-        command.env("ETCDCTL_API", "3").env("ETCDCTL_COMMAND_TIMEOUT", "60s");
+        // Its own limits are 5 s, and 2 s for the password, which a busy machine can need for a single hash.
+        command.env("ETCDCTL_API", "3");
+        command.env("ETCDCTL_COMMAND_TIMEOUT", "60s").env("ETCDCTL_DIAL_TIMEOUT", "60s");
         command.arg("--endpoints").arg(self.client_url());
         if let Some(tls) = &self.settings.tls {
             command.arg("--cacert").arg(&tls.ca);

@@ -21,8 +21,7 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    /// Locked until it is closed.
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -36,7 +35,7 @@ impl Folder {
         }
         create_folder(path)?;
         let lock = lock(path)?;
-        let folder = Self { path: path.to_owned(), _lock: lock };
+        let folder = Self { path: path.to_owned(), lock };
         if !folder.file().exists() {
             folder.create()?;
         }
@@ -67,6 +66,14 @@ impl Folder {
             Some(parent) if !parent.as_os_str().is_empty() => sync(parent),
             _ => sync(Path::new(".")),
         }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Closing the file gives the lock back only with the last copy, and a process that is just being started by
+        // another thread has one for a moment.
+        let _ = self.lock.unlock();
     }
 }
 
@@ -126,5 +133,20 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> StorageError {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageError::Full(text),
         _ => StorageError::Broken(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_was_closed_is_free_while_a_new_process_has_a_copy_of_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Folder::open(folder.path()).unwrap();
+        let copy = first.lock.try_clone().unwrap();
+        drop(first);
+        Folder::open(folder.path()).unwrap();
+        drop(copy);
     }
 }

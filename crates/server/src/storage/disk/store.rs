@@ -57,10 +57,10 @@ const CACHE: usize = 16 * 1024 * 1024;
 /// # Ok::<(), StorageError>(())
 /// ```
 pub struct Disk {
+    /// `None` once it is broken. Closed before the medium is let go.
+    database: Option<Database>,
     medium: Box<dyn Medium>,
     record: Arc<Record>,
-    /// `None` once it is broken.
-    database: Option<Database>,
     commits: u64,
 }
 

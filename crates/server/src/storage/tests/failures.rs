@@ -1,5 +1,12 @@
 //! What fails while the power stays on.
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use redb::StorageBackend;
+
+use crate::storage::disk::Medium;
 use crate::storage::{Batch, Bucket, Disk, Load, Storage, StorageError};
 
 use super::medium::{Drive, Loss};
@@ -100,6 +107,37 @@ fn a_folder_is_open_once() {
     first.commit(&batch(b"a", 1)).unwrap();
     drop(first);
     assert_eq!(keys(&mut Disk::open(&path).unwrap()), [b"a"]);
+}
+
+/// A drive that knows how often it had been synced when it was let go.
+#[derive(Debug)]
+struct Held(Drive, Arc<AtomicU64>);
+
+impl Medium for Held {
+    fn open(&self) -> io::Result<Box<dyn StorageBackend>> {
+        self.0.open()
+    }
+
+    fn name(&self) -> String {
+        self.0.name()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.1.store(self.0.syncs(), Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_folder_is_not_let_go_before_the_database_in_it_is_closed() {
+    let (drive, let_go) = (Drive::formatted(), Arc::default());
+    let mut disk = Disk::on(Box::new(Held(drive.clone(), Arc::clone(&let_go)))).unwrap();
+    disk.commit(&batch(b"a", 1)).unwrap();
+    let before = drive.syncs();
+    drop(disk);
+    assert!(drive.syncs() > before, "closing writes nothing");
+    assert_eq!(let_go.load(Ordering::Relaxed), drive.syncs());
 }
 
 #[cfg(unix)]

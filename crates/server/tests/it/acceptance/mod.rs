@@ -220,7 +220,9 @@ impl Drop for Watching {
 
 fn etcdctl_command(etcdctl: &Path, endpoint: &str) -> Command {
     let mut command = Command::new(etcdctl);
-    command.env("ETCDCTL_API", "3").args(["--endpoints", endpoint]);
+    // A password's hash takes its time on a machine that has other things to do.
+    let patience = ["--dial-timeout=60s", "--command-timeout=60s"];
+    command.env("ETCDCTL_API", "3").args(["--endpoints", endpoint]).args(patience);
     command
 }
 
