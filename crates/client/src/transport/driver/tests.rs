@@ -103,3 +103,16 @@ async fn an_address_that_was_ready_and_closed_is_the_next_to_be_tried() {
     soon(channel.raw(method, &Default::default(), &CallOptions::new())).await.unwrap();
     assert_eq!((good.peer().connections(), other.connections()), (2, 0));
 }
+
+/// What it lacks is not mended by another connection to it.
+#[tokio::test]
+async fn an_address_that_is_left_for_another_member_is_passed_over() {
+    let (bad, good) = (EtcdLike::start().await, EtcdLike::start().await);
+    let channel = channel(ClientBuilder::new(), &[bad.endpoint(), good.endpoint()]);
+    let method = etcdkit_proto::method::watch::WATCH;
+    let stream = soon(channel.duplex(method.info(), &CallOptions::new())).await.unwrap();
+    let (_, _, peer, _) = stream.split();
+    peer.leave(Cause::Left("it lags".into()));
+    soon(good.peer().wait_connections(1)).await;
+    assert_eq!(bad.peer().connections(), 1);
+}
