@@ -70,6 +70,19 @@ async fn an_address_that_answers_nothing_is_not_the_only_one_that_is_tried() {
     assert_eq!(bad.connections(), 1);
 }
 
+/// Those of the calls and those of the streams.
+#[tokio::test]
+async fn attempts_side_by_side_do_not_bring_each_other_back_to_an_address_that_answers_nothing() {
+    let (bad, good) = (Peer::silent().await, EtcdLike::start().await);
+    let channel = channel(ClientBuilder::new(), &[bad.endpoint(), good.endpoint()]);
+    let (method, options) = (etcdkit_proto::method::watch::WATCH.info(), CallOptions::new());
+    let (ready, stream) =
+        soon(async { tokio::join!(channel.ready(), channel.duplex(method, &options)) }).await;
+    ready.unwrap();
+    stream.map(drop).unwrap();
+    assert!(bad.connections() <= 2, "{}", bad.connections());
+}
+
 #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
 #[tokio::test]
 async fn an_address_that_closes_connections_over_tls_is_not_the_only_one_that_is_tried() {
