@@ -2,6 +2,7 @@
 //! well. Their streams are what a test makes of them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes};
 use etcdkit::config::Endpoint;
@@ -27,6 +28,8 @@ pub(crate) struct Member<F>(Arc<F>);
 pub(crate) struct Line<F> {
     answers: Arc<F>,
     endpoint: Endpoint,
+    /// Answers to calls are one byte each.
+    received: AtomicU64,
     /// Why it ended.
     end: watch::Sender<Option<Cause>>,
 }
@@ -46,7 +49,7 @@ where
 
     async fn connect(&self, endpoint: &Endpoint) -> Result<Line<F>, Cause> {
         let (answers, endpoint) = (Arc::clone(&self.0), endpoint.clone());
-        Ok(Line { answers, endpoint, end: watch::channel(None).0 })
+        Ok(Line { answers, endpoint, received: AtomicU64::new(0), end: watch::channel(None).0 })
     }
 }
 
@@ -59,6 +62,7 @@ where
     type Source = S;
 
     async fn unary(&self, head: Head<'_>, _: Bytes) -> Result<Bytes, Failure> {
+        self.received.fetch_add(1, Ordering::Relaxed);
         if head.path == method::maintenance::STATUS.path() {
             let (header, version) = (header(), "3.7.1".into());
             let answer = StatusResponse { header, version, ..StatusResponse::default() };
@@ -83,7 +87,7 @@ where
     }
 
     fn received(&self) -> u64 {
-        0
+        self.received.load(Ordering::Relaxed)
     }
 
     async fn closed(&self) -> Cause {
