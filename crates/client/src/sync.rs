@@ -18,8 +18,8 @@ impl<T: Transport> Client<Channel<T>> {
     ///
     /// Learners and members that have not started are left out, and so is what this client could not or must not use:
     /// addresses that lead nowhere (`0.0.0.0`), addresses of this machine when the endpoints in use are elsewhere, and
-    /// plain text to hosts that are used by TLS, or to any while nothing else goes over a network. If nothing is left, the
-    /// endpoints stay as they are.
+    /// plain text to hosts that are used by TLS, or to any while nothing else goes over a network, and what settings of the
+    /// client forbid. If nothing is left, the endpoints stay as they are.
     ///
     /// # Errors
     ///
@@ -42,7 +42,7 @@ impl<T: Transport> Channel<T> {
             .iter()
             .filter(|member| !member.name.is_empty() && !member.is_learner)
             .flat_map(|member| member.client_urls.iter().map(String::as_str));
-        let found = Endpoints::from_members(urls, &self.member_policy());
+        let found = self.usable_of(urls);
         for (url, reason) in &found.dropped {
             tracing::debug!(url, reason, "left out of the endpoints");
         }

@@ -19,7 +19,9 @@ use super::retry::Budget;
 use super::token::Tokens;
 use super::traits::Transport;
 use crate::clock;
-use crate::config::{Balance, Config, Endpoint, Endpoints, MemberPolicy, RetryPolicy, Timeouts};
+use crate::config::{
+    Balance, Config, Endpoint, Endpoints, FromMembers, MemberPolicy, RetryPolicy, Timeouts,
+};
 use crate::error::{Attempt, Error, Result};
 use crate::lease::Keepers;
 use crate::request::{Request, StreamRequest};
@@ -398,10 +400,14 @@ impl<T: Transport> Channel<T> {
     }
 
     /// What may be used of what members advertise.
-    pub(crate) fn member_policy(&self) -> MemberPolicy {
-        let known = self.known_endpoints();
-        let tls_configured = self.config().connect.tls_configured();
-        MemberPolicy::new(known.given.clone(), known.current.clone(), tls_configured)
+    pub(crate) fn usable_of<'a>(&self, urls: impl IntoIterator<Item = &'a str>) -> FromMembers {
+        let config = self.config();
+        let policy = {
+            let known = self.known_endpoints();
+            let tls_configured = config.connect.tls_configured();
+            MemberPolicy::new(known.given.clone(), known.current.clone(), tls_configured)
+        };
+        Endpoints::from_members(urls, &policy, |endpoint| config.check_endpoint(endpoint))
     }
 
     /// Replaces the endpoints by others of the user's.

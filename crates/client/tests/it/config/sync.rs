@@ -49,6 +49,23 @@ async fn sync_filters_members() {
     assert!(asked.linearizable, "a list may be stale");
 }
 
+/// It must not keep the others of the list from being used.
+#[tokio::test]
+async fn sync_leaves_out_what_a_setting_of_the_client_forbids() {
+    let etcd = EtcdLike::start().await;
+    advertise(&etcd, vec![member("m0", &["inprocess:m0", "http://127.0.0.1:1"])]);
+    let client = tolerant().endpoints([etcd.endpoint()]).connect().await.unwrap();
+    client.sync().await.unwrap();
+    assert_eq!(sorted(&client), ["http://127.0.0.1:1"]);
+
+    let etcd = EtcdLike::start().await;
+    advertise(&etcd, vec![member("m0", &["inprocess:m0"])]);
+    let client = tolerant().endpoints([etcd.endpoint()]).connect().await.unwrap();
+    let error = client.sync().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert!(error.to_string().contains("ClientBuilder::connector"), "{error}");
+}
+
 /// If nothing of the list can be used, the endpoints stay, and the error says why.
 #[tokio::test]
 async fn sync_never_leaves_a_client_without_endpoints() {
