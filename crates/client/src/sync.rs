@@ -11,6 +11,7 @@ use crate::clock;
 use crate::config::Endpoints;
 use crate::error::{Error, ErrorKind, Result};
 use crate::service::CallOptions;
+use crate::task::{Either, race};
 use crate::transport::{Channel, Transport};
 
 impl<T: Transport> Client<Channel<T>> {
@@ -61,7 +62,7 @@ impl<T: Transport> Channel<T> {
     }
 }
 
-/// Synchronises again and again, for as long as the channel lives.
+/// Synchronises again and again, for as long as somebody else holds the channel.
 pub(crate) async fn keep_synchronised<T: Transport>(
     channel: Weak<crate::transport::Shared<T>>,
     interval: Duration,
@@ -69,11 +70,11 @@ pub(crate) async fn keep_synchronised<T: Transport>(
     loop {
         clock::sleep(interval).await;
         let Some(channel) = Channel::upgrade(&channel) else { return };
-        if let Err(error) = channel.sync(&CallOptions::new()).await {
-            if error.kind() == ErrorKind::Closed {
-                return;
-            }
-            tracing::info!(%error, "endpoints not synchronised");
+        match race(channel.sync(&CallOptions::new()), channel.let_go()).await {
+            Either::First(Ok(())) => {}
+            Either::First(Err(error)) if error.kind() == ErrorKind::Closed => return,
+            Either::First(Err(error)) => tracing::info!(%error, "endpoints not synchronised"),
+            Either::Second(()) => return,
         }
     }
 }

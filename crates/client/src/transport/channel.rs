@@ -117,6 +117,8 @@ impl KnownEndpoints {
 
 /// How long the other members are waited for, once one is ready, to hear how old they are.
 const OTHERS: Duration = Duration::from_secs(1);
+/// How often a task that keeps the channel up looks whether it is the last.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 /// Endpoints that are addressed by name keep their connections, up to this many.
 const VISITED: usize = 32;
 
@@ -376,6 +378,13 @@ impl<T: Transport> Channel<T> {
         self.shared.leases.close();
         self.shared.watches.close().await;
         self.closed().await;
+    }
+
+    /// Waits until nobody holds the channel but who waits here, which is found out within [`LAST_LOOK`].
+    pub(crate) async fn let_go(&self) {
+        while Arc::strong_count(&self.shared) > 1 {
+            clock::sleep(LAST_LOOK).await;
+        }
     }
 
     /// Waits until the channel is closed.
