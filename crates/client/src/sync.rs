@@ -11,6 +11,7 @@ use crate::clock;
 use crate::config::Endpoints;
 use crate::error::{Error, ErrorKind, Result};
 use crate::service::CallOptions;
+use crate::task::{Either, race};
 use crate::transport::{Channel, Transport};
 
 impl<T: Transport> Client<Channel<T>> {
@@ -18,8 +19,8 @@ impl<T: Transport> Client<Channel<T>> {
     ///
     /// Learners and members that have not started are left out, and so is what this client could not or must not use:
     /// addresses that lead nowhere (`0.0.0.0`), addresses of this machine when the endpoints in use are elsewhere, and
-    /// plain text to hosts that are used by TLS, or to any while nothing else goes over a network. If nothing is left, the
-    /// endpoints stay as they are.
+    /// plain text to hosts that are used by TLS, or to any while nothing else goes over a network, and what settings of the
+    /// client forbid. If nothing is left, the endpoints stay as they are.
     ///
     /// # Errors
     ///
@@ -42,7 +43,7 @@ impl<T: Transport> Channel<T> {
             .iter()
             .filter(|member| !member.name.is_empty() && !member.is_learner)
             .flat_map(|member| member.client_urls.iter().map(String::as_str));
-        let found = Endpoints::from_members(urls, &self.member_policy());
+        let found = self.usable_of(urls);
         for (url, reason) in &found.dropped {
             tracing::debug!(url, reason, "left out of the endpoints");
         }
@@ -61,7 +62,7 @@ impl<T: Transport> Channel<T> {
     }
 }
 
-/// Synchronises again and again, for as long as the channel lives.
+/// Synchronises again and again, for as long as somebody else holds the channel.
 pub(crate) async fn keep_synchronised<T: Transport>(
     channel: Weak<crate::transport::Shared<T>>,
     interval: Duration,
@@ -69,11 +70,11 @@ pub(crate) async fn keep_synchronised<T: Transport>(
     loop {
         clock::sleep(interval).await;
         let Some(channel) = Channel::upgrade(&channel) else { return };
-        if let Err(error) = channel.sync(&CallOptions::new()).await {
-            if error.kind() == ErrorKind::Closed {
-                return;
-            }
-            tracing::info!(%error, "endpoints not synchronised");
+        match race(channel.sync(&CallOptions::new()), channel.let_go()).await {
+            Either::First(Ok(())) => {}
+            Either::First(Err(error)) if error.kind() == ErrorKind::Closed => return,
+            Either::First(Err(error)) => tracing::info!(%error, "endpoints not synchronised"),
+            Either::Second(()) => return,
         }
     }
 }

@@ -324,17 +324,20 @@ impl Config {
     /// Whether this client can use these endpoints: asked when it is built, and again for endpoints that are set or
     /// learnt later. Touches no file: what is wrong with one by then shows when it is read to connect.
     pub(crate) fn check_endpoints(&self, endpoints: &Endpoints) -> Result<()> {
-        for endpoint in endpoints {
-            self.connect.check_endpoint(endpoint)?;
-            if self.forbid_plaintext_credentials
-                && !self.credentials.is_none()
-                && !self.connect.protects(endpoint)
-            {
-                return Err(Error::invalid(format!(
-                    "endpoint `{endpoint}` is plain text, and `forbid_plaintext_credentials` is \
-                     set: use https"
-                )));
-            }
+        endpoints.iter().try_for_each(|endpoint| self.check_endpoint(endpoint))
+    }
+
+    /// The same of one endpoint.
+    pub(crate) fn check_endpoint(&self, endpoint: &Endpoint) -> Result<()> {
+        self.connect.check_endpoint(endpoint)?;
+        if self.forbid_plaintext_credentials
+            && !self.credentials.is_none()
+            && !self.connect.protects(endpoint)
+        {
+            return Err(Error::invalid(format!(
+                "endpoint `{endpoint}` is plain text, and `forbid_plaintext_credentials` is set: \
+                 use https"
+            )));
         }
         Ok(())
     }

@@ -126,15 +126,17 @@ impl Endpoint {
         &self.0.address
     }
 
-    /// Which of the addresses behind its name is to be tried first: how many attempts came to nothing so far.
+    /// Which of the addresses behind its name is to be tried first: how many were passed over so far.
     pub(crate) fn turn(&self) -> usize {
         self.0.turn.load(Ordering::Relaxed)
     }
 
-    /// An attempt came to nothing: the next begins with another of the addresses behind its name. One that only takes
-    /// connections, and closes them or answers nothing, would otherwise win every time.
-    pub(crate) fn pass_over_address(&self) {
-        self.0.turn.fetch_add(1, Ordering::Relaxed);
+    /// An attempt of that `turn` came to nothing: the next begins with another of the addresses behind its name. One that
+    /// only takes connections, and closes them or answers nothing, would otherwise win every time. Of attempts side by side
+    /// only the first has a say: two would pass over the other address as well.
+    pub(crate) fn pass_over_address(&self, turn: usize) {
+        let next = turn.wrapping_add(1);
+        let _ = self.0.turn.compare_exchange(turn, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Whether connections to it use TLS, given whether the client has TLS configured.

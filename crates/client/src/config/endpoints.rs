@@ -36,14 +36,19 @@ impl Endpoints {
         Self::new(parsed?)
     }
 
-    /// What is usable of the client URLs that members advertise.
+    /// What is usable of the client URLs that members advertise, and passes a `check` of this client's settings.
     pub(crate) fn from_members<'a>(
         urls: impl IntoIterator<Item = &'a str>,
         policy: &MemberPolicy,
+        check: impl Fn(&Endpoint) -> Result<()>,
     ) -> FromMembers {
         let mut answer = FromMembers::default();
         for url in urls {
-            match policy.accept(url) {
+            let judged = policy.accept(url).and_then(|endpoint| {
+                check(&endpoint).map_err(|error| error.to_string())?;
+                Ok(endpoint)
+            });
+            match judged {
                 Ok(endpoint) if answer.kept.contains(&endpoint) => {}
                 Ok(endpoint) => answer.kept.push(endpoint),
                 Err(reason) => answer.dropped.push((url.to_owned(), reason)),
@@ -195,7 +200,7 @@ mod tests {
             ("http://a:1", false, "", Err("the host is missing")),
         ] {
             let policy = policy(&[current], &[current], configured);
-            let answer = Endpoints::from_members([url, url], &policy);
+            let answer = Endpoints::from_members([url, url], &policy, |_| Ok(()));
             let scenario = format!("{current} {url}: {answer:?}");
             match verdict {
                 Ok(()) => {
@@ -214,7 +219,7 @@ mod tests {
     fn a_client_that_uses_both_may_learn_of_both() {
         let both = ["https://a:1", "http://b:1"];
         let policy = policy(&both, &both, false);
-        let answer = Endpoints::from_members(["http://c:1", "https://d:1"], &policy);
+        let answer = Endpoints::from_members(["http://c:1", "https://d:1"], &policy, |_| Ok(()));
         assert_eq!(answer.kept.len(), 2);
     }
 
@@ -246,7 +251,7 @@ mod tests {
             (&["https://a:1", "unix:///x"], &["https://a:1", "unix:///x"], "unix:///x", ""),
             (&["https://a:1", "http://a:2"], &["https://a:1", "http://a:2"], "http://a:2", ""),
         ] {
-            let answer = Endpoints::from_members([url], &policy(given, current, false));
+            let answer = Endpoints::from_members([url], &policy(given, current, false), |_| Ok(()));
             let scenario = format!("{given:?} {current:?} {url}: {answer:?}");
             match reason {
                 "" => assert_eq!(answer.kept.len(), 1, "{scenario}"),

@@ -36,7 +36,7 @@ pub use timeouts::Timeouts;
 pub use tls::Tls;
 
 pub(crate) use builder::Config;
-pub(crate) use endpoints::{Endpoints, MemberPolicy};
+pub(crate) use endpoints::{Endpoints, FromMembers, MemberPolicy};
 pub(crate) use liveness::KeepAlive;
 pub(crate) use secret::{Credentials, Secret};
 pub(crate) use tls::TlsLoader;

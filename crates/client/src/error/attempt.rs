@@ -30,6 +30,8 @@ pub enum Cause {
     Disconnected(String),
     /// The member stopped answering: requests and then a probe stayed without an answer.
     Frozen,
+    /// This client gave the connection up, for another member may serve it better: this one lags behind, say.
+    Left(String),
     /// The server is going away or refused the stream; it did not look at the request.
     Refused(String),
     /// The server reset the stream.
@@ -82,7 +84,9 @@ impl fmt::Display for Cause {
             Self::Connect(why) => write!(f, "not connected: {why}"),
             Self::ConnectTimeout => f.write_str("not connected in time"),
             Self::Tls(why) => write!(f, "TLS: {why}"),
-            Self::Protocol(why) | Self::Limit(why) | Self::OtherCluster(why) => f.write_str(why),
+            Self::Protocol(why) | Self::Left(why) | Self::Limit(why) | Self::OtherCluster(why) => {
+                f.write_str(why)
+            }
             Self::Disconnected(why) => write!(f, "connection lost: {why}"),
             Self::Frozen => f.write_str("frozen: neither the request nor a probe was answered"),
             Self::Refused(why) => write!(f, "refused before it was looked at: {why}"),

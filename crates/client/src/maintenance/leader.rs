@@ -2,7 +2,7 @@
 
 use etcdkit_proto::ServerError;
 
-use crate::config::{Endpoint, Endpoints};
+use crate::config::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::request::cluster::MemberList;
 use crate::request::maintenance::{MoveLeader, Status};
@@ -48,10 +48,7 @@ async fn leader<T: Transport>(
     }
     let members = channel.unary(MemberList::new(), &options()).await?;
     let urls = members.member(leader).map(|member| member.client_urls.as_slice());
-    let found = Endpoints::from_members(
-        urls.unwrap_or_default().iter().map(String::as_str),
-        &channel.member_policy(),
-    );
+    let found = channel.usable_of(urls.unwrap_or_default().iter().map(String::as_str));
     found.kept.into_iter().next().ok_or_else(|| {
         let urls = urls.unwrap_or_default();
         Error::new(

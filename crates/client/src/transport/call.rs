@@ -46,12 +46,16 @@ pub(crate) struct Call<'a, T: Transport> {
 impl<T: Transport> Call<'_, T> {
     /// What its answer waits for.
     pub(super) fn waiting(&self) -> Waiting {
-        let observes = self.method.path == method::election::OBSERVE.path();
-        if self.method.patience == Patience::Long || observes {
+        if self.method.patience == Patience::Long || self.observes() {
             Waiting::ForOthers
         } else {
             Waiting::ForMember
         }
+    }
+
+    /// Whether its first answer may take any time.
+    fn observes(&self) -> bool {
+        self.method.path == method::election::OBSERVE.path()
     }
 
     /// When it ends, and whether it requires a leader: what a call comes to that is not made as one.
@@ -63,6 +67,8 @@ impl<T: Transport> Call<'_, T> {
 /// A token is replaced at most this often within one call: if a fresh one is refused too, that is the answer. Unless it
 /// was overtaken by a change of users, which has nothing to say about it: then there are pauses from here on.
 const RENEWALS: u32 = 2;
+/// Who observes outlives any number of members: an attempt that lasted for this long counts as the first.
+const LASTING: Duration = Duration::from_secs(1);
 
 /// What has happened to a call so far.
 #[derive(Debug, Default)]
@@ -152,6 +158,9 @@ impl<T: Transport> Channel<T> {
                 Outcome::Failed(failure, link) => (failure, link),
                 Outcome::TimeUp => return Err(self.timed_out(call, progress)),
             };
+            if call.observes() && clock::now() >= now + LASTING {
+                progress = Progress::default();
+            }
             let next = self.after_failure(call, &mut progress, &link, failure, in_force);
             match Box::pin(next).await? {
                 Next::Again => now = clock::now(),

@@ -19,7 +19,9 @@ use super::retry::Budget;
 use super::token::Tokens;
 use super::traits::Transport;
 use crate::clock;
-use crate::config::{Balance, Config, Endpoint, Endpoints, MemberPolicy, RetryPolicy, Timeouts};
+use crate::config::{
+    Balance, Config, Endpoint, Endpoints, FromMembers, MemberPolicy, RetryPolicy, Timeouts,
+};
 use crate::error::{Attempt, Error, Result};
 use crate::lease::Keepers;
 use crate::request::{Request, StreamRequest};
@@ -115,6 +117,8 @@ impl KnownEndpoints {
 
 /// How long the other members are waited for, once one is ready, to hear how old they are.
 const OTHERS: Duration = Duration::from_secs(1);
+/// How often a task that keeps the channel up looks whether it is the last.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 /// Endpoints that are addressed by name keep their connections, up to this many.
 const VISITED: usize = 32;
 
@@ -376,6 +380,13 @@ impl<T: Transport> Channel<T> {
         self.closed().await;
     }
 
+    /// Waits until nobody holds the channel but who waits here, which is found out within [`LAST_LOOK`].
+    pub(crate) async fn let_go(&self) {
+        while Arc::strong_count(&self.shared) > 1 {
+            clock::sleep(LAST_LOOK).await;
+        }
+    }
+
     /// Waits until the channel is closed.
     pub(crate) async fn closed(&self) {
         self.shared.calls.closed().await;
@@ -398,10 +409,14 @@ impl<T: Transport> Channel<T> {
     }
 
     /// What may be used of what members advertise.
-    pub(crate) fn member_policy(&self) -> MemberPolicy {
-        let known = self.known_endpoints();
-        let tls_configured = self.config().connect.tls_configured();
-        MemberPolicy::new(known.given.clone(), known.current.clone(), tls_configured)
+    pub(crate) fn usable_of<'a>(&self, urls: impl IntoIterator<Item = &'a str>) -> FromMembers {
+        let config = self.config();
+        let policy = {
+            let known = self.known_endpoints();
+            let tls_configured = config.connect.tls_configured();
+            MemberPolicy::new(known.given.clone(), known.current.clone(), tls_configured)
+        };
+        Endpoints::from_members(urls, &policy, |endpoint| config.check_endpoint(endpoint))
     }
 
     /// Replaces the endpoints by others of the user's.

@@ -317,6 +317,7 @@ async fn connect_and_watch<T: Transport>(
     was_frozen: bool,
     events: mpsc::Sender<Event<T::Connection>>,
 ) {
+    let turn = endpoint.turn();
     let life = async {
         let deadline = clock::now() + context.config.timeouts.connect;
         let connected =
@@ -340,7 +341,7 @@ async fn connect_and_watch<T: Transport>(
     });
     // What was ready and was lost is looked for where it was: it restarts, say.
     if !(was_ready && matches!(cause, Cause::Disconnected(_))) {
-        endpoint.pass_over_address();
+        endpoint.pass_over_address(turn);
     }
     tracing::debug!(%endpoint, %cause, "not ready");
     let _ = events.send(Event::Failed(id, cause)).await;

@@ -5,8 +5,7 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,8 +53,30 @@ pub(crate) struct Messages<T: Transport, Res> {
 /// Sends the one request and waits for the first answer.
 struct FirstAnswer {
     message: Bytes,
-    /// Whether a member has been asked, and has not answered yet.
-    is_asked: AtomicBool,
+    waiting: Waiting,
+    /// Since when it is for this client and the members to get on; `None` while a member that has been asked waits for
+    /// somebody else.
+    since: Mutex<Option<Instant>>,
+}
+
+impl FirstAnswer {
+    fn new(message: Bytes, waiting: Waiting) -> Self {
+        Self { message, waiting, since: Mutex::new(Some(clock::now())) }
+    }
+
+    /// When it comes too late, as far as is known now.
+    fn late_at(&self, idle: Duration) -> Instant {
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.unwrap_or_else(clock::now) + idle
+    }
+
+    /// Notes that a member has been asked, or is not any more.
+    fn note(&self, asked: bool) {
+        if self.waiting == Waiting::ForOthers {
+            let since = (!asked).then(clock::now);
+            *self.since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        }
+    }
 }
 
 impl<T: Transport> Attempting<T> for FirstAnswer {
@@ -72,9 +93,9 @@ impl<T: Transport> Attempting<T> for FirstAnswer {
             Ok(()) => sink.finish(),
             Err(failure) => Err(failure),
         };
-        self.is_asked.store(true, Ordering::Relaxed);
+        self.note(true);
         let first = source.next().await;
-        self.is_asked.store(false, Ordering::Relaxed);
+        self.note(false);
         let first = first?;
         sent?;
         Ok((source, first))
@@ -93,17 +114,15 @@ impl<T: Transport> Channel<T> {
         let observed = telemetry::Rpc::begin(&call.method);
         observed.sent(1);
         let waiting = call.waiting();
-        let first_answer = FirstAnswer { message, is_asked: AtomicBool::new(false) };
+        let first_answer = FirstAnswer::new(message, waiting);
         // Boxed: opening is rare, and the future large.
         let mut opening =
             Box::pin(self.attempts(call, &first_answer).instrument(observed.span().clone()));
+        let late_at = || first_answer.late_at(self.stream_idle());
         let opened = loop {
-            let deadline = clock::now().checked_add(self.stream_idle());
-            match clock::until(deadline, opening.as_mut()).await {
+            match clock::until(Some(late_at()), opening.as_mut()).await {
                 Some(opened) => break opened,
-                // The member has nothing to say before somebody else does something.
-                None if waiting == Waiting::ForOthers
-                    && first_answer.is_asked.load(Ordering::Relaxed) => {}
+                None if clock::now() < late_at() => {}
                 None => {
                     break Err(Error::new(
                         ErrorKind::Timeout,

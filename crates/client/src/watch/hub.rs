@@ -404,11 +404,11 @@ impl<T: Transport> Hub<T> {
         }
         if stream.is_stale(self.machine.shown(), goal, now) {
             let why = "the member lags behind what the cluster has agreed on";
-            return self.leave(Cause::Disconnected(why.into()));
+            return self.leave(Cause::Left(why.into()));
         }
         if stream.is_ignored(self.machine.oldest_creation(), now) {
             let why = "the member answers other calls, and does not create watches";
-            return self.leave(Cause::Disconnected(why.into()));
+            return self.leave(Cause::Left(why.into()));
         }
         let asks = self.machine.trusts_progress() || self.machine.wants_progress();
         if asks && self.machine.has_live() {

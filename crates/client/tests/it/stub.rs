@@ -1,7 +1,8 @@
-//! A member in memory. It says what it is, serves reads of nothing and refuses other calls, which is a sign of life as well.
-//! Its streams are what a test makes of them.
+//! Members in memory. Each says what it is, serves reads of nothing and refuses other calls, which is a sign of life as
+//! well. Their streams are what a test makes of them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes};
 use etcdkit::config::Endpoint;
@@ -10,7 +11,7 @@ use etcdkit::proto::method;
 use etcdkit::transport::{Connection, Failure, Head, Sink, Source, Status, Transport};
 use etcdkit::{Cause, Code};
 use prost::Message;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// The revision of the member's store, for ever.
 const REVISION: i64 = 1 << 40;
@@ -20,8 +21,18 @@ pub(crate) fn header() -> Option<ResponseHeader> {
     Some(ResponseHeader { cluster_id: 1, member_id: 1, revision: REVISION, raft_term: 1 })
 }
 
-/// The member, and every connection to it. A stream's answers are what `F` makes of its requests.
+/// The member behind every endpoint. A stream's answers are what `F` makes of its requests.
 pub(crate) struct Member<F>(Arc<F>);
+
+/// A connection to one.
+pub(crate) struct Line<F> {
+    answers: Arc<F>,
+    endpoint: Endpoint,
+    /// Answers to calls are one byte each.
+    received: AtomicU64,
+    /// Why it ended.
+    end: watch::Sender<Option<Cause>>,
+}
 
 impl<F> Member<F> {
     pub(crate) fn new(answers: F) -> Self {
@@ -34,14 +45,15 @@ where
     F: Fn(Requests) -> S + Send + Sync + 'static,
     S: Source,
 {
-    type Connection = Self;
+    type Connection = Line<F>;
 
-    async fn connect(&self, _: &Endpoint) -> Result<Self, Cause> {
-        Ok(Self(Arc::clone(&self.0)))
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Line<F>, Cause> {
+        let (answers, endpoint) = (Arc::clone(&self.0), endpoint.clone());
+        Ok(Line { answers, endpoint, received: AtomicU64::new(0), end: watch::channel(None).0 })
     }
 }
 
-impl<F, S> Connection for Member<F>
+impl<F, S> Connection for Line<F>
 where
     F: Fn(Requests) -> S + Send + Sync + 'static,
     S: Source,
@@ -50,6 +62,7 @@ where
     type Source = S;
 
     async fn unary(&self, head: Head<'_>, _: Bytes) -> Result<Bytes, Failure> {
+        self.received.fetch_add(1, Ordering::Relaxed);
         if head.path == method::maintenance::STATUS.path() {
             let (header, version) = (header(), "3.7.1".into());
             let answer = StatusResponse { header, version, ..StatusResponse::default() };
@@ -65,7 +78,8 @@ where
 
     async fn open(&self, _: Head<'_>) -> Result<(Asking, S), Failure> {
         let (asking, asked) = mpsc::channel(8);
-        Ok((Asking(asking), (self.0)(Requests { asked, rest: Bytes::new() })))
+        let requests = Requests { endpoint: self.endpoint.clone(), asked, rest: Bytes::new() };
+        Ok((Asking(asking), (self.answers)(requests)))
     }
 
     async fn ping(&self) -> Result<(), Cause> {
@@ -73,14 +87,18 @@ where
     }
 
     fn received(&self) -> u64 {
-        0
+        self.received.load(Ordering::Relaxed)
     }
 
     async fn closed(&self) -> Cause {
-        std::future::pending().await
+        let mut end = self.end.subscribe();
+        let cause = end.wait_for(Option::is_some).await.expect("the sender is here").clone();
+        cause.expect("it was waited for")
     }
 
-    fn shut_down(&self, _: Cause) {}
+    fn shut_down(&self, cause: Cause) {
+        self.end.send_replace(Some(cause));
+    }
 }
 
 /// The client's half of a stream.
@@ -99,6 +117,8 @@ impl Sink for Asking {
 
 /// What is asked on a stream.
 pub(crate) struct Requests {
+    /// The endpoint of the member that is asked.
+    pub(crate) endpoint: Endpoint,
     asked: mpsc::Receiver<Bytes>,
     /// What was sent in one piece with the last request.
     rest: Bytes,

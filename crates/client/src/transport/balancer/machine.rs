@@ -53,6 +53,7 @@ pub(in crate::transport) enum Demand {
 #[derive(Debug)]
 pub(in crate::transport) struct Balancer {
     plan: Plan,
+    /// In the order in which they are tried where one is enough.
     members: Vec<Member>,
     /// Whether anyone wants connections.
     awake: bool,
@@ -111,6 +112,9 @@ const PROVEN_AFTER: Duration = Duration::from_secs(5);
 const HASTE: Duration = Duration::from_millis(500);
 /// How long an endpoint is tried before the next is tried as well, where one is enough (RFC 8305, section 8).
 const HEAD_START: Duration = Duration::from_millis(250);
+/// How long a member that this client gave up for another one waits while others are tried: they may be farther away. They
+/// may also lead nowhere, and then it is better than none.
+const GIVES_WAY: Duration = Duration::from_secs(2);
 
 impl Balancer {
     pub(in crate::transport) fn new(endpoints: &Endpoints, plan: Plan, rng: fastrand::Rng) -> Self {
@@ -223,7 +227,7 @@ impl Balancer {
         let proven = up.is_some_and(|up| up >= PROVEN_AFTER);
         slot.failures = if proven { 1 } else { slot.failures.saturating_add(1) };
         // A connection that ended in good order, a restart for instance, is opened again at once.
-        let orderly = up.is_some() && cause != Cause::Frozen;
+        let orderly = up.is_some() && !matches!(cause, Cause::Frozen | Cause::Left(_));
         let pause = match (slot.failures - u32::from(orderly)).checked_sub(1) {
             None => Duration::ZERO,
             Some(before) => self.plan.reconnect.pause(before, self.rng.f64()),
@@ -231,7 +235,12 @@ impl Balancer {
         slot.state = State::Waiting { until: now + pause, failed: now };
         member.frozen |= cause == Cause::Frozen;
         member.hopeless = up.is_none() && cause.is_lasting();
+        let left = matches!(cause, Cause::Left(_));
         member.last_failure = Some(cause);
+        if left {
+            // All the others come first.
+            self.members[index..].rotate_left(1);
+        }
         if self.plan.demand == Demand::EachCall && !self.any_ready() && !self.is_connecting() {
             self.awake = false;
         }
@@ -263,14 +272,16 @@ impl Balancer {
             State::Connecting { since } => Some(since),
             _ => None,
         });
-        let free = latest.max().map_or(now, |since| since + HEAD_START);
+        let latest = latest.max();
+        let free = latest.map_or(now, |since| since + HEAD_START);
         if free > now {
             return Some(free);
         }
         let started = actions.len();
         let mut next: Option<Instant> = None;
         for member in self.members.iter_mut().filter(|member| !member.is_ready()) {
-            let later = member.start(now, actions);
+            let way = member.gives_way_until().filter(|until| latest.is_some() && *until > now);
+            let later = way.or_else(|| member.start(now, actions));
             next = [next, later].into_iter().flatten().min();
             if actions.len() > started {
                 return Some(now + HEAD_START);
@@ -366,6 +377,16 @@ impl Member {
     /// Whether it is ready for every kind of call.
     fn serves_all(&self) -> bool {
         self.is_ready() && !self.about.learner
+    }
+
+    /// Until when attempts at other members are not disturbed, if it was left for one of them.
+    fn gives_way_until(&self) -> Option<Instant> {
+        let left = matches!(self.last_failure, Some(Cause::Left(_)));
+        let failed = self.slots.iter().filter_map(|slot| match slot.state {
+            State::Waiting { failed, .. } => Some(failed + GIVES_WAY),
+            _ => None,
+        });
+        failed.max().filter(|_| left)
     }
 
     /// Starts what is due. Returns when something else will be.

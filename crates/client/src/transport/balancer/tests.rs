@@ -21,6 +21,8 @@ const HASTE: Duration = Duration::from_millis(500);
 const HEAD_START: Duration = Duration::from_millis(250);
 /// What counts as a connection that has proven itself.
 const PROVEN: Duration = Duration::from_secs(5);
+/// How long a member that was left gives way to attempts at others.
+const GIVES_WAY: Duration = Duration::from_secs(2);
 
 const FIRST: Duration = Duration::from_millis(100);
 const MAX: Duration = Duration::from_secs(3);
@@ -54,6 +56,8 @@ enum Step {
     /// The n-th ready slot is lost.
     Lost(usize),
     Frozen(usize),
+    /// The n-th ready slot is given up for another member's.
+    Left(usize),
     SetEndpoints(u8),
 }
 
@@ -66,6 +70,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0usize..8).prop_map(Step::Refused),
         1 => (0usize..8).prop_map(Step::Lost),
         1 => (0usize..8).prop_map(Step::Frozen),
+        1 => (0usize..8).prop_map(Step::Left),
         1 => (1u8..16).prop_map(Step::SetEndpoints),
     ];
     prop::collection::vec(step, 1..80)
@@ -100,6 +105,8 @@ struct Model {
     dropped: BTreeSet<SlotId>,
     /// The endpoints behind which a learner was found last.
     learners: BTreeSet<String>,
+    /// The endpoints that failed last by being left, and when.
+    left: BTreeMap<String, Instant>,
 }
 
 impl Model {
@@ -115,6 +122,7 @@ impl Model {
             slots: BTreeMap::new(),
             dropped: BTreeSet::new(),
             learners: BTreeSet::new(),
+            left: BTreeMap::new(),
         }
     }
 
@@ -160,6 +168,7 @@ impl Model {
                     *slot = Slot::Ready { since: self.now };
                     assert!(!self.balancer.was_frozen(id), "{endpoint} answered");
                     let endpoint = endpoint.to_string();
+                    self.left.remove(&endpoint);
                     if *learns {
                         self.learners.insert(endpoint);
                     } else {
@@ -183,8 +192,19 @@ impl Model {
                     assert!(self.balancer.was_frozen(id));
                 }
             }
+            Step::Left(n) => {
+                if let Some(id) = self.nth(*n, is_ready) {
+                    self.fail(id, Cause::Left("it lags".into()));
+                    let (left, ..) = &self.slots[&id];
+                    self.left.insert(left.to_string(), self.now);
+                    let others = self.current.iter().filter(|other| *other != left);
+                    self.current = Endpoints::new(others.chain([left]).cloned()).unwrap();
+                }
+            }
             Step::SetEndpoints(mask) => {
                 self.current = endpoints(*mask);
+                let names: Vec<_> = self.current.iter().map(ToString::to_string).collect();
+                self.left.retain(|left, _| names.contains(left));
                 self.balancer.set_endpoints(&self.current, &mut actions);
             }
         }
@@ -197,10 +217,12 @@ impl Model {
 
     fn fail(&mut self, id: SlotId, cause: Cause) {
         self.balancer.failed(id, cause.clone(), self.now);
-        let (_, slot, failures) = self.slots.get_mut(&id).unwrap();
+        let (endpoint, slot, failures) = self.slots.get_mut(&id).unwrap();
+        self.left.remove(&endpoint.to_string());
         let proven = matches!(slot, Slot::Ready { since } if self.now - *since >= PROVEN);
         *failures = if proven { 1 } else { *failures + 1 };
-        let orderly = matches!(slot, Slot::Ready { .. }) && cause != Cause::Frozen;
+        let given_up = matches!(cause, Cause::Frozen | Cause::Left(_));
+        let orderly = matches!(slot, Slot::Ready { .. }) && !given_up;
         // The first loss of a connection that was up is followed by an attempt at once.
         let repetition = *failures - i32::from(orderly) - 1;
         let pause = if repetition < 0 {
@@ -234,10 +256,17 @@ impl Model {
                         Slot::Connecting { since } => Some(*since + HEAD_START),
                         _ => None,
                     });
-                    let at = late.max().unwrap_or(self.now);
-                    assert!(self.now >= at, "{endpoint} has no patience with the one before it");
+                    let late = late.max();
+                    assert!(
+                        self.now >= late.unwrap_or(self.now),
+                        "{endpoint} has no patience with the one before it"
+                    );
                     let serving = self.serving();
                     assert!(serving.iter().all(|other| **other == endpoint), "{serving:?} serve");
+                    let left = self.left.get(&endpoint.to_string());
+                    if left.is_some_and(|left| self.now < *left + GIVES_WAY) && serving.is_empty() {
+                        assert_eq!(late, None, "{endpoint} comes in the way of another");
+                    }
                 }
                 let failures = self.slots.get(&id).map_or(0, |(.., failures)| *failures);
                 let connecting = Slot::Connecting { since: self.now };
@@ -422,6 +451,53 @@ fn an_endpoint_that_swallows_packets_does_not_hold_up_the_next() {
     assert_eq!(tried(&model), [""; 0], "the slower one is let go");
     model.step(&Step::Lost(0));
     assert_eq!(tried(&model).len(), 1);
+}
+
+/// However long it was good enough, and however much faster it is than the others.
+#[test]
+fn a_member_that_was_left_comes_after_the_others() {
+    let mut model = Model::new(7, plan(Spread::First, 1, Demand::Lasting), 7);
+    model.step(&Step::Wake);
+    model.step(&Step::Ready(0, false));
+    model.step(&Step::Pass(PROVEN));
+    model.step(&Step::Left(0));
+    assert_eq!(tried(&model), ["http://member1:2379"]);
+    model.step(&Step::Pass(HEAD_START));
+    let others = ["http://member1:2379", "http://member2:2379"];
+    assert_eq!(tried(&model), others);
+    model.step(&Step::Pass(GIVES_WAY - HEAD_START - Duration::from_millis(1)));
+    assert_eq!(tried(&model), others);
+    // Those may lead nowhere.
+    model.step(&Step::Pass(Duration::from_millis(1)));
+    assert_eq!(tried(&model).len(), 3);
+    model.step(&Step::Ready(1, false));
+    model.step(&Step::Pass(PROVEN));
+    model.step(&Step::Left(0));
+    assert_eq!(tried(&model), ["http://member2:2379"], "the one that was left before comes later");
+    model.step(&Step::Refused(0));
+    assert_eq!(tried(&model), ["http://member0:2379"]);
+}
+
+#[test]
+fn a_member_that_was_left_and_is_the_only_one_is_tried_again() {
+    for mask in [1, 3] {
+        let mut model = Model::new(mask, plan(Spread::First, 1, Demand::Lasting), 7);
+        model.step(&Step::Wake);
+        model.step(&Step::Ready(0, false));
+        model.step(&Step::Pass(PROVEN));
+        model.step(&Step::Left(0));
+        let refuses = |model: &mut Model| {
+            if mask == 3 {
+                assert_eq!(tried(model), ["http://member1:2379"]);
+                model.step(&Step::Refused(0));
+            }
+        };
+        refuses(&mut model);
+        assert_eq!(tried(&model), [""; 0]);
+        model.step(&Step::Pass(FIRST.mul_f64(1.201)));
+        refuses(&mut model);
+        assert_eq!(tried(&model), ["http://member0:2379"]);
+    }
 }
 
 #[test]

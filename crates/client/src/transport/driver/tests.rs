@@ -70,6 +70,19 @@ async fn an_address_that_answers_nothing_is_not_the_only_one_that_is_tried() {
     assert_eq!(bad.connections(), 1);
 }
 
+/// Those of the calls and those of the streams.
+#[tokio::test]
+async fn attempts_side_by_side_do_not_bring_each_other_back_to_an_address_that_answers_nothing() {
+    let (bad, good) = (Peer::silent().await, EtcdLike::start().await);
+    let channel = channel(ClientBuilder::new(), &[bad.endpoint(), good.endpoint()]);
+    let (method, options) = (etcdkit_proto::method::watch::WATCH.info(), CallOptions::new());
+    let (ready, stream) =
+        soon(async { tokio::join!(channel.ready(), channel.duplex(method, &options)) }).await;
+    ready.unwrap();
+    stream.map(drop).unwrap();
+    assert!(bad.connections() <= 2, "{}", bad.connections());
+}
+
 #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
 #[tokio::test]
 async fn an_address_that_closes_connections_over_tls_is_not_the_only_one_that_is_tried() {
@@ -102,4 +115,17 @@ async fn an_address_that_was_ready_and_closed_is_the_next_to_be_tried() {
     let method = etcdkit_proto::method::kv::RANGE;
     soon(channel.raw(method, &Default::default(), &CallOptions::new())).await.unwrap();
     assert_eq!((good.peer().connections(), other.connections()), (2, 0));
+}
+
+/// What it lacks is not mended by another connection to it.
+#[tokio::test]
+async fn an_address_that_is_left_for_another_member_is_passed_over() {
+    let (bad, good) = (EtcdLike::start().await, EtcdLike::start().await);
+    let channel = channel(ClientBuilder::new(), &[bad.endpoint(), good.endpoint()]);
+    let method = etcdkit_proto::method::watch::WATCH;
+    let stream = soon(channel.duplex(method.info(), &CallOptions::new())).await.unwrap();
+    let (_, _, peer, _) = stream.split();
+    peer.leave(Cause::Left("it lags".into()));
+    soon(good.peer().wait_connections(1)).await;
+    assert_eq!(bad.peer().connections(), 1);
 }

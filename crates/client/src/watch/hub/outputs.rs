@@ -82,7 +82,7 @@ impl<T: Transport> Hub<T> {
 
     fn go_elsewhere(&mut self, error: &Error) {
         if let Some(peer) = &self.peer {
-            peer.leave(Cause::Disconnected(error.to_string()));
+            peer.leave(Cause::Left(error.to_string()));
         }
         if self.machine.is_leaving() {
             let now = clock::now();

@@ -1,16 +1,19 @@
 //! Endpoints out of the member list.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use etcdkit::config::Tls;
+use etcdkit::config::{Endpoint, Tls};
 use etcdkit::proto::etcdserverpb::{Member, MemberListRequest, MemberListResponse};
-use etcdkit::{Client, ErrorKind, Watch};
+use etcdkit::transport::{H2, Transport};
+use etcdkit::{Cause, Client, ErrorKind, Watch};
 use etcdkit_testkit::certs::{ClientAuth, TestCa};
 use etcdkit_testkit::cluster::Cluster;
 use etcdkit_testkit::etcd::Version;
 use etcdkit_testkit::peer::{EtcdLike, Peer};
 use etcdkit_testkit::wait::eventually;
 use prost::Message;
+use tokio::time::timeout;
 
 use super::{header, message};
 use crate::kv::members::*;
@@ -47,6 +50,23 @@ async fn sync_filters_members() {
     let asked = etcd.requests(MEMBER_LIST).pop().unwrap().message();
     let asked = MemberListRequest::decode(asked).unwrap();
     assert!(asked.linearizable, "a list may be stale");
+}
+
+/// It must not keep the others of the list from being used.
+#[tokio::test]
+async fn sync_leaves_out_what_a_setting_of_the_client_forbids() {
+    let etcd = EtcdLike::start().await;
+    advertise(&etcd, vec![member("m0", &["inprocess:m0", "http://127.0.0.1:1"])]);
+    let client = tolerant().endpoints([etcd.endpoint()]).connect().await.unwrap();
+    client.sync().await.unwrap();
+    assert_eq!(sorted(&client), ["http://127.0.0.1:1"]);
+
+    let etcd = EtcdLike::start().await;
+    advertise(&etcd, vec![member("m0", &["inprocess:m0"])]);
+    let client = tolerant().endpoints([etcd.endpoint()]).connect().await.unwrap();
+    let error = client.sync().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+    assert!(error.to_string().contains("ClientBuilder::connector"), "{error}");
 }
 
 /// If nothing of the list can be used, the endpoints stay, and the error says why.
@@ -164,4 +184,29 @@ async fn sync_on_real_etcd() {
             synced.get("foo").await.unwrap();
         }
     }
+}
+
+/// A network on which nothing is reached.
+struct Outage {
+    _used: Arc<()>,
+}
+
+impl Transport for Outage {
+    type Connection = <H2 as Transport>::Connection;
+
+    async fn connect(&self, _: &Endpoint) -> Result<Self::Connection, Cause> {
+        Err(Cause::Connect("unreachable".into()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn auto_sync_in_an_outage_does_not_outlive_the_last_client() {
+    let used = Arc::new(());
+    let builder = Client::builder().endpoints(["down:1"]).auto_sync(Duration::from_secs(1));
+    let client = builder.build_on(Outage { _used: Arc::clone(&used) }).unwrap();
+    let ready = timeout(Duration::from_secs(2), client.wait_ready()).await;
+    assert!(ready.is_err(), "{ready:?}");
+    drop(client);
+    let _ = timeout(Duration::from_secs(2), std::future::pending::<()>()).await;
+    assert_eq!(Arc::strong_count(&used), 1, "connections are still tried");
 }

@@ -3,7 +3,8 @@
 //! Tests are named after those of etcd's own client that they match. `basic.rs`: what is seen; `options.rs`: option by
 //! option; `progress.rs`, `fragment.rs`; `cancel.rs`: what is left on the server; `reconnect.rs`: connections that break;
 //! `members.rs`: members that fail; `auth.rs`: tokens and permissions; `slow.rs`: readers that are slow; `resync.rs`;
-//! `runtimes.rs`: a runtime that ends; `scripted.rs`: servers that answer as they should not; `flood.rs`: one that never pauses; `soak.rs`: everything at once.
+//! `runtimes.rs`: a runtime that ends; `scripted.rs`: servers that answer as they should not; `flood.rs`: one that never
+//! pauses; `left.rs`: members that are good for nothing; `soak.rs`: everything at once.
 #![cfg(test)]
 
 mod auth;
@@ -11,6 +12,7 @@ mod basic;
 mod cancel;
 mod flood;
 mod fragment;
+mod left;
 mod members;
 mod options;
 mod progress;
