@@ -2,6 +2,7 @@
 //! Its streams are what a test makes of them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes};
 use etcdkit::config::Endpoint;
@@ -21,11 +22,19 @@ pub(crate) fn header() -> Option<ResponseHeader> {
 }
 
 /// The member, and every connection to it. A stream's answers are what `F` makes of its requests.
-pub(crate) struct Member<F>(Arc<F>);
+pub(crate) struct Member<F> {
+    answers: Arc<F>,
+    /// The calls that were answered.
+    answered: AtomicU64,
+}
 
 impl<F> Member<F> {
     pub(crate) fn new(answers: F) -> Self {
-        Self(Arc::new(answers))
+        Self::connection(Arc::new(answers))
+    }
+
+    fn connection(answers: Arc<F>) -> Self {
+        Self { answers, answered: AtomicU64::new(0) }
     }
 }
 
@@ -37,7 +46,7 @@ where
     type Connection = Self;
 
     async fn connect(&self, _: &Endpoint) -> Result<Self, Cause> {
-        Ok(Self(Arc::clone(&self.0)))
+        Ok(Self::connection(Arc::clone(&self.answers)))
     }
 }
 
@@ -50,6 +59,7 @@ where
     type Source = S;
 
     async fn unary(&self, head: Head<'_>, _: Bytes) -> Result<Bytes, Failure> {
+        self.answered.fetch_add(1, Ordering::Relaxed);
         if head.path == method::maintenance::STATUS.path() {
             let (header, version) = (header(), "3.7.1".into());
             let answer = StatusResponse { header, version, ..StatusResponse::default() };
@@ -65,7 +75,7 @@ where
 
     async fn open(&self, _: Head<'_>) -> Result<(Asking, S), Failure> {
         let (asking, asked) = mpsc::channel(8);
-        Ok((Asking(asking), (self.0)(Requests { asked, rest: Bytes::new() })))
+        Ok((Asking(asking), (self.answers)(Requests { asked, rest: Bytes::new() })))
     }
 
     async fn ping(&self) -> Result<(), Cause> {
@@ -73,7 +83,7 @@ where
     }
 
     fn received(&self) -> u64 {
-        0
+        self.answered.load(Ordering::Relaxed)
     }
 
     async fn closed(&self) -> Cause {
