@@ -81,14 +81,14 @@ async fn our_leaders_and_theirs_follow_each_other() {
         let mut observed = client.observe(name).await.unwrap();
         let mut waiting = Box::pin(client.campaign(name, lease, "theirs again"));
         blocked("theirs", &mut waiting).await;
+        let seen = in_time("a leader", observed.next()).await.unwrap().unwrap();
+        assert_eq!(seen.kv().unwrap().value(), b"ours");
         leadership.resign().await.unwrap();
         let theirs = in_time("theirs", waiting).await.unwrap().into_leader();
         for expected in ["ours", "theirs again"] {
             let leader = in_time("a leader", leaders.next()).await.unwrap().unwrap();
             assert_eq!(leader.value_str(), Ok(expected));
         }
-        let seen = in_time("a leader", observed.next()).await.unwrap().unwrap();
-        assert_eq!(seen.kv().unwrap().value(), b"ours");
         client.resign(theirs).await.unwrap();
     })
     .await;

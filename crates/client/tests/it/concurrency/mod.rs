@@ -50,6 +50,15 @@ async fn counted(client: &Client, prefix: &str, expected: u64) {
     .await;
 }
 
+/// `future` gets as far as `sign` says, and no further.
+async fn in_line<F: Future + Unpin>(what: &str, future: &mut F, sign: impl Future) {
+    tokio::select! {
+        biased;
+        _ = future => panic!("{what} does not wait"),
+        _ = sign => {}
+    }
+}
+
 /// Nothing comes of `future` for a while.
 async fn blocked<F: Future + Unpin>(what: &str, future: &mut F) {
     let waiting = tokio::time::timeout(Duration::from_millis(200), future).await;

@@ -306,7 +306,7 @@ async fn locks_whose_names_begin_alike_are_independent() {
 }
 
 /// Waits until the member has so many watches.
-async fn watched(etcd: &Etcd, expected: u32) {
+pub(super) async fn watched(etcd: &Etcd, expected: u32) {
     eventually("the watches to be as many as expected", DEADLINE, async || {
         let watches = etcd.metric("etcd_debugging_mvcc_watcher_total").await;
         (watches == Some(expected.into())).then_some(())

@@ -10,7 +10,7 @@ use etcdkit::{CallOptions, Channel, Client, ErrorKind, Request, Result, StreamRe
 use etcdkit_testkit::proxy::Proxy;
 use etcdkit_testkit::wait::eventually;
 
-use super::{blocked, counted, session, spawn};
+use super::{blocked, counted, in_line, session, spawn};
 use crate::kv::members::*;
 
 /// Leaves calls without an answer, as many as it is told to.
@@ -27,6 +27,8 @@ pub(crate) struct Calls {
     /// So many are answered first.
     answered: AtomicUsize,
     unanswered: AtomicUsize,
+    /// Streams that were opened.
+    opened: AtomicUsize,
 }
 
 impl Calls {
@@ -49,6 +51,14 @@ impl Calls {
         })
         .await;
     }
+
+    /// Waits until a stream was opened.
+    async fn open(&self) {
+        eventually("a stream", DEADLINE, async || {
+            (self.opened.load(Ordering::SeqCst) > 0).then_some(())
+        })
+        .await;
+    }
 }
 
 impl Service for Silent {
@@ -65,7 +75,9 @@ impl Service for Silent {
         request: R,
         options: &CallOptions,
     ) -> Result<Streaming<R::Item, R::Control>> {
-        self.inner.open(request, options).await
+        let opened = self.inner.open(request, options).await;
+        self.calls.opened.fetch_add(1, Ordering::SeqCst);
+        opened
     }
 }
 
@@ -142,7 +154,8 @@ async fn a_wait_for_a_barrier_survives_members_that_do_not_answer() {
         calls.answer_and_fail(1, 3);
         let waiting = Barrier::new(&through, "outage_barrier");
         let mut waiting = spawn(async move { waiting.wait().await });
-        blocked("the waiter", &mut waiting).await;
+        // It has looked, and watches.
+        in_line("the waiter", &mut waiting, calls.open()).await;
         barrier.release().await.unwrap();
         in_time("the waiter", waiting).await.unwrap().unwrap();
         calls.left(0).await;

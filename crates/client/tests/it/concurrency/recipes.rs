@@ -10,7 +10,8 @@ use etcdkit_testkit::etcd::Version;
 use etcdkit_testkit::proxy::Proxy;
 use tokio::task::JoinSet;
 
-use super::{blocked, count, counted, session, spawn};
+use super::mutex::watched;
+use super::{blocked, count, counted, in_line, session, spawn};
 use crate::kv::members::*;
 
 async fn five_waiters(name: &str, clients: &[Client]) {
@@ -63,9 +64,8 @@ async fn a_wait_goes_on_when_its_watch_breaks() {
         let barrier = Barrier::new(&client, "barrier");
         barrier.hold().await.unwrap();
         let waiting = Barrier::new(&through, "barrier");
-        let waiting = spawn(async move { waiting.wait().await });
-        let mut waiting = waiting;
-        blocked("the waiter", &mut waiting).await;
+        let mut waiting = spawn(async move { waiting.wait().await });
+        in_line("the waiter", &mut waiting, watched(&etcd, 1)).await;
         proxy.refuse().await;
         proxy.reset();
         barrier.release().await.unwrap();

@@ -4,7 +4,7 @@ use etcdkit::concurrency::RwMutex;
 use etcdkit_testkit::cluster::Cluster;
 use etcdkit_testkit::etcd::Version;
 
-use super::{blocked, count, counted, session, spawn};
+use super::{blocked, counted, in_line, session, spawn};
 use crate::kv::members::*;
 
 async fn readers_share_and_writers_exclude(name: &str, clients: &[etcdkit::Client]) {
@@ -69,8 +69,8 @@ async fn keys_are_those_of_the_go_recipe() {
         let lease = grant(&client).await;
         client.call(etcdkit::Put::new(&theirs, "").lease(lease)).await.unwrap();
         let mut writer = Box::pin(lock.write());
+        in_line("the writer", &mut writer, counted(&client, &format!("{name}/write/"), 1)).await;
         blocked("the writer", &mut writer).await;
-        assert_eq!(count(&client, &format!("{name}/write/")).await, 1);
         client.delete(&theirs).await.unwrap();
         let guard = in_time("the writer", writer).await.unwrap();
         let number = std::str::from_utf8(guard.key()).unwrap().rsplit('/').next().unwrap();

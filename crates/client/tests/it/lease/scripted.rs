@@ -4,41 +4,79 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use etcdkit::proto::etcdserverpb::{
     AuthenticateResponse, LeaseKeepAliveRequest, LeaseKeepAliveResponse, ResponseHeader,
     StatusResponse,
 };
 use etcdkit::service::CallOptions;
-use etcdkit::{Client, ErrorKind, LeaseId, LeaseState, LossReason, Metadata, ServerError};
+use etcdkit::transport::{Channel, Failure, Source, Status, Transport};
+use etcdkit::{Client, Code, ErrorKind, LeaseId, LeaseState, LossReason, Metadata, ServerError};
 use etcdkit_testkit::peer::Peer;
 use prost::Message;
 
+use super::{now, pass, seconds};
 use crate::kv::members::{fails, in_time};
+use crate::stub::{Member, Requests, header};
 
 const SERVING: &[u8] = &[0x08, 0x01];
-const TTL: i64 = 2;
+const TTL: Duration = seconds(30);
 
-/// What a server does with renewals, the first excepted.
+/// What a member in memory does with renewals, the first excepted.
 #[derive(Clone, Copy, Debug)]
 enum Then {
-    Status(u32, &'static str),
+    Status(Code, &'static str),
     /// Answers of this cluster, with so much time left.
-    Answer(u64, i64),
-    /// Nothing more, on any stream.
+    Answer(u64, Duration),
     Nothing,
+}
+
+struct Renewals {
+    requests: Requests,
+    then: Then,
+    /// How many there were, on all streams.
+    count: Arc<AtomicUsize>,
+}
+
+impl Source for Renewals {
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        let request: LeaseKeepAliveRequest = self.requests.next().await;
+        let first = self.count.fetch_add(1, Ordering::SeqCst) == 0;
+        let (cluster_id, ttl) = match self.then {
+            _ if first => (1, TTL),
+            Then::Answer(cluster_id, ttl) => (cluster_id, ttl),
+            Then::Status(code, message) => {
+                return Err(Failure::Status(Status { code, message: message.into() }));
+            }
+            Then::Nothing => std::future::pending().await,
+        };
+        let header = header().map(|header| ResponseHeader { cluster_id, ..header });
+        let ttl = ttl.as_secs().try_into().unwrap();
+        let answer = LeaseKeepAliveResponse { header, id: request.id, ttl };
+        Ok(Some(answer.encode_to_vec().into()))
+    }
+}
+
+/// A client of a member in memory, and how many renewals that was asked for.
+fn member(then: Then) -> (Client<Channel<impl Transport>>, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&count);
+    let member =
+        Member::new(move |requests| Renewals { requests, then, count: Arc::clone(&counts) });
+    (Client::builder().endpoints(["http://stub:1"]).build_on(member).unwrap(), count)
 }
 
 /// What the server was told with each stream of renewals.
 type Told = Arc<Mutex<Vec<Option<String>>>>;
 
-async fn server(then: Then) -> (Client, Told, Peer) {
-    let (told, renewals) = (Told::default(), Arc::new(AtomicUsize::new(0)));
+/// Answers the first renewal on each stream.
+async fn server() -> (Client, Told, Peer) {
+    let told = Told::default();
     let hears = Arc::clone(&told);
     let mut peer = Peer::bind().await;
     peer.run(move |mut conn| {
-        let (hears, renewals) = (Arc::clone(&hears), Arc::clone(&renewals));
+        let hears = Arc::clone(&hears);
         async move {
-            let header = |cluster_id| Some(ResponseHeader { cluster_id, ..Default::default() });
             conn.handshake(&[]).await?;
             loop {
                 let request = conn.next_headers().await?;
@@ -46,31 +84,16 @@ async fn server(then: Then) -> (Client, Told, Peer) {
                 match request.path.as_str() {
                     "/grpc.health.v1.Health/Check" => conn.respond(stream, SERVING).await?,
                     "/etcdserverpb.Maintenance/Status" => {
-                        let status = StatusResponse { header: header(1), ..Default::default() };
+                        let status = StatusResponse { header: header(), ..Default::default() };
                         conn.respond(stream, &status.encode_to_vec()).await?;
                     }
                     "/etcdserverpb.Lease/LeaseKeepAlive" => {
                         hears.lock().unwrap().push(request.header("tenant").map(str::to_owned));
                         conn.start_response(stream).await?;
-                        while let Some(message) = conn.next_message(stream).await? {
-                            let id = LeaseKeepAliveRequest::decode(message).unwrap().id;
-                            let first = renewals.fetch_add(1, Ordering::SeqCst) == 0;
-                            let (cluster, ttl) = match then {
-                                Then::Nothing => (1, 1000 * TTL),
-                                _ if first => (1, TTL),
-                                Then::Answer(cluster, ttl) => (cluster, ttl),
-                                Then::Status(code, text) => {
-                                    conn.finish_response(stream, code, text).await?;
-                                    break;
-                                }
-                            };
-                            let header = header(cluster);
-                            let answer = LeaseKeepAliveResponse { header, id, ttl };
-                            conn.send_message(stream, &answer.encode_to_vec()).await?;
-                            if matches!(then, Then::Nothing) {
-                                break;
-                            }
-                        }
+                        let Some(message) = conn.next_message(stream).await? else { continue };
+                        let id = LeaseKeepAliveRequest::decode(message).unwrap().id;
+                        let answer = LeaseKeepAliveResponse { header: header(), id, ttl: 3600 };
+                        conn.send_message(stream, &answer.encode_to_vec()).await?;
                     }
                     other => panic!("{other}"),
                 }
@@ -86,28 +109,32 @@ fn id(number: i64) -> LeaseId {
 }
 
 /// After the last renewal comes one error, and the state says the same.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_loss_has_its_reason() {
     use ErrorKind as K;
     use LossReason as R;
     let table = [
-        (Then::Answer(1, 0), R::Revoked, K::NotFound),
+        (Then::Answer(1, Duration::ZERO), R::Revoked, K::NotFound),
         (Then::Answer(2, TTL), R::ClusterChanged, K::ClusterChanged),
         (
-            Then::Status(7, "etcdserver: permission denied"),
+            Then::Status(Code::PermissionDenied, "etcdserver: permission denied"),
             R::PermissionDenied,
             K::PermissionDenied,
         ),
         (
-            Then::Status(16, "etcdserver: invalid auth token"),
+            Then::Status(Code::Unauthenticated, "etcdserver: invalid auth token"),
             R::Unauthenticated,
             K::Unauthenticated,
         ),
-        (Then::Status(12, "unknown method LeaseKeepAlive"), R::Unsupported, K::Unsupported),
-        (Then::Status(14, "the transport is closing"), R::Expired, K::NotFound),
+        (
+            Then::Status(Code::Unimplemented, "unknown method LeaseKeepAlive"),
+            R::Unsupported,
+            K::Unsupported,
+        ),
+        (Then::Status(Code::Unavailable, "the transport is closing"), R::Expired, K::NotFound),
     ];
     for (then, reason, kind) in table {
-        let (client, _, _peer) = server(then).await;
+        let (client, _) = member(then);
         let mut kept = in_time("the first renewal", client.keep_alive(id(7))).await.unwrap();
         let control = kept.control().clone();
         assert_eq!(in_time("the end", control.lost()).await, reason, "{then:?}");
@@ -117,6 +144,43 @@ async fn each_loss_has_its_reason() {
         assert_eq!(error.kind(), kind, "{then:?}: {error}");
         assert!(kept.next().await.is_none());
     }
+}
+
+/// Nobody answers any more: at risk from two thirds of the time on, and lost when it is over.
+#[tokio::test(start_paused = true)]
+async fn lease_keep_alive_ttl_timeout() {
+    let (client, _) = member(Then::Nothing);
+    let mut kept = client.keep_alive(id(7)).await.unwrap();
+    let renewal = kept.next().await.unwrap().unwrap();
+    let (since, until) = (renewal.until - TTL / 3, renewal.until);
+    let millisecond = Duration::from_millis(1);
+    pass(since - now() - millisecond).await;
+    assert_eq!(kept.control().state(), LeaseState::Alive { until });
+    pass(millisecond).await;
+    assert_eq!(kept.control().state(), LeaseState::AtRisk { since, until });
+    let error = in_time("the end", kept.next()).await.unwrap().unwrap_err();
+    let told = now();
+    assert!(told >= until && told <= until + millisecond, "{:?} late", told - until);
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    let reason = LossReason::Expired;
+    assert_eq!(kept.control().state(), LeaseState::Lost { reason });
+}
+
+/// A reader that does not read: renewed at the same pace, and it gets the latest. Dropped: renewed no more.
+#[tokio::test(start_paused = true)]
+async fn lease_keep_alive_full_response_queue() {
+    let (client, count) = member(Then::Answer(1, TTL));
+    let mut kept = client.keep_alive(id(7)).await.unwrap();
+    pass(10 * TTL).await;
+    // At a third of the time to live, or up to a fifth of that later.
+    let renewals = count.load(Ordering::SeqCst);
+    assert!((25..=31).contains(&renewals), "{renewals}");
+    let renewal = kept.next().await.unwrap().unwrap();
+    assert_eq!(kept.control().state(), LeaseState::Alive { until: renewal.until });
+    assert!(renewal.until > now() + TTL / 2, "not the latest");
+    drop(kept);
+    pass(10 * TTL).await;
+    assert_eq!(count.load(Ordering::SeqCst), renewals);
 }
 
 /// The token is refused under an open stream, and for a while there is no other: the lease waits for one.
@@ -188,7 +252,7 @@ async fn a_token_that_cannot_be_replaced_for_a_while() {
 /// Renewals say what the call said that asked for them, on a stream for each set of metadata.
 #[tokio::test]
 async fn leases_with_other_metadata_have_another_stream() {
-    let (client, told, peer) = server(Then::Nothing).await;
+    let (client, told, peer) = server().await;
     let metadata = Metadata::new().with("tenant", "blue").unwrap();
     let blue = client.with_options(CallOptions::new().metadata(metadata));
     let mut kept = Vec::new();

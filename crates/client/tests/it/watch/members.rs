@@ -1,7 +1,7 @@
 //! Members that fail below a watch: frozen, cut off, lagging, shut down, restored from the leader's snapshot.
 
 use etcdkit::config::Liveness;
-use etcdkit::{Client, ErrorKind, Watch};
+use etcdkit::{Client, Compare, ErrorKind, Put, Txn, Watch};
 use etcdkit_testkit::cluster::Cluster;
 use etcdkit_testkit::etcd::Version;
 use etcdkit_testkit::proxy::Proxy;
@@ -182,9 +182,11 @@ async fn watch_with_require_leader() {
     for version in versions() {
         let fronts = Fronts::start(version).await;
         let put = fronts.direct.put("a", "1").await.unwrap().revision();
+        let client = Client::connect([fronts.cluster[0].client_url()]).await.unwrap();
+        // The member that is left has it too.
+        client.get("a").await.unwrap();
         fronts.cluster[1].kill().await;
         fronts.cluster[2].kill().await;
-        let client = Client::connect([fronts.cluster[0].client_url()]).await.unwrap();
         eventually("the loss of the leader", DEADLINE, async || {
             let leader = fronts.cluster[0].metric("etcd_server_has_leader").await?;
             (leader == 0.0).then_some(())
@@ -224,8 +226,11 @@ async fn v3_watch_restore_snapshot_unsync() {
         assert_eq!(shown(&events(&mut stream, 1).await), ["a=0"]);
         cluster.isolate(index).await;
         for number in 1..=100 {
-            let put = || direct.put("a", number.to_string());
-            eventually("a put", DEADLINE, async || put().await.ok()).await;
+            // Whatever the fate of an attempt, it is done once.
+            let step = Txn::new()
+                .when([Compare::value("a").eq((number - 1).to_string())])
+                .then([Put::new("a", number.to_string())]);
+            eventually("a step", DEADLINE, async || direct.txn(step.clone()).await.ok()).await;
         }
         cluster.reunite();
         let mut seen = Vec::new();

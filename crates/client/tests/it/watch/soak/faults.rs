@@ -23,7 +23,7 @@ impl Field {
     }
 }
 
-/// One fault after the other until the time is over; after it everything works again.
+/// One fault after the other until the time is over, and then all connections reset; after it everything works again.
 pub(super) async fn faults(
     field: &Field,
     until: Instant,
@@ -89,6 +89,8 @@ pub(super) async fn faults(
         *counts.entry(fault).or_default() += 1;
         pause(Duration::from_millis(random.u64(100..700))).await;
     }
+    // Few of the faults are sure to end a connection, and each watch is to be resumed at least once.
+    field.proxies.iter().for_each(Proxy::reset);
     println!("faults: {counts:?}, frozen for up to {frozen:?}");
 }
 
