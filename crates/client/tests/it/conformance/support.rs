@@ -26,6 +26,9 @@ pub(super) const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 pub(super) const HEALTH: &str = "/grpc.health.v1.Health/Check";
 pub(super) const AUTHENTICATE: &str = "/etcdserverpb.Auth/Authenticate";
 
+/// Where nobody listens. The port of a listener that was dropped may be the next one's, of another test.
+pub(super) const NOBODY: &str = "http://127.0.0.1:1";
+
 /// The cluster that answers here belong to.
 pub(super) const CLUSTER: u64 = 0xc1;
 /// The revision in the answers here.
