@@ -13,10 +13,10 @@ use etcdkit::proto::etcdserverpb::{
 use etcdkit::proto::mvccpb::KeyValue;
 use etcdkit::transport::EndpointState;
 use etcdkit::{Client, ClientBuilder, Error};
+use etcdkit_testkit::clock;
 use etcdkit_testkit::peer::{Answer, EtcdLike, Request};
 use futures_core::Stream;
 use prost::Message;
-use tokio::time::timeout;
 
 pub(super) const PUT: &str = "/etcdserverpb.KV/Put";
 pub(super) const TXN: &str = "/etcdserverpb.KV/Txn";
@@ -42,14 +42,17 @@ pub(super) const LIMIT: usize = 64 << 10;
 
 /// Waits for what ought to happen soon.
 pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    within(PATIENCE, what, future).await
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("after {PATIENCE:?} still waiting for: {what}"),
+    }
 }
 
-/// Waits for what has to happen within `limit`.
+/// Waits for what has to happen within `limit` on a machine that does not stand still.
 pub(super) async fn within<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
-    match timeout(limit, future).await {
-        Ok(output) => output,
-        Err(_) => panic!("after {limit:?} still waiting for: {what}"),
+    match clock::timeout(limit, future).await {
+        Some(output) => output,
+        None => panic!("after {limit:?} still waiting for: {what}"),
     }
 }
 
