@@ -49,7 +49,7 @@ impl Voter {
 }
 
 async fn client_of<const N: usize>(endpoints: [String; N]) -> Client {
-    let client = support::builder(endpoints).timeout(Duration::from_millis(500)).build().unwrap();
+    let client = support::builder(endpoints).build().unwrap();
     soon("all members", support::all_ready(&client)).await;
     client
 }
