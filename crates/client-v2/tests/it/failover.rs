@@ -5,7 +5,7 @@ use std::time::Duration;
 use etcdkit_v2::{Cause, Client, Delete, ErrorKind, Selection, Set};
 use tokio::time::timeout;
 
-use crate::server::{Reply, SOON, Server, refusing};
+use crate::server::{REFUSING, Reply, SOON, Server};
 
 /// A client that turns to `urls` in this order: by way of a leader, which is the first.
 async fn ordered(urls: &[&str]) -> Client {
@@ -79,8 +79,7 @@ async fn a_cluster_error_lists_the_failure_of_each_endpoint() {
         r#"{"errorCode":300,"message":"Raft Internal Error","cause":"etcdserver: request timed out","index":0}"#,
     ))
     .await;
-    let refusing = refusing().await;
-    let client = ordered(&[broken.url(), leaderless.url(), &refusing]).await;
+    let client = ordered(&[broken.url(), leaderless.url(), REFUSING]).await;
     let error = client.keys().get("/k").await.unwrap_err();
     let causes: Vec<&Cause> = error.attempts().iter().map(|attempt| attempt.cause()).collect();
     assert!(
@@ -88,7 +87,7 @@ async fn a_cluster_error_lists_the_failure_of_each_endpoint() {
         "{causes:?}"
     );
     let text = error.to_string();
-    assert!(text.contains(&refusing) && text.contains("gateway"), "{text}");
+    assert!(text.contains(REFUSING) && text.contains("gateway"), "{text}");
     assert!(text.contains("etcdserver: request timed out"), "{text}");
 }
 
@@ -169,15 +168,14 @@ async fn v2_no_retry_no_leader() {
 #[tokio::test]
 async fn v2_retry_refuse() {
     let other = Server::always(Reply::key("v", 7)).await;
-    let refusing = refusing().await;
-    let client = ordered(&[&refusing, other.url()]).await;
+    let client = ordered(&[REFUSING, other.url()]).await;
     client.keys().create("/k", "v").await.unwrap();
     assert_eq!(other.lines(), ["PUT /v2/keys/k?prevExist=false"]);
-    let client = ordered(&[&refusing, other.url()]).await;
+    let client = ordered(&[REFUSING, other.url()]).await;
     client.keys().delete("/k").await.unwrap();
 
     // Everywhere refused is certainly not applied.
-    let client = ordered(&[&refusing]).await;
+    let client = ordered(&[REFUSING]).await;
     let error = client.keys().create_in_order("/k", "v").await.unwrap_err();
     assert!(!error.maybe_applied() && error.kind() == ErrorKind::Unavailable, "{error}");
 }

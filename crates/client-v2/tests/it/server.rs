@@ -170,11 +170,8 @@ impl Server {
     }
 }
 
-/// A URL that nobody listens at.
-pub(crate) async fn refusing() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}", listener.local_addr().unwrap())
-}
+/// A URL that nobody listens at. The port of a listener that was dropped may be the next one's, of another test.
+pub(crate) const REFUSING: &str = "http://127.0.0.1:1";
 
 async fn serve(stream: TcpStream, handler: &Handler, log: &Mutex<Vec<Received>>) {
     let mut stream = BufReader::new(stream);

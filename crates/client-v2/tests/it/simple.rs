@@ -8,7 +8,7 @@ use std::time::Duration;
 use etcdkit_v2::{Cause, Client, ErrorKind, Watch};
 use tokio::time::timeout;
 
-use crate::server::{Reply, SOON, Server, refusing};
+use crate::server::{REFUSING, Reply, SOON, Server};
 
 fn client(server: &Server) -> Client {
     Client::new([server.url()]).unwrap()
@@ -47,7 +47,7 @@ async fn simple_http_client_do_error() {
     let closing = Server::always(Reply::Close).await;
     let foreign = Server::always(Reply::Raw("SSH-2.0-OpenSSH\r\n".to_owned())).await;
     for (url, matches) in [
-        (refusing().await, (|cause| matches!(cause, Cause::Connect(_))) as fn(&Cause) -> bool),
+        (REFUSING.to_owned(), (|cause| matches!(cause, Cause::Connect(_))) as fn(&Cause) -> bool),
         (closing.url().to_owned(), |cause| matches!(cause, Cause::Disconnected(_))),
         (foreign.url().to_owned(), |cause| matches!(cause, Cause::Protocol(_))),
         ("http://no-such-host.invalid:1".to_owned(), |cause| matches!(cause, Cause::Connect(_))),
