@@ -6,7 +6,6 @@
 //! threads of its runtime is not excused.
 
 use std::ops::Sub;
-use std::pin::pin;
 use std::sync::{LazyLock, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -70,16 +69,19 @@ impl Sub for Moment {
 /// # Cancel safety
 ///
 /// Dropping this drops `future`.
-pub async fn timeout<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-    let started = Moment::now();
-    let mut future = pin!(future);
-    loop {
-        let left = limit.saturating_sub(started.elapsed());
-        match tokio::time::timeout(left, &mut future).await {
-            Ok(output) => return Some(output),
-            Err(_) if left.is_zero() => return None,
-            // The machine stood still meanwhile.
-            Err(_) => {}
+pub fn timeout<F: Future>(limit: Duration, future: F) -> impl Future<Output = Option<F::Output>> {
+    // What tests wait for may be large.
+    let mut future = Box::pin(future);
+    async move {
+        let started = Moment::now();
+        loop {
+            let left = limit.saturating_sub(started.elapsed());
+            match tokio::time::timeout(left, &mut future).await {
+                Ok(output) => return Some(output),
+                Err(_) if left.is_zero() => return None,
+                // The machine stood still meanwhile.
+                Err(_) => {}
+            }
         }
     }
 }

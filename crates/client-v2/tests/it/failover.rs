@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use etcdkit_testkit::clock::Moment;
 use etcdkit_v2::{Cause, Client, Delete, ErrorKind, Selection, Set};
 use tokio::time::timeout;
 
@@ -198,7 +199,7 @@ async fn a_read_does_not_wait_for_a_silent_endpoint() {
     let silent = Server::always(Reply::Silence).await;
     let other = Server::always(Reply::key("v", 7)).await;
     let client = ordered(&[silent.url(), other.url()]).await;
-    let begin = crate::server::now();
+    let begin = Moment::now();
     client.keys().get("/k").await.unwrap();
     assert!(begin.elapsed() < Duration::from_secs(2));
     assert_eq!(client.pinned(), other.endpoint());
@@ -212,7 +213,7 @@ async fn a_write_leaves_a_silent_endpoint_that_gives_no_sign_of_life() {
     let silent = Server::always(Reply::Silence).await;
     let other = Server::always(Reply::key("v", 7)).await;
     let client = ordered(&[silent.url(), other.url()]).await;
-    let begin = crate::server::now();
+    let begin = Moment::now();
     let error = client.keys().set("/k", "v").await.unwrap_err();
     assert!(begin.elapsed() < Duration::from_secs(4));
     assert_eq!(error.attempts()[0].cause(), &Cause::Frozen);

@@ -237,8 +237,3 @@ async fn receive(stream: &mut BufReader<TcpStream>) -> Option<Received> {
     stream.read_exact(&mut body).await.ok()?;
     Some(Received { method, target, headers, body: String::from_utf8(body).unwrap() })
 }
-
-#[expect(clippy::disallowed_methods, reason = "tests measure time")]
-pub(crate) fn now() -> tokio::time::Instant {
-    tokio::time::Instant::now()
-}
