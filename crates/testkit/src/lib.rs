@@ -5,6 +5,7 @@
 //! another client could use too.
 
 pub mod certs;
+pub mod clock;
 pub mod cluster;
 pub mod etcd;
 pub mod name_server;

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use rustix::net::{Shutdown, shutdown};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -59,7 +60,11 @@ impl Port {
     }
 
     fn refuse(&mut self) {
-        self.listener = None;
+        if let Some(listener) = self.listener.take() {
+            // Closing it is not enough: a process that another thread starts at this moment holds a copy of it until it
+            // runs its own program. An error means that there is nothing to end.
+            let _ = shutdown(&listener, Shutdown::Read);
+        }
     }
 
     async fn accept(&self) -> TcpStream {
@@ -67,6 +72,12 @@ impl Port {
             Some(listener) => listener.accept().await.expect("the proxy can accept").0,
             None => future::pending().await,
         }
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.refuse();
     }
 }
 
@@ -211,6 +222,26 @@ async fn end(mut socket: TcpStream, ending: Ending) {
             // The kernel answers a close over unread bytes with RST, so read what has arrived.
             let mut unread = [0; 4096];
             while matches!(socket.try_read(&mut unread), Ok(1..)) {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_refuses_while_a_process_that_starts_holds_a_copy_of_its_listener() {
+        let mut port = Port::listening().unwrap();
+        let addr = port.addr().unwrap();
+        for _ in 0..2 {
+            let _copy = port.listener.as_ref().unwrap().as_fd().try_clone_to_owned().unwrap();
+            port.refuse();
+            let refused = TcpStream::connect(addr).await.map_err(|error| error.kind());
+            assert_eq!(refused.expect_err("refused"), io::ErrorKind::ConnectionRefused);
+            port.listen().unwrap();
         }
     }
 }

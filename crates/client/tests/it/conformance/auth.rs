@@ -301,10 +301,11 @@ async fn without_a_token_in_time_nothing_is_sent() {
                 .await;
         let client = support::builder([etcd.endpoint()])
             .user("alice", "pw")
-            .timeout(Duration::from_millis(200))
+            .timeout(Duration::from_millis(500))
             .build()
             .unwrap();
-        let put = support::within(Duration::from_millis(1200), "the put", client.put("k", "v"));
+        soon("the member", support::all_ready(&client)).await;
+        let put = support::within(Duration::from_millis(1500), "the put", client.put("k", "v"));
         let error = put.await.unwrap_err();
         assert!(
             matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unavailable),

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use etcdkit::ErrorKind;
+use etcdkit_testkit::clock;
 use etcdkit_testkit::peer::{Answer, Connection, Peer};
-use tokio::time::timeout;
 
 use super::subject::{Busy, Failed, HELD, Kind, Ours, Reference, Rpc, Subject};
 use super::support::{self, PUT, RANGE, REVISION};
@@ -142,7 +142,7 @@ async fn run<S: Subject>(case: &Case, rpc: Rpc, expect: &Expect) -> Option<Strin
     let what = format!("{}: {rpc:?} of {}", case.name, S::NAME);
     let call = subject.call(rpc, b"v", case.deadline);
     let hangs = || Failed { kind: Kind::Hangs, applied: None, text: String::new() };
-    let seen = timeout(grace, call).await.unwrap_or_else(|_| Err(hangs()));
+    let seen = clock::timeout(grace, call).await.unwrap_or_else(|| Err(hangs()));
     let difference = expect.difference(&seen, stage.calls());
     let again = subject.call(rpc, b"v", DEADLINE);
     let again = support::within(DEADLINE * 2, &what, again).await;

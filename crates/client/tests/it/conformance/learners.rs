@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use etcdkit::{CallOptions, Cause, Client, ErrorKind, Get, ServerError};
 use etcdkit_testkit::peer::{Answer, EtcdLike};
+use etcdkit_testkit::proxy::Proxy;
 use tokio::task::JoinSet;
 
 use super::support::{self, CLUSTER, PUT, RANGE, STATUS, assert_says, range_request, soon, status};
@@ -24,9 +25,31 @@ async fn learner(admits: bool, code: u32) -> EtcdLike {
     .await
 }
 
-async fn client_of(members: &[&EtcdLike]) -> Client {
-    let endpoints = members.iter().map(|member| member.endpoint());
-    let client = support::builder(endpoints).timeout(Duration::from_millis(500)).build().unwrap();
+/// A voter that keeps its port when it goes down, so that nobody else comes to listen there.
+struct Voter {
+    etcd: EtcdLike,
+    front: Proxy,
+}
+
+impl Voter {
+    async fn start() -> Self {
+        let etcd = support::etcd().await;
+        let front = Proxy::start(etcd.endpoint()).await;
+        Self { etcd, front }
+    }
+
+    fn endpoint(&self) -> String {
+        format!("http://{}", self.front.addr())
+    }
+
+    async fn go_down(&self) {
+        self.front.refuse().await;
+        self.front.close();
+    }
+}
+
+async fn client_of<const N: usize>(endpoints: [String; N]) -> Client {
+    let client = support::builder(endpoints).build().unwrap();
     soon("all members", support::all_ready(&client)).await;
     client
 }
@@ -38,7 +61,7 @@ fn own_state() -> Get {
 #[tokio::test]
 async fn test_balancer_support_learner() {
     let alone = learner(true, 9).await;
-    let client = client_of(&[&alone]).await;
+    let client = client_of([alone.endpoint()]).await;
     assert!(client.endpoint_states()[0].is_learner());
     let error = soon("the get", client.get("k")).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Unavailable), "{error}");
@@ -60,7 +83,7 @@ async fn test_balancer_support_learner() {
 #[tokio::test]
 async fn serializable_reads_are_shared_by_learners_and_voters() {
     let (one, voter) = (learner(true, 9).await, support::etcd().await);
-    let client = client_of(&[&one, &voter]).await;
+    let client = client_of([one.endpoint(), voter.endpoint()]).await;
     for _ in 0..10 {
         soon("the get", client.get(own_state())).await.unwrap();
     }
@@ -72,7 +95,7 @@ async fn serializable_reads_are_shared_by_learners_and_voters() {
 async fn a_learner_that_was_taken_for_a_voter_is_left() {
     for code in [14, 9] {
         let (one, voter) = (learner(false, code).await, support::etcd().await);
-        let client = client_of(&[&one, &voter]).await;
+        let client = client_of([one.endpoint(), voter.endpoint()]).await;
         for _ in 0..10 {
             soon("the put", client.put("k", "v")).await.unwrap();
             soon("the get", client.get("k")).await.unwrap();
@@ -90,7 +113,7 @@ async fn a_learner_that_was_taken_for_a_voter_is_left() {
 async fn a_learner_without_a_voter_gives_its_refusal() {
     for code in [14, 9] {
         let one = learner(false, code).await;
-        let client = client_of(&[&one]).await;
+        let client = client_of([one.endpoint()]).await;
         let error = soon("the put", client.put("k", "v")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
         assert_eq!(error.server_error(), Some(ServerError::NotSupportedForLearner));
@@ -115,13 +138,13 @@ async fn a_promoted_learner_is_used_while_another_endpoint_is_down() {
         }
     })
     .await;
-    let voter = support::etcd().await;
+    let voter = Voter::start().await;
     let client = support::builder([member.endpoint(), voter.endpoint()]).build().unwrap();
     soon("both members", support::all_ready(&client)).await;
     soon("a put", client.put("k", "v")).await.unwrap();
-    assert_eq!((member.calls(PUT), voter.calls(PUT)), (0, 1));
+    assert_eq!((member.calls(PUT), voter.etcd.calls(PUT)), (0, 1));
 
-    drop(voter);
+    voter.go_down().await;
     soon("the loss of the voter", support::until(&client, |states| !states[1].is_ready())).await;
     promoted.store(true, Ordering::Relaxed);
     soon("a put", client.put("k", "v")).await.unwrap();
@@ -132,9 +155,9 @@ async fn a_promoted_learner_is_used_while_another_endpoint_is_down() {
 /// What nobody but a voter serves waits for one, and the learner is asked now and then whether it has become one.
 #[tokio::test]
 async fn a_learner_is_not_called_in_place_of_a_voter_that_is_down() {
-    let (one, voter) = (learner(true, 9).await, support::etcd().await);
-    let client = client_of(&[&one, &voter]).await;
-    drop(voter);
+    let (one, voter) = (learner(true, 9).await, Voter::start().await);
+    let client = client_of([one.endpoint(), voter.endpoint()]).await;
+    voter.go_down().await;
     soon("the loss of the voter", support::until(&client, |states| !states[1].is_ready())).await;
     let hurried = client.with_options(CallOptions::new().timeout(Duration::from_millis(1500)));
     let before = one.calls(STATUS);

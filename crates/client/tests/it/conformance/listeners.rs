@@ -97,9 +97,15 @@ async fn what_is_no_http2_server_is_named() {
     let peer = Peer::garbage(vec![0; 100]).await;
     check("zeros", plain(), peer.endpoint(), (InVain, "the server broke HTTP/2"), Some(lost)).await;
 
-    let endpoint = Peer::closes().await.endpoint();
     let reference = Some((Code::Unavailable, "tcp connect error"));
-    check("nobody", plain(), endpoint, (UntilTheDeadline, "not connected"), reference).await;
+    check(
+        "nobody",
+        plain(),
+        support::NOBODY.to_owned(),
+        (UntilTheDeadline, "not connected"),
+        reference,
+    )
+    .await;
 }
 
 /// tonic is built without TLS here.

@@ -100,17 +100,21 @@ fn with_timeout(client: &Client, timeout: Duration) -> Client {
 #[tokio::test]
 async fn a_member_that_answers_probes_is_waited_for_until_the_deadline() {
     let etcd = support::etcd().await;
-    let client = support::builder([etcd.endpoint()]).liveness(quick()).build().unwrap();
+    let liveness = quick().probe_timeout(support::PATIENCE);
+    let client = support::builder([etcd.endpoint()]).liveness(liveness).build().unwrap();
     soon("the member", client.wait_ready()).await.unwrap();
     for _ in 0..2 {
         etcd.queue(PUT, Answer::Hang);
         let before = etcd.calls(HEALTH);
-        let put = with_timeout(&client, Duration::from_millis(400));
-        let put = within(Duration::from_millis(1400), "the put", put.put("k", "v"));
-        let error = put.await.unwrap_err();
+        tokio::select! {
+            ended = client.put("k", "v") => panic!("the member is waited for: {ended:?}"),
+            () = soon("a probe", etcd.wait_calls(HEALTH, before + 1)) => {}
+        }
+        etcd.queue(PUT, Answer::Hang);
+        let hurried = with_timeout(&client, Duration::from_secs(2));
+        let error = soon("the put", hurried.put("k", "v")).await.unwrap_err();
         assert_eq!(error.kind(), Timeout, "{error}");
         assert!(error.maybe_applied());
-        assert!(etcd.calls(HEALTH) > before, "no probe was sent");
     }
     soon("the next put", client.put("k", "v")).await.unwrap();
     assert_eq!(etcd.peer().connections(), 1);

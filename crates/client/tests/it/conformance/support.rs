@@ -13,10 +13,10 @@ use etcdkit::proto::etcdserverpb::{
 use etcdkit::proto::mvccpb::KeyValue;
 use etcdkit::transport::EndpointState;
 use etcdkit::{Client, ClientBuilder, Error};
+use etcdkit_testkit::clock;
 use etcdkit_testkit::peer::{Answer, EtcdLike, Request};
 use futures_core::Stream;
 use prost::Message;
-use tokio::time::timeout;
 
 pub(super) const PUT: &str = "/etcdserverpb.KV/Put";
 pub(super) const TXN: &str = "/etcdserverpb.KV/Txn";
@@ -25,6 +25,9 @@ pub(super) const RANGE_STREAM: &str = "/etcdserverpb.KV/RangeStream";
 pub(super) const STATUS: &str = "/etcdserverpb.Maintenance/Status";
 pub(super) const HEALTH: &str = "/grpc.health.v1.Health/Check";
 pub(super) const AUTHENTICATE: &str = "/etcdserverpb.Auth/Authenticate";
+
+/// Where nobody listens. The port of a listener that was dropped may be the next one's, of another test.
+pub(super) const NOBODY: &str = "http://127.0.0.1:1";
 
 /// The cluster that answers here belong to.
 pub(super) const CLUSTER: u64 = 0xc1;
@@ -39,14 +42,17 @@ pub(super) const LIMIT: usize = 64 << 10;
 
 /// Waits for what ought to happen soon.
 pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    within(PATIENCE, what, future).await
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("after {PATIENCE:?} still waiting for: {what}"),
+    }
 }
 
-/// Waits for what has to happen within `limit`.
+/// Waits for what has to happen within `limit` on a machine that does not stand still.
 pub(super) async fn within<T>(limit: Duration, what: &str, future: impl Future<Output = T>) -> T {
-    match timeout(limit, future).await {
-        Ok(output) => output,
-        Err(_) => panic!("after {limit:?} still waiting for: {what}"),
+    match clock::timeout(limit, future).await {
+        Some(output) => output,
+        None => panic!("after {limit:?} still waiting for: {what}"),
     }
 }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use etcdkit::{Client, Put};
+use etcdkit_testkit::clock::Moment;
 use etcdkit_testkit::etcd::{Etcd, Version};
 use etcdkit_testkit::proxy::{Direction, Proxy};
 use tokio::task::JoinSet;
 
 use super::history::{Call, History, Kind};
-use super::{newest_and_oldest, now, seconds, within};
+use super::{newest_and_oldest, seconds, within};
 
 /// How many connections are cut side by side.
 const WORKERS: u64 = 12;
@@ -54,10 +55,16 @@ async fn bytes_of_a_put(etcd: &Etcd) -> [u64; 2] {
 async fn cut_at(proxy: &Proxy, direction: Direction, offset: u64, prefix: &str) -> Call {
     proxy.cut_after(direction, offset);
     let client = Client::builder().endpoints([format!("http://{}", proxy.addr())]).build().unwrap();
-    let started = now();
+    let started = Moment::now();
     let put = Put::new(format!("{prefix}{offset}"), offset.to_string());
     let put = within("a put to end by its deadline", seconds(12), client.call(put)).await;
-    Call { kind: Kind::Put, id: offset, started, ended: now(), failure: put.err().map(Into::into) }
+    Call {
+        kind: Kind::Put,
+        id: offset,
+        started,
+        ended: Moment::now(),
+        failure: put.err().map(Into::into),
+    }
 }
 
 async fn check(etcd: &Etcd, direction: Direction, total: u64) -> Tally {

@@ -1,13 +1,14 @@
 //! Endpoints that change, and connecting without end: etcd's `dial_test.go`, without TLS.
 
 use etcdkit::{Client, ErrorKind, Get};
+use etcdkit_testkit::clock::Moment;
 use etcdkit_testkit::etcd::Version;
 use etcdkit_testkit::peer::Peer;
 use etcdkit_testkit::proxy::Proxy;
 use tokio::task::JoinSet;
 
 use super::fronts::Fronts;
-use super::{now, seconds, within};
+use super::{seconds, within};
 
 /// Serializable gets work, whichever of the two members goes away before or after the endpoints are set.
 async fn set_endpoints(before: bool) {
@@ -51,7 +52,7 @@ async fn switch_set_endpoints() {
         let mut under_way = JoinSet::new();
         let getter = client.clone();
         under_way.spawn(async move { getter.get("foo").await });
-        let started = now();
+        let started = Moment::now();
         client.set_endpoints([fronts.endpoint(1), fronts.endpoint(2)]).await.unwrap();
         within("a get elsewhere", seconds(10), client.get("foo")).await.unwrap();
         within("the get under way", seconds(10), under_way.join_next())

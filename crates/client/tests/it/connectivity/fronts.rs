@@ -2,13 +2,13 @@ use std::time::Duration;
 
 use etcdkit::transport::EndpointStatus;
 use etcdkit::{Client, ClientBuilder};
+use etcdkit_testkit::clock::Moment;
 use etcdkit_testkit::cluster::Cluster;
 use etcdkit_testkit::etcd::{Builder, Version};
 use etcdkit_testkit::proxy::Proxy;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
-use super::{now, seconds, within};
+use super::{seconds, within};
 
 /// A cluster of three with a proxy before each member: the client knows the proxies only.
 pub(super) struct Fronts {
@@ -88,7 +88,7 @@ pub(super) async fn wait_ready(client: &Client, endpoint: &str, ready: bool, lim
 
 /// Notes when an endpoint comes and goes.
 pub(super) struct Sightings {
-    tasks: JoinSet<Vec<(Instant, bool, String)>>,
+    tasks: JoinSet<Vec<(Moment, bool, String)>>,
 }
 
 impl Sightings {
@@ -96,7 +96,7 @@ impl Sightings {
         let mut states = client.watch_endpoint_states();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
-            let mut seen: Vec<(Instant, bool, String)> = Vec::new();
+            let mut seen: Vec<(Moment, bool, String)> = Vec::new();
             while let Some(states) = states.next().await {
                 for state in states.iter().filter(|state| state.endpoint() == endpoint) {
                     let ready = state.is_ready();
@@ -105,7 +105,7 @@ impl Sightings {
                             EndpointStatus::Failed(cause) => cause.to_string(),
                             other => format!("{other:?}"),
                         };
-                        seen.push((now(), ready, why));
+                        seen.push((Moment::now(), ready, why));
                     }
                 }
             }
@@ -115,7 +115,7 @@ impl Sightings {
     }
 
     /// What was seen, once the client is closed: when, whether it was ready then, and why not.
-    pub(super) async fn all(mut self) -> Vec<(Instant, bool, String)> {
+    pub(super) async fn all(mut self) -> Vec<(Moment, bool, String)> {
         let seen = within("the end of the states", seconds(5), self.tasks.join_next()).await;
         seen.expect("there is one task").expect("it does not panic")
     }

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use etcdkit_testkit::clock::Moment;
 use etcdkit_testkit::etcd::Version;
 use etcdkit_testkit::proxy::{Direction, Proxy};
-use tokio::time::Instant;
 
 use super::fronts::{Fronts, Sightings, wait_ready};
 use super::history::{History, Kind};
 use super::load::Load;
-use super::{alone, hold, newest_and_3_5, now, seconds, within};
+use super::{alone, hold, newest_and_3_5, seconds, within};
 
 /// What a connection attempt and the probe on it may send: HTTP/2's preface and settings, and one small call.
 const ATTEMPT: u64 = 600;
@@ -76,16 +76,16 @@ async fn check(version: Version, how: How, lasts: Duration) -> Figures {
     let load = Load::start(client.clone(), "load/").await;
     hold(seconds(1)).await;
 
-    let frozen = now();
+    let frozen = Moment::now();
     match how {
         How::Stopped => member.pause(),
         How::BlackHole => proxy.freeze(),
     }
     wait_ready(&client, &endpoint, false, seconds(10)).await;
     let before = Sent::by(proxy);
-    tokio::time::sleep_until(frozen + lasts).await;
+    hold(lasts.saturating_sub(frozen.elapsed())).await;
     let after = Sent::by(proxy);
-    let thawed = now();
+    let thawed = Moment::now();
     match how {
         How::Stopped => member.resume(),
         How::BlackHole => proxy.unfreeze(),
@@ -143,11 +143,11 @@ fn figures(
     how: How,
     lasted: Duration,
     history: &History,
-    sightings: &[(Instant, bool, String)],
-    (frozen, thawed): (Instant, Instant),
+    sightings: &[(Moment, bool, String)],
+    (frozen, thawed): (Moment, Moment),
     attempts: u64,
 ) -> Figures {
-    let first = |since: Instant, ready: bool| {
+    let first = |since: Moment, ready: bool| {
         let found = sightings.iter().find(|(at, is, _)| *at >= since && *is == ready);
         found.map_or(Duration::MAX, |(at, _, _)| *at - since)
     };
@@ -160,11 +160,7 @@ fn figures(
         failed_gets: history.failed(Kind::Get).len(),
         in_flight: history.open_at(Kind::Put, frozen),
         failed_puts: failed.len(),
-        last_failed_began: failed
-            .iter()
-            .map(|put| put.started.saturating_duration_since(frozen))
-            .max()
-            .unwrap_or_default(),
+        last_failed_began: failed.iter().map(|put| put.started - frozen).max().unwrap_or_default(),
         longest_failed: failed.iter().map(|put| put.took()).max().unwrap_or_default(),
         found_out: first(frozen, false),
         admitted: first(thawed, true),

@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use etcdkit::{Client, Error, Get};
-use tokio::time::Instant;
+use etcdkit_testkit::clock::Moment;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -17,8 +17,8 @@ pub(super) struct Call {
     pub(super) kind: Kind,
     /// Of a put: the number in its key, which no other put has.
     pub(super) id: u64,
-    pub(super) started: Instant,
-    pub(super) ended: Instant,
+    pub(super) started: Moment,
+    pub(super) ended: Moment,
     pub(super) failure: Option<Failure>,
 }
 
@@ -45,7 +45,7 @@ impl Call {
     }
 
     /// Whether it had begun and not ended.
-    pub(super) fn is_open_at(&self, moment: Instant) -> bool {
+    pub(super) fn is_open_at(&self, moment: Moment) -> bool {
         self.started <= moment && moment < self.ended
     }
 }
@@ -70,18 +70,18 @@ impl History {
         self.of(kind).map(Call::took).max().unwrap_or_default()
     }
 
-    pub(super) fn open_at(&self, kind: Kind, moment: Instant) -> usize {
+    pub(super) fn open_at(&self, kind: Kind, moment: Moment) -> usize {
         self.of(kind).filter(|call| call.is_open_at(moment)).count()
     }
 
     /// How long after `since` the first call succeeded that began after it.
-    pub(super) fn first_success(&self, kind: Kind, since: Instant) -> Option<Duration> {
+    pub(super) fn first_success(&self, kind: Kind, since: Moment) -> Option<Duration> {
         let after = self.of(kind).filter(|call| call.started >= since && call.failure.is_none());
         Some(after.map(|call| call.ended).min()? - since)
     }
 
     /// Figures for a failure's message, with the times of failed calls relative to `since`.
-    pub(super) fn describe(&self, since: Instant) -> String {
+    pub(super) fn describe(&self, since: Moment) -> String {
         let mut text = String::new();
         for kind in [Kind::Put, Kind::Get] {
             let mut times: Vec<Duration> = self.of(kind).map(Call::took).collect();
@@ -103,8 +103,8 @@ impl History {
             );
             for call in failed.iter().take(30) {
                 let failure = call.failure.as_ref().map_or("", |failure| failure.text.as_str());
-                let began = call.started.saturating_duration_since(since).as_millis().cast_signed()
-                    - since.saturating_duration_since(call.started).as_millis().cast_signed();
+                let began = (call.started - since).as_millis().cast_signed()
+                    - (since - call.started).as_millis().cast_signed();
                 let _ = writeln!(text, "  at {began} ms for {:.1?}: {failure}", call.took());
             }
         }

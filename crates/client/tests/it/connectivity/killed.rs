@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use etcdkit_testkit::clock::Moment;
 use etcdkit_testkit::etcd::Version;
 
 use super::fronts::{Fronts, wait_ready};
 use super::history::{Call, History, Kind};
 use super::load::Load;
-use super::{alone, hold, millis, newest_and_3_5, now, seconds};
+use super::{alone, hold, millis, newest_and_3_5, seconds};
 
 #[derive(Debug)]
 struct Figures {
@@ -61,14 +62,14 @@ async fn check(version: Version, fault: Fault) -> (Figures, History) {
     let load = Load::start(client.clone(), "load/").await;
     hold(seconds(1)).await;
 
-    let before = now();
+    let before = Moment::now();
     match fault {
         Fault::LeaderStopped => cluster[index].pause(),
         _ => cluster[index].kill().await,
     }
-    let failed = now();
+    let failed = Moment::now();
     cluster.wait_leader().await;
-    let elected = now();
+    let elected = Moment::now();
     hold(seconds(4)).await;
     if matches!(fault, Fault::LeaderStopped) {
         cluster[index].resume();

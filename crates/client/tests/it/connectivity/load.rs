@@ -3,17 +3,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use etcdkit::Client;
+use etcdkit_testkit::clock::Moment;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::history::{Call, Failure, History, Kind};
-use super::{now, seconds, within};
+use super::{seconds, within};
 
 /// 100 a second.
 const PACE: Duration = Duration::from_millis(10);
 
-/// 100 puts and 100 gets a second, come what may, and one worker of each that calls again as soon as it is answered.
+/// 100 puts and 100 gets a second, however long they take, and one worker of each that calls again as soon as it is
+/// answered.
 ///
 /// Every put has a key of its own. Every get asks for a key whose put was acknowledged before the get began, so that a
 /// stale answer shows.
@@ -65,7 +67,8 @@ impl Load {
 
 async fn open_loop(shared: Arc<Shared>, kind: Kind, mut stopped: watch::Receiver<bool>) {
     let mut ticks = interval(PACE);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    // What a machine that stood still has missed is not made up for: members are judged by how many calls are lost.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut calls = JoinSet::new();
     loop {
         tokio::select! {
@@ -90,7 +93,7 @@ async fn closed_loop(shared: Arc<Shared>, kind: Kind, stopped: watch::Receiver<b
 
 impl Shared {
     async fn call(&self, kind: Kind) {
-        let started = now();
+        let started = Moment::now();
         let (id, failure) = match kind {
             Kind::Put => {
                 let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -114,7 +117,7 @@ impl Shared {
                 (id, failure)
             }
         };
-        self.lock().calls.push(Call { kind, id, started, ended: now(), failure });
+        self.lock().calls.push(Call { kind, id, started, ended: Moment::now(), failure });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, History> {

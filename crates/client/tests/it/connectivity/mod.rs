@@ -28,6 +28,7 @@ mod storm;
 
 use std::time::Duration;
 
+use etcdkit_testkit::clock;
 use etcdkit_testkit::etcd::Version;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
@@ -55,6 +56,8 @@ fn newest_and_oldest() -> Vec<Version> {
     versions
 }
 
+/// For lower bounds, and for a clock that is paused; what may take so long and no longer is measured in
+/// [`Moment`](clock::Moment)s.
 #[expect(clippy::disallowed_methods, reason = "what is measured is real time")]
 fn now() -> Instant {
     Instant::now()
@@ -65,11 +68,11 @@ async fn hold(duration: Duration) {
     tokio::time::sleep_until(now() + duration).await;
 }
 
-/// Waits for what must come, and no longer than it may take.
+/// Waits for what must come, and no longer than it may take on a machine that does not stand still.
 async fn within<F: Future>(what: &str, limit: Duration, future: F) -> F::Output {
-    match tokio::time::timeout(limit, future).await {
-        Ok(output) => output,
-        Err(_) => panic!("{what} takes longer than {limit:?}"),
+    match clock::timeout(limit, future).await {
+        Some(output) => output,
+        None => panic!("{what} takes longer than {limit:?}"),
     }
 }
 

@@ -33,16 +33,19 @@ enum Mode {
     Silent,
 }
 
+/// The paths of calls, and when they came.
+type Calls = Arc<Mutex<Vec<(String, Instant)>>>;
+
 /// A member that does as it is told.
 struct Member {
     peer: Peer,
-    calls: Arc<Mutex<Vec<String>>>,
+    calls: Calls,
     mode: watch::Sender<Mode>,
 }
 
 impl Member {
     async fn start() -> Self {
-        let calls: Arc<Mutex<Vec<String>>> = Arc::default();
+        let calls = Calls::default();
         let (mode, current) = watch::channel(Mode::Serving);
         let mut peer = Peer::bind().await;
         let seen = Arc::clone(&calls);
@@ -55,7 +58,8 @@ impl Member {
     }
 
     fn count(&self, path: &str) -> usize {
-        self.calls.lock().expect("no holder panics").iter().filter(|call| *call == path).count()
+        let calls = self.calls.lock().expect("no holder panics");
+        calls.iter().filter(|(call, _)| call == path).count()
     }
 
     /// Calls that programs make, as opposed to probes.
@@ -65,11 +69,7 @@ impl Member {
 }
 
 /// Reads all calls; those that come while this is silent are never answered.
-async fn serve(
-    mut conn: Connection,
-    calls: Arc<Mutex<Vec<String>>>,
-    mode: watch::Receiver<Mode>,
-) -> io::Result<()> {
+async fn serve(mut conn: Connection, calls: Calls, mode: watch::Receiver<Mode>) -> io::Result<()> {
     // What a few thousand calls send fits into the first window.
     conn.hold_windows();
     conn.ignore_pings();
@@ -80,7 +80,7 @@ async fn serve(
     }
     loop {
         let call = conn.next_request().await?;
-        calls.lock().expect("no holder panics").push(call.path.clone());
+        calls.lock().expect("no holder panics").push((call.path.clone(), now()));
         let mode = *mode.borrow();
         let kv = call.path.starts_with("/etcdserverpb.KV/");
         if mode == Mode::Serving || (mode == Mode::Leaderless && !kv) {
@@ -88,10 +88,6 @@ async fn serve(
             conn.respond(call.stream_id, answer).await?;
         }
     }
-}
-
-fn is_ready(client: &Client, endpoint: &str) -> bool {
-    client.endpoint_states().iter().any(|state| state.endpoint() == endpoint && state.is_ready())
 }
 
 /// Gets and puts, 200 a second, whose failures are returned.
@@ -172,17 +168,18 @@ async fn a_member_that_was_frozen_has_to_reach_its_leader_first() {
     frozen.be(Mode::Silent);
     wait_ready(&client, &endpoint, false, seconds(5)).await;
     let _ = within("the end of the old connection", seconds(5), frozen.peer.next_outcome()).await;
-    let calls = frozen.calls();
+    let before = frozen.calls.lock().unwrap().len();
 
-    // An attempt that waits for an answer now does so in vain: the next one is answered, and asks for the leader.
+    // An attempt that waits for an answer now does so in vain: the next one is answered, and asks for the leader. It may
+    // be that the whole cluster has none: that is no reason to leave the member out for ever.
     frozen.be(Mode::Leaderless);
-    let asked = async || (frozen.calls() > calls).then_some(());
-    eventually("the read that takes a leader", seconds(10), asked).await;
-    let woken = now();
-    assert!(!is_ready(&client, &endpoint), "a member without a leader gets calls");
-    // It may be that the whole cluster has none: that is no reason to leave the member out for ever.
-    wait_ready(&client, &endpoint, true, seconds(10)).await;
-    assert!(woken.elapsed() >= millis(1300), "{:?}", woken.elapsed());
+    wait_ready(&client, &endpoint, true, seconds(20)).await;
+    let ready = now();
+    let calls = frozen.calls.lock().unwrap()[before..].to_vec();
+    let read = calls.iter().position(|(path, _)| path == RANGE);
+    // The read that takes a leader is sent once what came before it is answered.
+    let (_, woken) = calls[read.expect("it is asked for its leader") - 1];
+    assert!(ready - woken >= millis(1300), "{:?}", ready - woken);
     client.close().await;
     let ended = within("the load", seconds(5), load.join_next()).await;
     ended.unwrap().unwrap().unwrap();

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use etcdkit::{Client, Put, Txn};
+use etcdkit_testkit::clock::Moment;
 use etcdkit_testkit::etcd::Version;
 use etcdkit_testkit::proxy::Direction;
 use tokio::task::JoinSet;
 
 use super::fronts::Fronts;
 use super::history::{Call, History, Kind};
-use super::{hold, millis, newest_and_oldest, now, seconds, within};
+use super::{hold, millis, newest_and_oldest, seconds, within};
 
 /// Puts and transactions, in turn, until it is told to stop.
 async fn write(client: Client, next: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> Vec<Call> {
@@ -18,14 +19,14 @@ async fn write(client: Client, next: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> V
     while !stop.load(Ordering::Relaxed) {
         let id = next.fetch_add(1, Ordering::Relaxed);
         let put = Put::new(format!("storm/{id}"), id.to_string());
-        let started = now();
+        let started = Moment::now();
         let written = if id.is_multiple_of(2) {
             client.txn(Txn::new().then([put])).await.map(drop)
         } else {
             client.call(put).await.map(drop)
         };
         let failure = written.err().map(Into::into);
-        calls.push(Call { kind: Kind::Put, id, started, ended: now(), failure });
+        calls.push(Call { kind: Kind::Put, id, started, ended: Moment::now(), failure });
     }
     calls
 }
@@ -33,8 +34,8 @@ async fn write(client: Client, next: Arc<AtomicU64>, stop: Arc<AtomicBool>) -> V
 /// Resets connections now, or has the next ones break after some bytes.
 async fn storm(fronts: &Fronts, seed: u64) {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let over = now() + seconds(5);
-    while now() < over {
+    let began = Moment::now();
+    while began.elapsed() < seconds(5) {
         let proxy = &fronts.proxies[rng.usize(..fronts.proxies.len())];
         let direction = if rng.bool() { Direction::ToServer } else { Direction::ToClient };
         match rng.u8(..4) {
@@ -54,7 +55,7 @@ async fn check(version: Version, writers: usize, seed: u64) -> String {
     for _ in 0..writers {
         workers.spawn(write(client.clone(), Arc::clone(&next), Arc::clone(&stop)));
     }
-    let began = now();
+    let began = Moment::now();
     storm(&fronts, seed).await;
     stop.store(true, Ordering::Relaxed);
     let mut history = History::default();

@@ -11,6 +11,7 @@ use etcdkit::{
     CallOptions, Client, ClientBuilder, ErrorKind, GetResponse, LeaseId, Result, Revision,
     ServerError, Streaming,
 };
+use etcdkit_testkit::clock;
 use etcdkit_testkit::etcd::{Builder, Etcd, Version};
 use tokio::sync::OnceCell;
 
@@ -153,10 +154,10 @@ pub(crate) async fn in_time<F: Future>(what: &str, future: F) -> F::Output {
     at_most(DEADLINE, what, future).await
 }
 
-/// The output of `future`, which must not take longer than `limit`.
+/// The output of `future`, which must not take longer than `limit` on a machine that does not stand still.
 pub(crate) async fn at_most<F: Future>(limit: Duration, what: &str, future: F) -> F::Output {
-    let Ok(output) = tokio::time::timeout(limit, future).await else {
-        panic!("{what} takes longer than {limit:?}");
-    };
-    output
+    match clock::timeout(limit, future).await {
+        Some(output) => output,
+        None => panic!("{what} takes longer than {limit:?}"),
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use etcdkit::maintenance::{SnapshotPiece, Version};
 use etcdkit::{Client, ErrorKind, Result, Streaming};
 use etcdkit_testkit::etcd;
+use etcdkit_testkit::proxy::Proxy;
 
 use crate::kv::members::*;
 
@@ -62,14 +63,15 @@ async fn maintenance_snapshot_content_digest() {
 /// to cancel it.
 #[tokio::test]
 async fn maintenance_snapshot_timeout_and_cancel() {
-    on_own_member(async |client, _| {
+    on_own_member(async |client, etcd| {
         fill(&client, 16).await;
-        let hurried = client.with_options(within(Duration::from_millis(700)));
+        let proxy = Proxy::start(etcd.client_addr()).await;
+        let slow = tolerant().endpoints([format!("http://{}", proxy.addr())]).build().unwrap();
+        let hurried = slow.with_options(within(Duration::from_secs(5)));
         let mut pieces = hurried.snapshot().await.unwrap();
         pieces.next().await.unwrap().unwrap();
-        // A slow reader: the server is not done when the time is over.
-        #[expect(clippy::disallowed_methods, reason = "what is tested is a deadline")]
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        // What a reader does not take, the server can't have sent.
+        proxy.freeze();
         let error = in_time("the end", read(pieces)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
 
