@@ -5,7 +5,7 @@ use std::time::Duration;
 use etcdkit_v2::{Cause, Client, ClientBuilder, Delete, ErrorKind, Selection, Set};
 use tokio::time::timeout;
 
-use crate::server::{Refusing, Reply, SOON, Server, drop_after, patient};
+use crate::server::{REFUSING, Reply, SOON, Server, drop_after, patient};
 
 /// A client that turns to `urls` in this order: by way of a leader, which is the first.
 async fn ordered(urls: &[&str]) -> Client {
@@ -83,8 +83,7 @@ async fn a_cluster_error_lists_the_failure_of_each_endpoint() {
         r#"{"errorCode":300,"message":"Raft Internal Error","cause":"etcdserver: request timed out","index":0}"#,
     ))
     .await;
-    let refusing = Refusing::start();
-    let client = ordered(&[broken.url(), leaderless.url(), refusing.url()]).await;
+    let client = ordered(&[broken.url(), leaderless.url(), REFUSING]).await;
     let error = client.keys().get("/k").await.unwrap_err();
     let causes: Vec<&Cause> = error.attempts().iter().map(|attempt| attempt.cause()).collect();
     assert!(
@@ -92,7 +91,7 @@ async fn a_cluster_error_lists_the_failure_of_each_endpoint() {
         "{causes:?}"
     );
     let text = error.to_string();
-    assert!(text.contains(refusing.url()) && text.contains("gateway"), "{text}");
+    assert!(text.contains(REFUSING) && text.contains("gateway"), "{text}");
     assert!(text.contains("etcdserver: request timed out"), "{text}");
 }
 
@@ -173,15 +172,14 @@ async fn v2_no_retry_no_leader() {
 #[tokio::test]
 async fn v2_retry_refuse() {
     let other = Server::always(Reply::key("v", 7)).await;
-    let refusing = Refusing::start();
-    let client = ordered(&[refusing.url(), other.url()]).await;
+    let client = ordered(&[REFUSING, other.url()]).await;
     client.keys().create("/k", "v").await.unwrap();
     assert_eq!(other.lines(), ["PUT /v2/keys/k?prevExist=false"]);
-    let client = ordered(&[refusing.url(), other.url()]).await;
+    let client = ordered(&[REFUSING, other.url()]).await;
     client.keys().delete("/k").await.unwrap();
 
     // Everywhere refused is certainly not applied.
-    let client = ordered(&[refusing.url()]).await;
+    let client = ordered(&[REFUSING]).await;
     let error = client.keys().create_in_order("/k", "v").await.unwrap_err();
     assert!(!error.maybe_applied() && error.kind() == ErrorKind::Unavailable, "{error}");
 }

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use etcdkit_testkit::clock::Moment;
 use etcdkit_testkit::cluster::Cluster;
 use etcdkit_testkit::etcd::Version;
 use etcdkit_testkit::wait::eventually;
@@ -36,22 +37,6 @@ async fn pinned(cluster: &Cluster, index: usize) -> Client {
     }
 }
 
-/// Makes a call, and returns how long it took, less by how late a timer was meanwhile: a machine that has no time for
-/// the one has none for the other.
-async fn timed<T>(call: impl Future<Output = T>) -> (T, Duration) {
-    const TICK: Duration = Duration::from_millis(10);
-    let mut call = pin!(call);
-    let (begin, mut late) = (now(), Duration::ZERO);
-    loop {
-        let tick = now();
-        let output = timeout(TICK, &mut call).await;
-        late += tick.elapsed().saturating_sub(TICK);
-        if let Ok(output) = output {
-            return (output, begin.elapsed().saturating_sub(late));
-        }
-    }
-}
-
 /// Makes idempotent calls one after the other for a while, of which the first leaves the frozen member. Returns how long
 /// the slowest took.
 async fn closed_loop(client: &Client, quorum: bool) -> Duration {
@@ -69,7 +54,9 @@ async fn closed_loop(client: &Client, quorum: bool) -> Duration {
                 _ => drop(keys.get(Get::new("/").recursive().sorted()).await.unwrap()),
             }
         };
-        let ((), took) = timed(call).await;
+        let begun = Moment::now();
+        call.await;
+        let took = begun.elapsed();
         assert_ne!(client.pinned(), frozen, "after call {calls}");
         calls += 1;
         slowest = slowest.max(took);
@@ -164,7 +151,9 @@ async fn quorum_reads_are_answered_as_soon_as_there_is_another_leader() {
     let answer = tokio::select! {
         answer = &mut read => answer,
         _ = cluster.wait_leader() => {
-            let (answer, took) = timed(&mut read).await;
+            let begun = Moment::now();
+            let answer = (&mut read).await;
+            let took = begun.elapsed();
             println!("a quorum read was answered {took:?} after the election");
             assert!(took < ANSWERED, "{took:?}");
             answer

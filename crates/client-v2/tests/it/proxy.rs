@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirec
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::server::{Refusing, Reply, SOON, Server, patient};
+use crate::server::{REFUSING, Reply, SOON, Server, patient};
 
 /// A name that nobody could look up.
 const MEMBER: &str = "http://etcd.invalid:2379";
@@ -36,8 +36,7 @@ async fn requests_without_tls_are_handed_to_the_proxy() {
 #[tokio::test]
 async fn a_proxy_that_fails_is_named_and_nothing_was_written() {
     let demanding = Server::always(Reply::status(407, "")).await;
-    let refusing = Refusing::start();
-    for (url, text) in [(demanding.url(), "407"), (refusing.url(), "refused")] {
+    for (url, text) in [(demanding.url(), "407"), (REFUSING, "refused")] {
         let error = through(url).keys().set("/k", "v").await.unwrap_err();
         let Cause::Connect(why) = error.attempts()[0].cause() else { panic!("{error:?}") };
         assert!(why.contains(url) && why.contains(text), "{why}");
@@ -137,13 +136,12 @@ async fn a_socks_proxy_that_fails_says_why() {
         stream.read_to_end(&mut Vec::new()).await.ok();
     })
     .await;
-    let refusing = Refusing::start();
     for (url, text) in [
         (format!("socks5://{guarded}"), "demands a user name and a password"),
         (format!("socks5://me:wrong@{guarded}"), "does not accept the user name"),
         (format!("socks5://{open}"), "no connection to etcd.invalid:2379: the host is unreachable"),
         (format!("socks5://{other}"), "does not speak SOCKS 5"),
-        (refusing.url().replace("http:", "socks5:"), "refused"),
+        (REFUSING.replace("http:", "socks5:"), "refused"),
     ] {
         let error = through(&url).keys().set("/k", "v").await.unwrap_err();
         let Cause::Connect(why) = error.attempts()[0].cause() else { panic!("{error:?}") };

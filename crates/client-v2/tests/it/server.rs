@@ -1,7 +1,6 @@
 //! A scripted HTTP server: what each request is answered with is a function of the request.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,7 +9,7 @@ use std::time::Duration;
 
 use etcdkit_v2::{Client, ClientBuilder, Endpoint, Watcher};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -187,23 +186,8 @@ pub(crate) fn patient() -> ClientBuilder {
     builder.hedge_after(long).suspect_after(long, long)
 }
 
-/// A port at which nobody listens, nor anybody else will.
-pub(crate) struct Refusing {
-    url: String,
-    _bound: TcpSocket,
-}
-
-impl Refusing {
-    pub(crate) fn start() -> Self {
-        let bound = TcpSocket::new_v4().unwrap();
-        bound.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        Self { url: format!("http://{}", bound.local_addr().unwrap()), _bound: bound }
-    }
-
-    pub(crate) fn url(&self) -> &str {
-        &self.url
-    }
-}
+/// A URL that nobody listens at. The port of a listener that was dropped may be the next one's, of another test.
+pub(crate) const REFUSING: &str = "http://127.0.0.1:1";
 
 /// Polls `future` until the server has received `requests`, then drops it.
 pub(crate) async fn drop_after<F: Future>(future: F, server: &Server, requests: usize) {

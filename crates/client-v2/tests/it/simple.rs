@@ -5,7 +5,7 @@ use std::time::Duration;
 use etcdkit_v2::{Cause, Client, ErrorKind, Watch};
 use tokio::time::timeout;
 
-use crate::server::{Refusing, Reply, SOON, Server, drop_after, patient};
+use crate::server::{REFUSING, Reply, SOON, Server, drop_after, patient};
 
 #[tokio::test]
 async fn simple_http_client_do_success() {
@@ -22,12 +22,8 @@ async fn simple_http_client_do_success() {
 async fn simple_http_client_do_error() {
     let closing = Server::always(Reply::Close).await;
     let foreign = Server::always(Reply::Raw("SSH-2.0-OpenSSH\r\n".to_owned())).await;
-    let refusing = Refusing::start();
     for (url, matches) in [
-        (
-            refusing.url().to_owned(),
-            (|cause| matches!(cause, Cause::Connect(_))) as fn(&Cause) -> bool,
-        ),
+        (REFUSING.to_owned(), (|cause| matches!(cause, Cause::Connect(_))) as fn(&Cause) -> bool),
         (closing.url().to_owned(), |cause| matches!(cause, Cause::Disconnected(_))),
         (foreign.url().to_owned(), |cause| matches!(cause, Cause::Protocol(_))),
         ("http://no-such-host.invalid:1".to_owned(), |cause| matches!(cause, Cause::Connect(_))),
