@@ -272,7 +272,7 @@ async fn check(version: Version, leases: usize, ttl: u64, length: Duration, long
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_lease_is_lost_while_a_quorum_is_within_reach() {
-    check(Version::newest(), 200, 12, seconds(20), seconds(5)).await;
+    check(Version::newest(), 200, 15, seconds(20), seconds(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
