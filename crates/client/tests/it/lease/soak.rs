@@ -10,7 +10,7 @@ use etcdkit_testkit::etcd::{Etcd, Version};
 use etcdkit_testkit::proxy::Proxy;
 
 use super::{granted, now, pass, seconds};
-use crate::kv::members::{Named, in_time};
+use crate::kv::members::{DEADLINE, Named, in_time, within};
 
 type Kept = Streaming<LeaseRenewal, LeaseControl>;
 
@@ -26,7 +26,8 @@ where
 }
 
 async fn held(client: &Client, ttl: u64) -> Kept {
-    client.keep_alive(granted(client, ttl).await).await.unwrap()
+    let patient = client.with_options(within(DEADLINE));
+    patient.keep_alive(granted(&patient, ttl).await).await.unwrap()
 }
 
 /// Reads a lease to its end: how long after its time the loss was told, by a timer that is held up by whatever holds up
@@ -256,8 +257,9 @@ async fn check(version: Version, leases: usize, ttl: u64, length: Duration, long
             cuts += 1;
         }
     }
+    let patient = line.client.with_options(within(DEADLINE));
     for kept in &all {
-        let left = line.client.time_to_live(kept.control().id()).await.unwrap();
+        let left = patient.time_to_live(kept.control().id()).await.unwrap();
         assert!(left.remaining().is_some(), "{:?}", kept.control());
     }
     // And now without a quorum.
@@ -272,7 +274,7 @@ async fn check(version: Version, leases: usize, ttl: u64, length: Duration, long
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_lease_is_lost_while_a_quorum_is_within_reach() {
-    check(Version::newest(), 200, 12, seconds(20), seconds(5)).await;
+    check(Version::newest(), 200, 15, seconds(20), seconds(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
