@@ -1,7 +1,5 @@
 //! A member that does not vote yet.
 
-use std::time::Duration;
-
 use etcdkit::{Client, Get, Put, ServerError, Txn};
 use etcdkit_testkit::cluster::Cluster;
 use etcdkit_testkit::etcd::Version;
@@ -20,7 +18,6 @@ async fn kv_for_learner_and_balancer_support_learner() {
 
         // Only what the learner can answer from its own state.
         let client = connect(&cluster[learner]).await;
-        let hurried = client.with_options(within(Duration::from_millis(500)));
         let read = async || {
             let answer = client.get(Get::new("foo").serializable()).await.unwrap();
             answer.first().map(|kv| kv.value_bytes())
@@ -30,11 +27,11 @@ async fn kv_for_learner_and_balancer_support_learner() {
         })
         .await;
         let outcomes = [
-            hurried.get("foo").await.map(drop),
-            hurried.put("foo", "baz").await.map(drop),
-            hurried.delete("foo").await.map(drop),
-            hurried.txn(Txn::new().then([Put::new("foo", "baz")])).await.map(drop),
-            hurried.get_stream("foo").await.map(drop),
+            client.get("foo").await.map(drop),
+            client.put("foo", "baz").await.map(drop),
+            client.delete("foo").await.map(drop),
+            client.txn(Txn::new().then([Put::new("foo", "baz")])).await.map(drop),
+            client.get_stream("foo").await.map(drop),
         ];
         for outcome in outcomes {
             let error = outcome.unwrap_err();

@@ -9,7 +9,7 @@ use etcdkit_testkit::peer::{Answer, EtcdLike};
 use etcdkit_testkit::proxy::Proxy;
 use tokio::task::JoinHandle;
 
-use crate::kv::members::{DEADLINE, in_time};
+use crate::kv::members::{at_most, in_time};
 
 const HEALTH: &str = method::health::CHECK.path();
 const PUT: &str = method::kv::PUT.path();
@@ -78,8 +78,7 @@ async fn a_frozen_member_is_found_under_a_pending_lock() {
     let pending = pending_lock(&client);
     in_time("the lock to be sent", etcd.wait_calls(LOCK, 1)).await;
     proxy.freeze();
-    let limit = Duration::from_secs(10).min(DEADLINE);
-    let outcome = tokio::time::timeout(limit, pending).await.expect("found in time").unwrap();
+    let outcome = at_most(Duration::from_secs(10), "finding it", pending).await.unwrap();
     let error = outcome.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert!(error.maybe_applied());
@@ -96,7 +95,7 @@ async fn a_pending_lock_hides_no_frozen_member_from_other_calls() {
     in_time("the lock to be sent", etcd.wait_calls(LOCK, 1)).await;
     hold(Duration::from_millis(300)).await;
     proxy.freeze();
-    let put = tokio::time::timeout(Duration::from_secs(4), client.put("k", "v")).await;
-    let error = put.expect("found in time").unwrap_err();
+    let put = at_most(Duration::from_secs(4), "finding it", client.put("k", "v")).await;
+    let error = put.unwrap_err();
     assert_eq!(error.attempts()[0].cause(), &Cause::Frozen, "{error}");
 }
