@@ -40,8 +40,8 @@ const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 pub(super) enum Answer {
     /// The lease lives: it was asked for at `sent`, and has `ttl` from then on.
     Renewed { sent: Instant, ttl: Duration },
-    /// There is no such lease. It has been removed here.
-    Gone,
+    /// There is no such lease, of which the time was over or not. It has been removed here.
+    Gone { expired: bool },
     /// Nobody waits for it.
     Unasked,
 }
@@ -307,9 +307,10 @@ impl Machine {
         }
         let seconds = u64::try_from(seconds).unwrap_or(0);
         if seconds == 0 {
+            let expired = lease.until.is_some_and(|until| until <= now);
             self.leases.remove(&id);
             self.forget_answered();
-            return Answer::Gone;
+            return Answer::Gone { expired };
         }
         let ttl = Duration::from_secs(seconds).min(CENTURY);
         let until = sent + ttl;

@@ -188,7 +188,8 @@ impl<T: Transport> Driver<T> {
                 self.renewed(LeaseRenewal::new(id, ttl, sent.into_std(), header));
                 self.recovered();
             }
-            Answer::Gone => self.lose(id, LossReason::Revoked, None),
+            Answer::Gone { expired: true } => self.lose(id, LossReason::Expired, None),
+            Answer::Gone { expired: false } => self.lose(id, LossReason::Revoked, None),
             Answer::Unasked => {}
         }
         Ok(())

@@ -128,9 +128,21 @@ fn what_does_not_exist_is_gone() {
     let now = start();
     for seconds in [0, -1, i64::MIN] {
         let mut machine = asking(now, &[1, 2]);
-        assert_eq!(machine.answered(id(1), seconds, now), Answer::Gone);
+        assert_eq!(machine.answered(id(1), seconds, now), Answer::Gone { expired: false });
         assert!(machine.answered(id(2), i64::MAX, now).is_renewed());
         assert_eq!(machine.leases.len(), 1);
+    }
+}
+
+/// A stalled program heard that it is gone before it looked at the clock, and took that for a revocation.
+#[test]
+fn what_is_gone_after_its_time_ran_out() {
+    let now = start();
+    for (later, expired) in [(2999, false), (3000, true)] {
+        let mut machine = asking(now, &[1]);
+        machine.answered(id(1), 3, now);
+        assert_eq!(due(&mut machine, now + ms(1200)), vec![id(1)]);
+        assert_eq!(machine.answered(id(1), 0, now + ms(later)), Answer::Gone { expired });
     }
 }
 
@@ -432,7 +444,7 @@ impl World {
                         self.claims.insert(lease, Some(until));
                         self.answered.insert(lease, self.now);
                     }
-                    Answer::Gone => {
+                    Answer::Gone { .. } => {
                         self.claims.remove(&lease);
                         self.last_sent.remove(&lease);
                     }
