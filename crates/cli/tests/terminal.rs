@@ -168,7 +168,8 @@ async fn a_large_deletion_shows_that_it_goes_on() {
     let disk = Arc::new(Mutex::new(()));
     let (_server, endpoint) = filled(Server::builder().storage(Slow(Arc::clone(&disk)))).await;
     let held = disk.lock().await;
-    let mut deleting = Shown::start(&endpoint, &["del", "--prefix", "k/"], &[]);
+    let mut deleting =
+        Shown::start(&endpoint, &["del", "--prefix", "k/", "--command-timeout=60s"], &[]);
     let deleting = spawn_blocking(move || {
         deleting.wait("deleting 3 keys: ");
         deleting

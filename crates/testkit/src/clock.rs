@@ -64,7 +64,8 @@ impl Sub for Moment {
     }
 }
 
-/// The output of `future`, or nothing once that takes longer than `limit` by this clock.
+/// The output of `future`, or nothing once that takes longer than `limit` by this clock. Where tokio's clock is paused it bounds
+/// nothing: use tokio's own.
 ///
 /// # Cancel safety
 ///

@@ -28,7 +28,7 @@ pub(crate) fn beginning_with(call: &mut Call<'_>, begin: &[u8]) -> Result<Vec<Ve
     let patience = call.flags.flags().find(|flag| flag.name == TIMEOUT);
     if let Some(flag) = patience
         && !call.flags.is_given(TIMEOUT)
-        && call.console.variable("ETCDCTL_COMMAND_TIMEOUT").is_none()
+        && call.console.variable("ETCDCTL_COMMAND_TIMEOUT").is_none_or(|it| it.is_empty())
     {
         let _ = call.flags.set(flag, PATIENCE);
     }

@@ -112,10 +112,13 @@ fn a_server_ends_though_one_of_its_threads_hangs() {
     let made = Command::new("mkfifo").arg(&certificate).status().expect("it runs");
     assert!(made.success());
     let _connection = TcpStream::connect(&server.address).expect("it listens");
-    let _hangs = fs::File::options().write(true).open(&certificate).expect("it is read");
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || tell.send(fs::File::options().write(true).open(&certificate)));
+    let minute = Duration::from_secs(60);
+    let _hangs = told.recv_timeout(minute).expect("it is read").expect("it can be written");
     let (tell, ended) = mpsc::channel();
     thread::spawn(move || tell.send(server.end(Signal::TERM).0));
-    let status = ended.recv_timeout(Duration::from_secs(60)).expect("it ends");
+    let status = ended.recv_timeout(minute).expect("it ends");
     assert_eq!(status.signal(), Some(15));
 }
 

@@ -181,7 +181,7 @@ impl Server {
 
 /// Clients that do nothing because time passes, however slow the machine is.
 pub(crate) fn patient() -> ClientBuilder {
-    let long = 100 * SOON;
+    let long = 5 * SOON;
     let builder = Client::builder().connect_timeout(long).header_timeout(long);
     builder.hedge_after(long).suspect_after(long, long)
 }

@@ -78,6 +78,11 @@ impl SessionOptions {
         Self { ttl: Duration::from_secs(60), lease: None, require_leader: false }
     }
 
+    /// Whether the session has a lease of its own.
+    pub(crate) fn grants(&self) -> bool {
+        self.lease.is_none()
+    }
+
     /// How long the lease lives without a renewal: after so long without this program, what it held is free again.
     /// Fractions of a second are rounded up; less than a second is refused.
     #[must_use]

@@ -26,6 +26,8 @@ use crate::transport::Channel;
 const TELL_EACH: u64 = 1_000;
 /// How many batches of the first copy are under way at a time; they hold different keys.
 const AT_ONCE: usize = 8;
+/// So often in a row others may have changed what is to be written.
+const REFUSALS: u32 = 100;
 
 /// Keeps a copy of the keys under a prefix, in another cluster or under another prefix.
 ///
@@ -158,7 +160,8 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     /// source, of a history that went back, or of a copy that was to delete and is not finished. Without that checkpoint it copies
     /// everything anew, and what was deleted meanwhile stays in the copy.
     ///
-    /// Else whatever reading or writing fails with. A write whose answer is lost, with its connection or with the leader, is done
+    /// [`Conflict`](ErrorKind::Conflict) if others change the same keys of the destination as often as they are written. Else
+    /// whatever reading or writing fails with. A write whose answer is lost, with its connection or with the leader, is done
     /// again, a few times. It can be run again, and goes on where it was if it has a [checkpoint](Self::checkpoint).
     ///
     /// # Cancellation
@@ -306,7 +309,7 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
     /// nothing of that; the checkpoint, which changes with every revision that is complete, stays.
     async fn write(&self, batch: &Batch, mark: Option<&Mark>) -> Result<u64> {
         let policy = RetryPolicy::new();
-        let mut failures = 0;
+        let (mut failures, mut refusals) = (0, 0);
         loop {
             let seen = Revision::new(self.answered.load(Memory::Relaxed));
             let error = match self.destination.call(batch.txn(mark, seen)).await {
@@ -321,6 +324,11 @@ impl<S: Service + Clone, D: Service + Clone> Mirror<S, D> {
                         ));
                     }
                     // Others wrote there, or an attempt that is late.
+                    refusals += 1;
+                    if refusals == REFUSALS {
+                        let message = "others change the same keys of the destination all the time";
+                        return Err(Error::new(ErrorKind::Conflict, message));
+                    }
                     continue;
                 }
                 Err(error) if error.maybe_applied() && error.is_retryable() => error,
@@ -377,5 +385,30 @@ impl<S, D> fmt::Debug for Mirror<S, D> {
             .field("from", &self.translation.from)
             .field("to", &self.translation.to)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::response::{ResponseHeader, TxnResponse};
+    use crate::service::service_fn;
+    use crate::{AnyRequest, AnyResponse};
+
+    #[tokio::test]
+    async fn a_write_that_others_are_always_ahead_of_is_given_up() {
+        let revisions = Arc::new(AtomicI64::new(1));
+        let ahead = move |request| {
+            assert!(matches!(request, AnyRequest::Txn(_)), "{request:?}");
+            let header = ResponseHeader::at(revisions.fetch_add(1, Memory::Relaxed));
+            ready(Ok(AnyResponse::Txn(TxnResponse::failure(header, []))))
+        };
+        let client = Client::from_service(service_fn(ahead));
+        let mirror = Mirror::new(&client, "from/", &client, "to/");
+        let error = mirror.write(&Batch::default(), None).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     }
 }

@@ -62,7 +62,8 @@ impl Inbound {
                 self.patience = None;
                 self.tally.received();
                 if message.len() >= LITTLE {
-                    self.hold.set(message.len())?;
+                    // It is there already, so refusing it would free nothing.
+                    self.hold.keep(message.len());
                 }
                 return Ok(Some(message));
             }

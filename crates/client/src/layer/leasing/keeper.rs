@@ -11,7 +11,7 @@ use super::{Prefix, Shared};
 use crate::client::Client;
 use crate::clock;
 use crate::concurrency::{Session, SessionOptions};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::request::{Compare, Delete, KeyRange, Txn, Watch};
 use crate::response::KeyValue;
 use crate::revision::Revision;
@@ -43,7 +43,7 @@ async fn run<S: Service + Clone>(
 ) {
     let mut asked = client.watch_resync(Watch::new(KeyRange::prefix(prefix.as_bytes())));
     loop {
-        let serving = Box::pin(serve(&client, &prefix, &session, &mut asked, &shared));
+        let serving = Box::pin(serve(&client, &prefix, &session, &options, &mut asked, &shared));
         if let Either::Second(()) = race(session.lost(), serving).await {
             // Without a watch nobody can ask: nothing may be owned any more.
             if let Some(session) = shared.close() {
@@ -72,6 +72,7 @@ async fn serve<S: Service + Clone>(
     client: &Client<S>,
     prefix: &Prefix,
     session: &Session<S>,
+    options: &SessionOptions,
     asked: &mut ResyncWatch<S>,
     shared: &Shared<S>,
 ) {
@@ -88,10 +89,12 @@ async fn serve<S: Service + Clone>(
             Either::Second(()) => Vec::new(),
         };
         let given_up = owners.into_iter().chain(shared.take_given_up());
-        let deletions = given_up.map(|(owner, since)| give_back(client, owner, since));
+        let is_vain = |error: &Error| options.grants() && is_vain(error);
+        let deletions = given_up.map(|(owner, since)| give_back(client, owner, since, is_vain));
         let given_back = stream::iter(deletions).buffer_unordered(AT_ONCE);
         if given_back.try_collect::<()>().await.is_err() {
-            // What can't be deleted ends with the lease, which is not renewed from here on. The next session may fare better.
+            // What can't be deleted ends with the lease, which is the session's own and not renewed from here on. The next session
+            // may fare better.
             let _ = session.close().await;
         }
     }
@@ -137,13 +140,25 @@ fn answer<S: Service + Clone>(
     owners
 }
 
-/// Deletes an owner's key, if it is still the one made at `since`. Fails where it is no use to try again.
-async fn give_back<S: Service>(client: &Client<S>, owner: Bytes, since: Revision) -> Result<()> {
+/// Whether it is no use to try again.
+fn is_vain(error: &Error) -> bool {
+    use ErrorKind::{ClusterChanged, ResourceExhausted};
+    // After a history that went back there is something to try with.
+    !error.is_retryable() && !matches!(error.kind(), ClusterChanged | ResourceExhausted)
+}
+
+/// Deletes an owner's key, if it is still the one made at `since`.
+async fn give_back<S: Service>(
+    client: &Client<S>,
+    owner: Bytes,
+    since: Revision,
+    is_vain: impl Fn(&Error) -> bool,
+) -> Result<()> {
     let ours = Compare::create_revision(&owner).eq(since);
     let delete = Txn::new().when([ours]).then([Delete::new(owner)]);
     loop {
         match client.call(delete.clone()).await {
-            Err(error) if error.is_retryable() || error.kind() == ErrorKind::ResourceExhausted => {
+            Err(error) if !is_vain(&error) => {
                 // With the session, the key goes as well.
                 clock::sleep(PAUSE).await;
             }

@@ -154,6 +154,14 @@ pub(crate) async fn in_time<F: Future>(what: &str, future: F) -> F::Output {
     at_most(DEADLINE, what, future).await
 }
 
+/// The same by tokio's clock, where that is paused.
+pub(crate) async fn in_paused_time<F: Future>(what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("{what} takes longer than {DEADLINE:?}"),
+    }
+}
+
 /// The output of `future`, which must not take longer than `limit` on a machine that does not stand still.
 pub(crate) async fn at_most<F: Future>(limit: Duration, what: &str, future: F) -> F::Output {
     match clock::timeout(limit, future).await {

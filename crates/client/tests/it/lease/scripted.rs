@@ -16,7 +16,7 @@ use etcdkit_testkit::peer::Peer;
 use prost::Message;
 
 use super::{now, pass, seconds};
-use crate::kv::members::{fails, in_time};
+use crate::kv::members::{fails, in_paused_time, in_time};
 use crate::stub::{Member, Requests, header};
 
 const SERVING: &[u8] = &[0x08, 0x01];
@@ -135,9 +135,9 @@ async fn each_loss_has_its_reason() {
     ];
     for (then, reason, kind) in table {
         let (client, _) = member(then);
-        let mut kept = in_time("the first renewal", client.keep_alive(id(7))).await.unwrap();
+        let mut kept = in_paused_time("the first renewal", client.keep_alive(id(7))).await.unwrap();
         let control = kept.control().clone();
-        assert_eq!(in_time("the end", control.lost()).await, reason, "{then:?}");
+        assert_eq!(in_paused_time("the end", control.lost()).await, reason, "{then:?}");
         assert_eq!(control.state(), LeaseState::Lost { reason });
         // What is no longer true can't be read any more.
         let error = kept.next().await.unwrap().unwrap_err();
@@ -158,7 +158,7 @@ async fn lease_keep_alive_ttl_timeout() {
     assert_eq!(kept.control().state(), LeaseState::Alive { until });
     pass(millisecond).await;
     assert_eq!(kept.control().state(), LeaseState::AtRisk { since, until });
-    let error = in_time("the end", kept.next()).await.unwrap().unwrap_err();
+    let error = in_paused_time("the end", kept.next()).await.unwrap().unwrap_err();
     let told = now();
     assert!(told >= until && told <= until + millisecond, "{:?} late", told - until);
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");

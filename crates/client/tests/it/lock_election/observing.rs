@@ -42,25 +42,30 @@ fn client(lost: usize, after: Duration) -> Client<Channel<impl Transport>> {
     Client::builder().endpoints(["http://stub:1"]).build_on(member).unwrap()
 }
 
+/// The output of `future`, which must not wait for ever.
+async fn observed<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(3600), future).await.expect("it comes to an end")
+}
+
 /// In the pause after it nobody is asked, but not for as long as a stream may be silent.
 #[tokio::test(start_paused = true)]
 async fn an_observer_whose_stream_breaks_as_its_silence_is_judged_goes_on() {
     let client = client(1, Duration::from_millis(29_995));
-    let mut leaders = client.observe("election").await.unwrap();
-    leaders.next().await.unwrap().unwrap();
+    let mut leaders = observed(client.observe("election")).await.unwrap();
+    observed(leaders.next()).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_observer_outlives_any_number_of_restarts() {
     let client = client(100, Duration::from_secs(2));
-    let mut leaders = client.observe("election").await.unwrap();
-    leaders.next().await.unwrap().unwrap();
+    let mut leaders = observed(client.observe("election")).await.unwrap();
+    observed(leaders.next()).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_observer_that_no_member_keeps_gives_up() {
     let client = client(100, Duration::from_millis(10));
-    let error = client.observe("election").await.unwrap_err();
+    let error = observed(client.observe("election")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert_eq!(error.attempts().len(), 10, "{error}");
 }

@@ -6,6 +6,7 @@ use etcdkit::{Client, Watch};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::kv::members::in_paused_time;
 use crate::stub::{Member, Requests};
 
 /// Takes requests, and has nothing to say.
@@ -32,7 +33,7 @@ async fn a_member_that_was_left_is_not_the_next_for_ever() {
     let _watch = watch(&client, Watch::new("a").from_revision(1)).await;
     let mut asked = Vec::new();
     while asked.len() < 6 {
-        asked.push(in_time("another stream", hears.recv()).await.unwrap());
+        asked.push(in_paused_time("another stream", hears.recv()).await.unwrap());
     }
     let (first, second) = asked.split_at(3);
     assert_eq!(first, second, "each in its turn");

@@ -94,5 +94,6 @@ fn a_watch_that_comes_while_the_runtime_of_the_others_ends_is_told() {
         assert!(told.send(outcome).is_ok());
     }));
     drop(first);
-    fails(outcome.blocking_recv().unwrap(), ErrorKind::Closed);
+    let outcome = runtime().block_on(in_time("the end of the runtime", outcome)).unwrap();
+    fails(outcome, ErrorKind::Closed);
 }

@@ -234,7 +234,7 @@ async fn an_owner_that_may_not_give_keys_back_does_not_keep_them() {
         allow(&client, "owner", "k").await;
         enable(&client).await;
         let root = login(&etcd, "root").await;
-        let ttl = Duration::from_secs(2);
+        let ttl = Duration::from_secs(9);
         let owner = login(&etcd, "owner").await.leasing("l/", ttl).await.unwrap();
         let (other, _) = leasing(&root, "l/").await;
         read(&owner, "k").await;
