@@ -95,6 +95,14 @@ async fn a_body_that_does_not_go_on_is_left_too() {
     assert_eq!(error.kind(), ErrorKind::Timeout);
 }
 
+/// A client that waits for headers much shorter than for anything else.
+fn hurried(server: &Server) -> Client {
+    let moment = Duration::from_millis(20);
+    let builder = Client::builder().endpoints([server.url()]).header_timeout(moment);
+    let builder = builder.watch_intervals(moment, Duration::from_secs(60));
+    builder.suspect_after(SOON, SOON).build().unwrap()
+}
+
 #[tokio::test]
 async fn the_header_timeout_does_not_end_a_watch() {
     let server = Server::start(|request| match request.target.as_str() {
@@ -102,13 +110,7 @@ async fn the_header_timeout_does_not_end_a_watch() {
         _ => Reply::Silence,
     })
     .await;
-    let client = Client::builder()
-        .endpoints([server.url()])
-        .header_timeout(Duration::from_millis(20))
-        .watch_intervals(Duration::from_millis(20), Duration::from_secs(60))
-        .suspect_after(SOON, SOON)
-        .build()
-        .unwrap();
+    let client = hurried(&server);
     let mut watcher = client.keys().watch(Watch::new("/k"));
     // One poll, and as many signs of life as were asked for meanwhile.
     drop_after(watcher.next(), &server, 5).await;
@@ -119,13 +121,7 @@ async fn the_header_timeout_does_not_end_a_watch() {
 #[tokio::test]
 async fn the_header_timeout_does_not_make_a_slow_member_look_frozen() {
     let server = Server::always(Reply::Silence).await;
-    let client = Client::builder()
-        .endpoints([server.url()])
-        .header_timeout(Duration::from_millis(20))
-        .watch_intervals(Duration::from_millis(20), Duration::from_secs(60))
-        .suspect_after(SOON, SOON)
-        .build()
-        .unwrap();
+    let client = hurried(&server);
     let keys = client.keys();
     let mut watcher = keys.watch("/k");
     // A sign of life may take as long as was said of signs of life.

@@ -37,6 +37,7 @@ mod maintenance;
 mod mirror;
 #[cfg(feature = "naming")]
 mod naming;
+mod observed;
 mod stub;
 mod users;
 mod watch;

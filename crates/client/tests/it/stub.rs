@@ -1,8 +1,8 @@
 //! Members in memory. Each says what it is, serves reads of nothing and refuses other calls, which is a sign of life as
 //! well. Their streams are what a test makes of them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::{Buf, Bytes};
 use etcdkit::config::Endpoint;
@@ -19,6 +19,35 @@ const REVISION: i64 = 1 << 40;
 /// What the member says of itself with each answer.
 pub(crate) fn header() -> Option<ResponseHeader> {
     Some(ResponseHeader { cluster_id: 1, member_id: 1, revision: REVISION, raft_term: 1 })
+}
+
+/// What happens, once, as the client lets go of a stream.
+#[derive(Clone, Default)]
+pub(crate) struct AtEnd(Arc<Mutex<Option<Act>>>);
+
+type Act = Box<dyn FnOnce() + Send>;
+
+impl AtEnd {
+    pub(crate) fn set(&self, act: impl FnOnce() + Send + 'static) {
+        *self.0.lock().expect("nothing panics with it") = Some(Box::new(act));
+    }
+
+    /// For the stream.
+    pub(crate) fn armed(&self) -> Armed {
+        Armed(self.clone())
+    }
+}
+
+/// Does it when it is dropped.
+pub(crate) struct Armed(AtEnd);
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        let act = self.0.0.lock().expect("nothing panics with it").take();
+        if let Some(act) = act {
+            act();
+        }
+    }
 }
 
 /// The member behind every endpoint. A stream's answers are what `F` makes of its requests.

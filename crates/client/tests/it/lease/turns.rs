@@ -1,6 +1,6 @@
 //! Holders who come as the last one before them goes.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
@@ -12,34 +12,25 @@ use tokio::sync::{Barrier, oneshot};
 use tokio::task::JoinSet;
 
 use crate::kv::members::in_time;
-use crate::stub::{Member, Requests, header};
-
-/// What happens, once, as the client lets go of a stream.
-type AtEnd = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+use crate::stub::{Armed, AtEnd, Member, Requests, header};
 
 /// Renews whatever it is asked for.
-struct Renewing(Requests, AtEnd);
+struct Renewing {
+    requests: Requests,
+    _end: Armed,
+}
 
 impl Source for Renewing {
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
-        let request: LeaseKeepAliveRequest = self.0.next().await;
+        let request: LeaseKeepAliveRequest = self.requests.next().await;
         let answer = LeaseKeepAliveResponse { header: header(), id: request.id, ttl: 60 };
         Ok(Some(answer.encode_to_vec().into()))
     }
 }
 
-impl Drop for Renewing {
-    fn drop(&mut self) {
-        let act = self.1.lock().unwrap().take();
-        if let Some(act) = act {
-            act();
-        }
-    }
-}
-
 fn client(at_end: &AtEnd) -> Client<Channel<impl Transport>> {
-    let at_end = Arc::clone(at_end);
-    let member = Member::new(move |requests| Renewing(requests, Arc::clone(&at_end)));
+    let at_end = at_end.clone();
+    let member = Member::new(move |requests| Renewing { requests, _end: at_end.armed() });
     Client::builder().endpoints(["http://stub:1"]).build_on(member).unwrap()
 }
 
@@ -65,11 +56,11 @@ fn a_holder_who_comes_as_the_stream_of_the_last_one_is_put_away_is_served() {
         let last = client.keep_alive(id(1)).await?;
         let (begun, next) = oneshot::channel();
         let other = client.clone();
-        *at_end.lock().unwrap() = Some(Box::new(move || {
+        at_end.set(move || {
             let mut coming = Box::pin(async move { other.keep_alive(id(2)).await });
             let polled = coming.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             assert!(polled.is_pending() && begun.send(coming).is_ok());
-        }));
+        });
         drop(last);
         in_time("the next holder", next.await.unwrap()).await.map(drop)
     });

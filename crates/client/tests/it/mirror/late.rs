@@ -3,37 +3,13 @@
 use std::sync::{Arc, Mutex};
 
 use etcdkit::mirror::Mirror;
-use etcdkit::service::{CallOptions, Service, Streaming};
-use etcdkit::{AnyRequest, Channel, Request, Result, StreamRequest, Txn};
+use etcdkit::{AnyRequest, Txn};
 use etcdkit_testkit::proxy::{Direction, Proxy};
 use etcdkit_testkit::wait::eventually;
 use tokio::sync::Notify;
 
 use crate::kv::members::*;
-
-/// Remembers the transactions that it is asked for.
-#[derive(Clone)]
-struct Recorded {
-    inner: Channel,
-    txns: Arc<Mutex<Vec<Txn>>>,
-}
-
-impl Service for Recorded {
-    async fn call<R: Request>(&self, request: R, options: &CallOptions) -> Result<R::Response> {
-        if let AnyRequest::Txn(txn) = request.clone().into_any() {
-            self.txns.lock().unwrap().push(txn);
-        }
-        self.inner.call(request, options).await
-    }
-
-    async fn open<R: StreamRequest>(
-        &self,
-        request: R,
-        options: &CallOptions,
-    ) -> Result<Streaming<R::Item, R::Control>> {
-        self.inner.open(request, options).await
-    }
-}
+use crate::observed::observed;
 
 /// A member that was frozen did what it had been sent when others had done it, and more, and the copy went back.
 #[tokio::test]
@@ -44,10 +20,14 @@ async fn an_attempt_that_arrives_late_does_not_undo_what_was_copied_since() {
             let (from, to) = (format!("{prefix}/from/"), format!("{prefix}/to/"));
             let (source, copy) = (format!("{from}k"), format!("{to}k"));
             let proxy = Proxy::start(etcd.client_addr()).await;
-            let txns = Arc::new(Mutex::new(Vec::new()));
+            let txns = Arc::new(Mutex::new(Vec::<Txn>::new()));
             let recorded = Arc::clone(&txns);
             let destination = crate::kv::lost::eager(&proxy).await;
-            let destination = destination.layer(|inner| Recorded { inner, txns: recorded });
+            let destination = observed(&destination, move |request| {
+                if let AnyRequest::Txn(txn) = request {
+                    recorded.lock().unwrap().push(txn);
+                }
+            });
             let mirror = Mirror::new(&client, &*from, &destination, &*to);
             let mirror = mirror.from_revision(revision(&client).await);
             let mirror =

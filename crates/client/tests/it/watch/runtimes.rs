@@ -1,6 +1,5 @@
 //! The runtime of the task behind all watches ends, and others go on.
 
-use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -15,18 +14,18 @@ use tokio::sync::oneshot;
 
 use super::watch;
 use crate::kv::members::{fails, in_time};
-use crate::stub::{Member, Requests, header};
-
-/// What happens, once, as the task lets go of its stream.
-type AtEnd = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+use crate::stub::{Armed, AtEnd, Member, Requests, header};
 
 /// Creates every watch, and tells nothing.
-struct Creating(Requests, AtEnd);
+struct Creating {
+    requests: Requests,
+    _end: Armed,
+}
 
 impl Source for Creating {
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
-            let request: WatchRequest = self.0.next().await;
+            let request: WatchRequest = self.requests.next().await;
             if let Some(RequestUnion::Create(create)) = request.request_union {
                 let watch_id = create.watch_id;
                 let created = Wire { header: header(), watch_id, created: true, ..Wire::default() };
@@ -36,18 +35,9 @@ impl Source for Creating {
     }
 }
 
-impl Drop for Creating {
-    fn drop(&mut self) {
-        let act = self.1.lock().unwrap().take();
-        if let Some(act) = act {
-            act();
-        }
-    }
-}
-
 fn client(at_end: &AtEnd) -> Client<Channel<impl Transport>> {
-    let at_end = Arc::clone(at_end);
-    let member = Member::new(move |requests| Creating(requests, Arc::clone(&at_end)));
+    let at_end = at_end.clone();
+    let member = Member::new(move |requests| Creating { requests, _end: at_end.armed() });
     let client = Client::builder().endpoints(["http://stub:1"]).build_on(member).unwrap();
     client.with_options(CallOptions::new().no_timeout())
 }
@@ -87,12 +77,12 @@ fn a_watch_that_comes_while_the_runtime_of_the_others_ends_is_told() {
     // The stream is open.
     first.block_on(in_time("the creation", watching.next())).unwrap().unwrap();
     let (told, outcome) = oneshot::channel();
-    *at_end.lock().unwrap() = Some(Box::new(move || {
+    at_end.set(move || {
         let mut coming = Box::pin(client.watch(from_1()));
         let polled = coming.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         let Poll::Ready(outcome) = polled else { panic!("nobody is there who would tell it") };
         assert!(told.send(outcome).is_ok());
-    }));
+    });
     drop(first);
     let outcome = runtime().block_on(in_time("the end of the runtime", outcome)).unwrap();
     fails(outcome, ErrorKind::Closed);

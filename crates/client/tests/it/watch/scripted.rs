@@ -59,6 +59,26 @@ impl Server {
     }
 }
 
+/// Answers calls, and reads with this revision, until a stream of watches is opened.
+async fn opened(mut conn: Connection, revision: i64) -> io::Result<Server> {
+    loop {
+        let request = conn.next_headers().await?;
+        let stream = request.stream_id;
+        match request.path.as_str() {
+            "/grpc.health.v1.Health/Check" => conn.respond(stream, SERVING).await?,
+            "/etcdserverpb.Maintenance/Status" => conn.respond(stream, STATUS).await?,
+            "/etcdserverpb.KV/Range" => {
+                let answer = RangeResponse { header: header(revision), ..Default::default() };
+                conn.respond(stream, &answer.encode_to_vec()).await?;
+            }
+            _ => {
+                conn.start_response(stream).await?;
+                return Ok(Server { conn, stream });
+            }
+        }
+    }
+}
+
 fn header(revision: i64) -> Option<ResponseHeader> {
     Some(ResponseHeader { cluster_id: 1, member_id: 1, revision, raft_term: 1 })
 }
@@ -248,26 +268,13 @@ async fn a_member_that_does_not_create_watches_is_left() {
         async move {
             conn.handshake(&[]).await?;
             loop {
-                let request = conn.next_headers().await?;
-                let stream = request.stream_id;
-                match request.path.as_str() {
-                    "/grpc.health.v1.Health/Check" => conn.respond(stream, SERVING).await?,
-                    "/etcdserverpb.Maintenance/Status" => conn.respond(stream, STATUS).await?,
-                    "/etcdserverpb.KV/Range" => {
-                        let answer = RangeResponse { header: header(1), ..Default::default() };
-                        conn.respond(stream, &answer.encode_to_vec()).await?;
-                    }
-                    _ => {
-                        conn.start_response(stream).await?;
-                        if streams.fetch_add(1, Ordering::SeqCst) > 0 {
-                            let mut server = Server { conn, stream };
-                            let id = server.create().await?.watch_id;
-                            server.say(created(id)).await?;
-                            server.say(put(id, "a", 2)).await?;
-                            conn = server.conn;
-                        }
-                    }
+                let mut server = opened(conn, 1).await?;
+                if streams.fetch_add(1, Ordering::SeqCst) > 0 {
+                    let id = server.create().await?.watch_id;
+                    server.say(created(id)).await?;
+                    server.say(put(id, "a", 2)).await?;
                 }
+                conn = server.conn;
             }
         }
     });
@@ -292,37 +299,23 @@ async fn a_member_that_freezes_while_it_is_asked_how_far_it_is_is_left() {
         async move {
             conn.handshake(&[]).await?;
             loop {
-                let request = conn.next_headers().await?;
-                let stream = request.stream_id;
-                match request.path.as_str() {
-                    "/grpc.health.v1.Health/Check" => conn.respond(stream, SERVING).await?,
-                    "/etcdserverpb.Maintenance/Status" => conn.respond(stream, STATUS).await?,
-                    "/etcdserverpb.KV/Range" => {
-                        let header = header(1_000_000);
-                        let answer = RangeResponse { header, ..Default::default() };
-                        conn.respond(stream, &answer.encode_to_vec()).await?;
-                    }
-                    _ => {
-                        conn.start_response(stream).await?;
-                        let mut server = Server { conn, stream };
-                        let create = server.create().await?;
-                        let id = create.watch_id;
-                        server.say(created(id)).await?;
-                        if streams.fetch_add(1, Ordering::SeqCst) > 0 {
-                            server.say(put(id, "elsewhere", create.start_revision)).await?;
-                            conn = server.conn;
-                            continue;
-                        }
-                        for revision in 1.. {
-                            server.say(put(id, "a", revision)).await?;
-                            let asked = server.conn.next_headers();
-                            if timeout(Duration::from_millis(1), asked).await.is_ok() {
-                                break;
-                            }
-                        }
-                        return server.conn.wait_close().await;
+                let mut server = opened(conn, 1_000_000).await?;
+                let create = server.create().await?;
+                let id = create.watch_id;
+                server.say(created(id)).await?;
+                if streams.fetch_add(1, Ordering::SeqCst) > 0 {
+                    server.say(put(id, "elsewhere", create.start_revision)).await?;
+                    conn = server.conn;
+                    continue;
+                }
+                for revision in 1.. {
+                    server.say(put(id, "a", revision)).await?;
+                    let asked = server.conn.next_headers();
+                    if timeout(Duration::from_millis(1), asked).await.is_ok() {
+                        break;
                     }
                 }
+                return server.conn.wait_close().await;
             }
         }
     });
@@ -348,29 +341,14 @@ async fn a_watch_after_a_read_is_created_once_on_a_member_that_is_behind() {
         let told = told.clone();
         async move {
             conn.handshake(&[]).await?;
+            let mut server = opened(conn, 20).await?;
+            let before = server.create().await?.watch_id;
+            server.say(created(before)).await?;
+            let after = server.create().await?.watch_id;
+            server.say(created(after)).await?;
+            server.say(put(after, "k", 21)).await?;
             loop {
-                let request = conn.next_headers().await?;
-                let stream = request.stream_id;
-                match request.path.as_str() {
-                    "/grpc.health.v1.Health/Check" => conn.respond(stream, SERVING).await?,
-                    "/etcdserverpb.Maintenance/Status" => conn.respond(stream, STATUS).await?,
-                    "/etcdserverpb.KV/Range" => {
-                        let answer = RangeResponse { header: header(20), ..Default::default() };
-                        conn.respond(stream, &answer.encode_to_vec()).await?;
-                    }
-                    _ => {
-                        conn.start_response(stream).await?;
-                        let mut server = Server { conn, stream };
-                        let before = server.create().await?.watch_id;
-                        server.say(created(before)).await?;
-                        let after = server.create().await?.watch_id;
-                        server.say(created(after)).await?;
-                        server.say(put(after, "k", 21)).await?;
-                        loop {
-                            let _ = told.send(server.request().await?).await;
-                        }
-                    }
-                }
+                let _ = told.send(server.request().await?).await;
             }
         }
     });

@@ -11,13 +11,14 @@ use etcdkit_testkit::proxy::Proxy;
 use etcdkit_testkit::wait::eventually;
 use tokio::task::JoinSet;
 
-use super::{Counted, cost, leasing, read};
+use super::{cost, leasing, read};
 use crate::auth::users::{add, add_with_prefix, allow, enable, login, quick};
 use crate::kv::lost::eager;
 use crate::kv::members::*;
+use crate::observed::Observed;
 
 /// What a client reads is what is there.
-async fn agree(through: &Client<Leasing<Counted>>, client: &Client, key: &str) {
+async fn agree(through: &Client<Leasing<Observed>>, client: &Client, key: &str) {
     let read = in_time("a read", through.get(key)).await.unwrap();
     let direct = client.get(key).await.unwrap();
     assert_eq!(read.kvs(), direct.kvs(), "{key}");

@@ -10,46 +10,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use etcdkit::layer::Leasing;
-use etcdkit::service::{Service, Streaming};
-use etcdkit::{
-    CallOptions, Channel, Client, Compare, Delete, ErrorKind, Get, KeyRange, Op, Put, Request,
-    Result, StreamRequest, Txn,
-};
+use etcdkit::service::Service;
+use etcdkit::{Client, Compare, Delete, ErrorKind, Get, KeyRange, Op, Put, Txn};
 use etcdkit_testkit::etcd::Etcd;
 use etcdkit_testkit::proxy::Proxy;
 use tokio::task::JoinSet;
 
 use crate::kv::members::*;
+use crate::observed::{Observed, observed};
 
 const TTL: Duration = Duration::from_secs(60);
 
-/// Counts the calls that leave the layer.
-#[derive(Clone)]
-struct Counted {
-    inner: Channel,
-    calls: Arc<AtomicUsize>,
-}
-
-impl Service for Counted {
-    async fn call<R: Request>(&self, request: R, options: &CallOptions) -> Result<R::Response> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        self.inner.call(request, options).await
-    }
-
-    async fn open<R: StreamRequest>(
-        &self,
-        request: R,
-        options: &CallOptions,
-    ) -> Result<Streaming<R::Item, R::Control>> {
-        self.inner.open(request, options).await
-    }
-}
-
 /// A leasing client, and how many calls it makes.
-async fn leasing(client: &Client, prefix: &str) -> (Client<Leasing<Counted>>, Arc<AtomicUsize>) {
+async fn leasing(client: &Client, prefix: &str) -> (Client<Leasing<Observed>>, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
-    let client = client.clone().layer(|inner| Counted { inner, calls: counted });
+    let client = observed(client, move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
     (client.leasing(prefix, TTL).await.expect("a session begins"), calls)
 }
 
